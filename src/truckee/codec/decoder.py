@@ -1,0 +1,82 @@
+"""
+From the bytes of shares to ciphertext that is proved to belong to a cap.
+
+Source: formats, "What a reader checks".  Nothing leaves here unverified; every failure
+is a ValueError that says which part was wrong, and the caller knows whose it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define, field, frozen
+
+from truckee.codec import erasure
+from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.geometry import MAX_SEGMENT_SIZE, Geometry
+from truckee.codec.hashes import Buffer, block_hash, segment_hash, ueb_hash
+from truckee.codec.merkle import PagedTree, check_chain
+from truckee.codec.share import ShareOffsets
+from truckee.codec.ueb import Ueb, parse_ueb
+
+
+@frozen(eq=False)
+class FileProof:
+    """What the first good UEB said about the file; the same for all its shares."""
+
+    geometry: Geometry
+    share_root: bytes = field(repr=False)
+    crypttext: PagedTree  # leaves: the hashes of the ciphertext segments
+
+    @classmethod
+    def check(cls, cap: ChkVerifyCap, ueb: bytes) -> FileProof:
+        """Believe *ueb* if its hash is in *cap*.  :raises ValueError: otherwise."""
+        if ueb_hash(ueb) != cap.ueb_hash:
+            raise ValueError("the UEB is not the one the cap names")
+        parsed: Ueb = parse_ueb(ueb)
+        if not 0 < parsed.segment_size <= MAX_SEGMENT_SIZE + cap.needed:
+            raise ValueError(f"segments of {parsed.segment_size} bytes are not supported")
+        geometry = Geometry(cap.size, cap.needed, cap.total, parsed.segment_size)
+        tree = PagedTree(parsed.crypttext_root_hash, geometry.segments)
+        return cls(geometry, parsed.share_root_hash, tree)
+
+
+@define(eq=False)
+class ShareProof:
+    """One share of the file: where its parts stand and which blocks it must hold."""
+
+    number: int
+    offsets: ShareOffsets
+    blocks: PagedTree  # leaves: the hashes of this share's blocks
+
+    @classmethod
+    def check(
+        cls, file: FileProof, number: int, offsets: ShareOffsets, chain: bytes
+    ) -> ShareProof:
+        """Believe that share *number* belongs to *file*.  :raises ValueError: otherwise."""
+        root = check_chain(chain, number, file.geometry.total, file.share_root)
+        return cls(number, offsets, PagedTree(root, file.geometry.segments))
+
+    def block_range(self, geometry: Geometry, segment: int) -> tuple[int, int]:
+        """Return offset and length of the block of *segment*."""
+        offset = self.offsets.data + segment * geometry.block_size
+        return offset, geometry.block_length(segment)
+
+    def is_good(self, segment: int, block: Buffer) -> bool:
+        """Tell whether *block* is this share's block of *segment*, whose leaf is known."""
+        return block_hash(block) == self.blocks.leaf(segment)
+
+
+def join_segment(file: FileProof, segment: int, blocks: Mapping[int, Buffer]) -> bytes:
+    """
+    Return the ciphertext of *segment* from k good numbered *blocks*, without padding.
+
+    :raises ValueError: when it is not the segment the cap promises, though all blocks
+        were: then whoever made the shares lied, and no other share can help.
+    """
+    geometry = file.geometry
+    primary = erasure.decode(blocks, geometry.needed, geometry.total)
+    ciphertext = b"".join(primary)[: geometry.segment_length(segment)]
+    if segment_hash(ciphertext) != file.crypttext.leaf(segment):
+        raise ValueError("the decoded segment is not the one the cap promises")
+    return ciphertext

@@ -1,0 +1,104 @@
+"""
+Tagged hashes: SHA-256 applied twice, under a tag for each use.
+
+Source: formats, "Hashing".  Everything here returns 32 bytes unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from truckee.codec.netstring import netstring
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+Buffer = bytes | bytearray | memoryview
+
+HASH_SIZE = 32  # bytes in every hash that is stored in a share
+
+STORAGE_INDEX = b"allmydata_immutable_key_to_storage_index_v1"
+BLOCK = b"allmydata_encoded_subshare_v1"
+UEB = b"allmydata_uri_extension_v1"
+CRYPTTEXT = b"allmydata_crypttext_v1"
+CRYPTTEXT_SEGMENT = b"allmydata_crypttext_segment_v1"
+MERKLE_NODE = b"Merkle tree internal node"
+MERKLE_PADDING = b"Merkle tree empty leaf"
+
+
+@define(eq=False)
+class TaggedHasher:
+    """Hash one value of any length under *tag*, piece by piece."""
+
+    tag: bytes
+    _state: _Hash = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._state = sha256(netstring(self.tag))
+
+    def update(self, data: Buffer) -> None:
+        """Append *data* to the value."""
+        self._state.update(data)
+
+    def digest(self) -> bytes:
+        """Return the hash of all that was given so far."""
+        return sha256(self._state.digest()).digest()
+
+
+def tagged_hash(tag: bytes, value: Buffer) -> bytes:
+    """Return the hash of one *value*, which is not itself a netstring."""
+    state = sha256(netstring(tag))
+    state.update(value)
+    return sha256(state.digest()).digest()
+
+
+def tagged_pair_hash(tag: bytes, left: bytes, right: bytes) -> bytes:
+    """Return the hash of two values, each as a netstring."""
+    return sha256(
+        sha256(netstring(tag) + netstring(left) + netstring(right)).digest()
+    ).digest()
+
+
+# The prefixes below are the netstring forms above, made once: a tree over a large file
+# hashes millions of nodes, a file millions of blocks.
+_BLOCK_START = sha256(netstring(BLOCK))
+_SEGMENT_START = sha256(netstring(CRYPTTEXT_SEGMENT))
+_NODE_START = netstring(MERKLE_NODE) + b"32:"
+
+
+def block_hash(block: Buffer) -> bytes:
+    """Return the leaf of a block tree; padding of the tail belongs to the block."""
+    state = _BLOCK_START.copy()
+    state.update(block)
+    return sha256(state.digest()).digest()
+
+
+def segment_hash(ciphertext: Buffer) -> bytes:
+    """Return the leaf of the ciphertext tree, of a segment without padding."""
+    state = _SEGMENT_START.copy()
+    state.update(ciphertext)
+    return sha256(state.digest()).digest()
+
+
+def node_hash(left: Buffer, right: Buffer) -> bytes:
+    """Return an inner Merkle node from its two 32-byte children."""
+    value = b"".join((_NODE_START, left, b",32:", right, b","))
+    return sha256(sha256(value).digest()).digest()
+
+
+def padding_leaf_hash(index: int) -> bytes:
+    """Return the leaf that stands at position *index* past the last real leaf."""
+    return tagged_hash(MERKLE_PADDING, b"%d" % index)
+
+
+def ueb_hash(ueb: bytes) -> bytes:
+    """Return the hash of a serialised UEB, the root of all trust in a file."""
+    return tagged_hash(UEB, ueb)
+
+
+def storage_index_of(key: bytes) -> bytes:
+    """Return the 16-byte storage index of an immutable file's 16-byte *key*."""
+    return tagged_hash(STORAGE_INDEX, key)[:16]

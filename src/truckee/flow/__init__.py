@@ -1,0 +1,1 @@
+"""How bytes wait for each other: backpressure, bounds, worker threads, spools."""

@@ -1,0 +1,1 @@
+"""What clients talk to.  The rooms on this floor do not know each other."""

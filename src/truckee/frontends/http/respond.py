@@ -1,0 +1,123 @@
+"""
+Answers: what a resource gives back, and what becomes of an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+
+from truckee.errors import Corrupt, Misuse, Refused, TruckeeError, Unavailable
+
+log = Logger()
+
+TEXT = "text/plain;charset=utf-8"
+
+
+@frozen
+class Answer:
+    """A whole response, small enough to be in memory."""
+
+    body: bytes = field(default=b"", repr=False)
+    status: int = 200
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+@define
+class WrongMethod(Misuse):
+    """This address does not take {method}; it takes {allowed}."""
+
+    method: str
+    allowed: str  # as in the Allow header
+
+
+@define
+class NotFound(Misuse):
+    """There is nothing at this address. Files are at /uri/CAP and /file/CAP/@@named=/NAME."""
+
+
+@define
+class BodyTooLarge(Refused):
+    """The body is larger than the {limit} bytes that are taken here."""
+
+    limit: int
+
+
+# The first class that fits gives the status.  Frontends add their own leaves in front.
+_FAMILIES: tuple[tuple[type[TruckeeError], int], ...] = (
+    (WrongMethod, 405),
+    (NotFound, 404),
+    (BodyTooLarge, 413),
+    (Misuse, 400),
+    (Refused, 403),
+    (Corrupt, 500),
+    (Unavailable, 503),
+)
+
+
+@define(eq=False)
+class Responder:
+    """Turn results and errors into responses, by one table of statuses."""
+
+    _leaves: tuple[tuple[type[TruckeeError], int], ...] = ()
+
+    def of_error(self, error: BaseException) -> Answer:
+        """Return the answer for *error*; only our own errors tell the client anything."""
+        if not isinstance(error, TruckeeError):
+            text = "Something went wrong inside the gateway. Its log says more.\n"
+            return Answer(text.encode(), 500, {"content-type": TEXT})
+        table = (*self._leaves, *_FAMILIES)
+        status = next((code for kind, code in table if isinstance(error, kind)), 500)
+        headers = {"content-type": TEXT}
+        if isinstance(error, WrongMethod):
+            headers["allow"] = error.allowed
+        return Answer(f"{error}\n".encode(), status, headers)
+
+    def send(self, request: Request, answer: Answer) -> None:
+        """Write *answer* and finish *request*."""
+        request.setResponseCode(answer.status)
+        for name, value in answer.headers.items():
+            request.setHeader(name.encode(), value.encode("utf-8"))
+        request.setHeader(b"content-length", b"%d" % len(answer.body))
+        if request.method != b"HEAD":
+            request.write(answer.body)
+        request.finish()
+
+    def run(self, request: Request, work: Coroutine[Deferred[Any], Any, Answer | None]) -> None:
+        """
+        Answer *request* with what *work* returns, or with its error.
+
+        *work* is cancelled when the client goes away.  It may write the response itself
+        and return None once that is complete; an error after its first byte cuts the
+        connection, so that the client sees that something is missing.
+        """
+        done = Deferred.fromCoroutine(work)
+        gone = request.notifyFinish()
+        gone.addErrback(lambda _: done.cancel())
+
+        def succeed(answer: Answer | None) -> None:
+            if request._disconnected or request.finished:
+                return
+            if answer is None:
+                request.finish()
+            else:
+                self.send(request, answer)
+
+        def fail(failure: Failure) -> None:
+            if not isinstance(failure.value, (TruckeeError, CancelledError)):
+                log.failure("A request failed", failure=failure)
+            if request._disconnected or request.finished:
+                return
+            if request.startedWriting:
+                request.channel.transport.abortConnection()
+            else:
+                self.send(request, self.of_error(failure.value))
+
+        done.addCallbacks(succeed, fail)
+        done.addErrback(lambda failure: log.failure("An answer failed", failure=failure))

@@ -1,0 +1,34 @@
+"""What a resource is that wants its body before the request is complete."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from zope.interface import Interface
+
+from truckee.frontends.http.respond import Answer
+
+if TYPE_CHECKING:
+    from truckee.frontends.http.request import StreamingRequest
+
+
+class IStreamingResource(Interface):
+    """A resource that takes request bodies while they arrive."""
+
+    def accept(request: StreamingRequest) -> None:  # type: ignore[misc]
+        """
+        Look at the request's head and do nothing to take it.
+
+        :raises TruckeeError: to refuse it: no byte of the body is asked for then.
+        """
+
+    async def receive(  # type: ignore[misc]
+        request: StreamingRequest, body: AsyncIterator[bytes]
+    ) -> Answer:
+        """
+        Take the body and return the answer.
+
+        The body's source is paused until its first chunk is asked for.  This is
+        cancelled when the client goes away.  Returning early is allowed.
+        """
