@@ -1,0 +1,84 @@
+"""
+A file of bytes that only this process can read, and that ends with it.
+
+It has no name and its contents are encrypted under a key that is only in memory: when
+the process dies at any moment, the space is free and what was on the disk is noise.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator
+
+from attrs import define, field
+
+from truckee.codec.cipher import crypt
+from truckee.codec.hashes import Buffer
+from truckee.errors import Misuse
+from truckee.flow.cpu import Workers
+
+
+@define
+class SpoolFull(Misuse):
+    """
+    The file is larger than the {limit} bytes that this gateway spools for a convergent
+    upload. Upload it with key=random, which needs no spool.
+    """
+
+    limit: int  # bytes
+
+
+def _open_nameless(directory: str) -> int:
+    """Return a descriptor of a new file that has no name (any more)."""
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except (AttributeError, OSError):
+        # Not Linux, or a file system without O_TMPFILE.
+        descriptor, path = tempfile.mkstemp(dir=directory, prefix="spool-")
+        os.unlink(path)
+        return descriptor
+
+
+def _write(descriptor: int, key: bytes, offset: int, data: Buffer) -> None:
+    view = memoryview(crypt(key, offset, data))
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        offset += written
+        view = view[written:]
+
+
+def _read(descriptor: int, key: bytes, offset: int, length: int) -> bytes:
+    return crypt(key, offset, os.pread(descriptor, length, offset))
+
+
+@define(eq=False)
+class Spool:
+    """Append bytes, then read them from the start.  Whoever opens it closes it."""
+
+    _disk: Workers
+    _directory: str
+    limit: int  # bytes
+    size: int = field(default=0, init=False)
+    _key: bytes = field(factory=lambda: os.urandom(16), init=False, repr=False)
+    _descriptor: int = field(default=-1, init=False)
+
+    async def append(self, data: Buffer) -> None:
+        """Add *data* at the end.  :raises SpoolFull: when the limit is passed."""
+        if self.size + len(data) > self.limit:
+            raise SpoolFull(self.limit)
+        if self._descriptor == -1:
+            self._descriptor = await self._disk.run(_open_nameless, self._directory)
+        await self._disk.run(_write, self._descriptor, self._key, self.size, data)
+        self.size += len(data)
+
+    async def read(self, piece: int) -> AsyncIterator[bytes]:
+        """Give all bytes, *piece* at a time."""
+        for offset in range(0, self.size, piece):
+            yield await self._disk.run(_read, self._descriptor, self._key, offset, piece)
+
+    def close(self) -> None:
+        """Give the space back."""
+        if self._descriptor != -1:
+            os.close(self._descriptor)
+            self._descriptor = -1

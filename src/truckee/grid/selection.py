@@ -1,0 +1,184 @@
+"""
+Finding servers for a new file: ask, plan, allocate, plan again around refusals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from truckee.codec.secrets import LeaseSecrets, lease_secrets
+from truckee.errors import Unavailable
+from truckee.flow.together import together
+from truckee.grid.permute import permuted
+from truckee.grid.placement import happiness, plan
+from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServer, NoSpace
+
+log = Logger()
+T = TypeVar("T")
+
+# Rounds of planning around servers that refuse.
+_ROUNDS = 5
+
+
+@define
+class NotEnoughServers(Unavailable):
+    """
+    Shares could be placed on {found} servers only, and {needed} are demanded
+    (shares.happy). Wait for more servers, or lower shares.happy in tahoe.cfg.
+    """
+
+    found: int
+    needed: int
+
+
+@frozen(eq=False)
+class Placement:
+    """Where the shares of one new file go."""
+
+    writers: Mapping[int, IShareWriter]
+    servers: Mapping[int, IStorageServer]  # of the writers
+    existing: Mapping[int, Mapping[IStorageServer, IShareReader]]  # shares found finished
+
+    def happiness(self, lost: frozenset[int] = frozenset()) -> int:
+        """Return the happiness without the new shares in *lost*."""
+        holders = {share: set(found) for share, found in self.existing.items()}
+        for share, server in self.servers.items():
+            if share not in lost:
+                holders.setdefault(share, set()).add(server)
+        return happiness(holders)
+
+
+@define(eq=False)
+class Selector:
+    """Places files on the servers that *servers* returns at that time."""
+
+    _servers: Callable[[], Iterable[IStorageServer]]
+    _secret: bytes = field(repr=False)  # 32 bytes, of this client, for leases
+    _happy: int
+
+    @property
+    def happy(self) -> int:
+        """The least happiness with which an upload is a success."""
+        return self._happy
+
+    async def find(
+        self, storage_index: bytes
+    ) -> Mapping[int, Mapping[IStorageServer, IShareReader]]:
+        """Return all finished shares of a file, by number and server."""
+        servers = permuted(self._servers(), storage_index)
+        return _by_share(servers, await _ask(servers, lambda s: s.buckets(storage_index)))
+
+    async def place(
+        self, storage_index: bytes, total: int, size: int, open_ended: bool = False
+    ) -> Placement:
+        """
+        Allocate shares of *size* bytes, or at most that if *open_ended*.
+
+        :raises NoSpace: when there is not enough happiness because servers are full.
+        :raises NotEnoughServers: when there is not enough for another reason.
+        """
+        candidates = permuted(self._servers(), storage_index)[: 2 * total]
+        held = await _ask(candidates, lambda s: s.buckets(storage_index))
+        existing = _by_share(candidates, held)
+        writeable = [server for server in candidates if server in held]
+        writers: dict[int, IShareWriter] = {}
+        servers: dict[int, IStorageServer] = {}
+        try:
+            for _ in range(_ROUNDS):
+                known = {share: list(found) for share, found in existing.items()}
+                for share, server in servers.items():
+                    known.setdefault(share, []).append(server)
+                wanted = plan(total, known, writeable)
+                if not wanted:
+                    break
+                refused = await self._allocate(
+                    storage_index, wanted, size, open_ended, writers, servers
+                )
+                if not refused:
+                    break
+                writeable = [server for server in writeable if server not in refused]
+            placement = Placement(writers, servers, existing)
+            found = placement.happiness()
+            if found < self._happy or not (writers or existing):
+                await self._explain(candidates, found, size)
+        except Exception:
+            for writer in writers.values():
+                await writer.abort()
+            raise
+        return placement
+
+    async def _allocate(
+        self,
+        storage_index: bytes,
+        wanted: Mapping[int, IStorageServer],
+        size: int,
+        open_ended: bool,
+        writers: dict[int, IShareWriter],
+        servers: dict[int, IStorageServer],
+    ) -> set[IStorageServer]:
+        """Carry out a plan, add to *writers* and *servers*, return who refused."""
+        shares: dict[IStorageServer, set[int]] = {}
+        for share, server in wanted.items():
+            shares.setdefault(server, set()).add(share)
+
+        async def allocate(server: IStorageServer) -> bool:
+            secrets = self.secrets(storage_index, server)
+            wishes = shares[server]
+            answer = await server.allocate(storage_index, secrets, wishes, size, open_ended)
+            for share, writer in answer.writers.items():
+                writers[share] = writer
+                servers[share] = server
+            return wishes <= answer.writers.keys() | answer.already
+
+        pleased = await _ask(list(shares), allocate)
+        return {server for server in shares if not pleased.get(server)}
+
+    def secrets(self, storage_index: bytes, server: IStorageServer) -> LeaseSecrets:
+        """Return this client's lease secrets for a file on *server*."""
+        return lease_secrets(self._secret, storage_index, server.lease_seed)
+
+    async def _explain(
+        self, candidates: Sequence[IStorageServer], found: int, size: int
+    ) -> None:
+        """Raise the error that tells why there is not enough happiness."""
+        space = await _ask(candidates, lambda server: server.available_space())
+        full = [server.name for server in candidates if space.get(server, size) < size]
+        if full:
+            raise NoSpace(", ".join(full))
+        raise NotEnoughServers(found, self._happy)
+
+
+async def _ask(
+    servers: Sequence[IStorageServer],
+    question: Callable[[IStorageServer], Coroutine[Deferred[Any], Any, T]],
+) -> dict[IStorageServer, T]:
+    """Return the answers of all *servers* that answered, asked side by side."""
+
+    async def ask(server: IStorageServer) -> tuple[IStorageServer, list[T]]:
+        try:
+            return server, [await question(server)]
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("{server} did not answer", server=server.name)
+            return server, []
+
+    answers = await together(ask(each) for each in servers)
+    return {server: answer[0] for server, answer in answers if answer}
+
+
+def _by_share(
+    servers: Sequence[IStorageServer],
+    held: Mapping[IStorageServer, Mapping[int, IShareReader]],
+) -> dict[int, dict[IStorageServer, IShareReader]]:
+    """Turn shares by server into servers by share, servers in their order."""
+    found: dict[int, dict[IStorageServer, IShareReader]] = {}
+    for server in servers:
+        for share, reader in held.get(server, {}).items():
+            found.setdefault(share, {})[server] = reader
+    return found

@@ -1,0 +1,1 @@
+"""Storage servers and the ways to reach them."""

@@ -1,0 +1,225 @@
+"""
+A storage server over one directory: what it takes, what it keeps, what it shows.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+
+from attrs import define, field
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from truckee.codec import container
+from truckee.codec.hashes import Buffer
+from truckee.codec.secrets import LeaseSecrets
+from truckee.flow.cpu import Workers
+from truckee.storage.interfaces import (
+    Allocation,
+    IShareReader,
+    IShareWriter,
+    IStorageServer,
+    NoSpace,
+    ShareClosed,
+    ShareTooLarge,
+)
+from truckee.storage.sharefiles import IncomingShare, ShareDirectory, ShareFile
+
+log = Logger()
+
+# Beside its data a share file has a header and a lease.
+_OVERHEAD = container.HEADER_SIZE + container.LEASE_SIZE
+
+
+@implementer(IStorageServer)
+@define(eq=False)
+class DiskServer:
+    """
+    Keep shares in *directory*, in this process.
+
+    ``start`` comes first: it removes what writers of a dead process left.
+    """
+
+    name: str
+    permutation_seed: bytes
+    lease_seed: bytes
+    directory: ShareDirectory
+    _disk: Workers
+    _now: Callable[[], float]  # Unix seconds
+    reserved_space: int = 0  # bytes of the disk that shares never use
+    _writers: dict[tuple[bytes, int], DiskWriter] = field(factory=dict, init=False)
+
+    def start(self) -> None:
+        """Blocks for as long as it takes to remove what was never finished."""
+        self.directory.clear_incoming()
+
+    async def available_space(self) -> int:
+        """Free space less what is reserved and what writers were promised."""
+        free = await self._disk.run(self.directory.free_space)
+        return self._unpromised(free)
+
+    async def allocate(
+        self,
+        storage_index: bytes,
+        secrets: LeaseSecrets,
+        shares: Set[int],
+        size: int,
+        open_ended: bool = False,
+    ) -> Allocation:
+        """See ``IStorageServer``.  An open-ended share is promised nothing."""
+        finished = await self._disk.run(self.directory.shares, storage_index)
+        await self._disk.run(self._renew, finished, container.OWNER_OF_ALLOCATION, secrets)
+        free = await self._disk.run(self.directory.free_space)
+        writers: dict[int, DiskWriter] = {}
+        try:
+            for share in sorted(shares - finished.keys()):
+                promised = 0 if open_ended else size + _OVERHEAD
+                room = self._unpromised(free)
+                busy = (storage_index, share) in self._writers
+                if busy or room <= 0 or promised > room:
+                    continue
+                writer = self._new_writer(storage_index, share, secrets, size, promised)
+                writers[share] = writer
+                with disk_errors(self.name):
+                    await self._disk.run(writer.file.create)
+        except Exception:
+            for writer in writers.values():
+                await writer.abort()
+            raise
+        return Allocation(finished.keys(), writers)
+
+    async def buckets(self, storage_index: bytes) -> Mapping[int, IShareReader]:
+        """See ``IStorageServer``."""
+        finished = await self._disk.run(self.directory.shares, storage_index)
+        return {share: DiskReader(file, self._disk) for share, file in finished.items()}
+
+    async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
+        """See ``IStorageServer``."""
+        finished = await self._disk.run(self.directory.shares, storage_index)
+        await self._disk.run(self._renew, finished, container.OWNER_OF_ADDED_LEASE, secrets)
+
+    async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
+        """See ``IStorageServer``; the text is left in ``corruption-advisories``."""
+        log.warn("{server} was told of a corrupt share", server=self.name)
+        await self._disk.run(self.directory.note_corruption, storage_index, share, reason)
+
+    def has_room(self) -> bool:
+        """Tell whether one more write may go to the disk; blocks for a moment."""
+        return self.directory.free_space() > self.reserved_space
+
+    def forget(self, storage_index: bytes, share: int) -> None:
+        """The writer of this share is done with it."""
+        del self._writers[storage_index, share]
+
+    def _new_writer(
+        self, storage_index: bytes, share: int, secrets: LeaseSecrets, size: int, promised: int
+    ) -> DiskWriter:
+        name = str(share)
+        file = IncomingShare(
+            self.directory.incoming(storage_index) / name,
+            self.directory.home(storage_index) / name,
+        )
+        writer = DiskWriter(
+            self, storage_index, share, secrets, size, promised, file, self._disk, self._now
+        )
+        self._writers[storage_index, share] = writer
+        return writer
+
+    def _unpromised(self, free: int) -> int:
+        promised = sum(writer.owed for writer in self._writers.values())
+        return max(0, free - self.reserved_space - promised)
+
+    def _renew(
+        self, finished: Mapping[int, ShareFile], owner: int, secrets: LeaseSecrets
+    ) -> None:
+        for file in finished.values():
+            try:
+                file.renew_lease(owner, secrets, self._now())
+            except (OSError, ValueError):
+                # A lease that cannot be renewed must not keep a reader or writer away.
+                log.failure("{server} could not renew a lease", server=self.name)
+
+
+@contextmanager
+def disk_errors(where: str) -> Iterator[None]:
+    """Turn "no space left" of the system into ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(where) from error
+        raise
+
+
+@implementer(IShareReader)
+@define(eq=False)
+class DiskReader:
+    """A finished share on our disk."""
+
+    _file: ShareFile
+    _disk: Workers
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """See ``IShareReader``."""
+        return await self._disk.run(self._file.read, offset, length)
+
+
+@implementer(IShareWriter)
+@define(eq=False)
+class DiskWriter:
+    """A share on its way to our disk."""
+
+    _server: DiskServer
+    _storage_index: bytes
+    _share: int
+    _secrets: LeaseSecrets
+    _size: int  # bytes it may grow to
+    _promised: int  # bytes of disk that are kept free for it
+    file: IncomingShare
+    _disk: Workers
+    _now: Callable[[], float]
+    _open: bool = field(default=True, init=False)
+
+    @property
+    def owed(self) -> int:
+        """Bytes that were promised and are not used yet."""
+        return max(0, self._promised - self.file.written)
+
+    async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
+        """See ``IShareWriter``."""
+        self._check_open()
+        end = offset + sum(map(len, parts))
+        if end > self._size:
+            raise ShareTooLarge(self._share, end, self._size)
+        with disk_errors(self._server.name):
+            await self._disk.run(self._write, offset, parts)
+
+    def _write(self, offset: int, parts: Sequence[Buffer]) -> None:
+        if not self._promised and not self._server.has_room():
+            raise NoSpace(self._server.name)
+        self.file.write(offset, parts)
+
+    async def close(self, size: int) -> None:
+        """See ``IShareWriter``."""
+        self._check_open()
+        if size > self._size:
+            raise ShareTooLarge(self._share, size, self._size)
+        with disk_errors(self._server.name):
+            await self._disk.run(self.file.publish, size, self._secrets, self._now())
+        self._end()
+
+    async def abort(self) -> None:
+        """See ``IShareWriter``."""
+        if self._open:
+            self._end()
+            await self._disk.run(self.file.discard)
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ShareClosed(self._share)
+
+    def _end(self) -> None:
+        self._open = False
+        self._server.forget(self._storage_index, self._share)

@@ -1,0 +1,213 @@
+"""
+Shares as files, laid out as stock storage servers do.
+
+Source: formats, "Container" and "Leases".  Everything here blocks: it runs in the disk
+workers.  A share is written under ``incoming/`` and renamed when it is whole, so what a
+reader can see is always whole.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from truckee.codec import base32, container
+from truckee.codec.container import ContainerHeader
+from truckee.codec.hashes import Buffer
+from truckee.codec.secrets import LeaseSecrets
+
+# Bytes written to one share before its pages are sent to the disk, so that little is
+# left to do when it is closed.
+SYNC_EVERY = 4 << 20
+# The most buffers one system call takes (IOV_MAX of Linux and macOS).
+_MAX_BUFFERS = 1024
+_sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+
+@frozen
+class ShareDirectory:
+    """One storage directory and the names in it."""
+
+    root: Path
+
+    def home(self, storage_index: bytes) -> Path:
+        """Return where the finished shares of a file are."""
+        return self._place(self.root / "shares", storage_index)
+
+    def incoming(self, storage_index: bytes) -> Path:
+        """Return where the shares of a file are while they are written."""
+        return self._place(self.root / "shares" / "incoming", storage_index)
+
+    @staticmethod
+    def _place(top: Path, storage_index: bytes) -> Path:
+        name = base32.encode(storage_index)
+        return top / name[:2] / name
+
+    def clear_incoming(self) -> None:
+        """Remove what writers left when their process died."""
+        shutil.rmtree(self.root / "shares" / "incoming", ignore_errors=True)
+        (self.root / "shares" / "incoming").mkdir(parents=True)
+
+    def free_space(self) -> int:
+        """Return the bytes that an unprivileged writer could still write here."""
+        status = os.statvfs(self.root)
+        return status.f_frsize * status.f_bavail
+
+    def shares(self, storage_index: bytes) -> dict[int, ShareFile]:
+        """Return the finished shares of a file; files that are not containers are left out."""
+        home = self.home(storage_index)
+        try:
+            names = os.listdir(home)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        found = {}
+        for name in names:
+            if re.fullmatch("[0-9]{1,3}", name):
+                try:
+                    found[int(name)] = ShareFile.open(home / name)
+                except (OSError, ValueError):
+                    continue
+        return found
+
+    def note_corruption(self, storage_index: bytes, share: int, reason: str) -> None:
+        """Leave a text for the operator."""
+        directory = self.root / "corruption-advisories"
+        directory.mkdir(exist_ok=True)
+        index = base32.encode(storage_index)
+        stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
+        (directory / f"{stamp}--{index}-{share}").write_text(
+            f"report: Share Corruption\ntype: immutable\nstorage_index: {index}\n"
+            f"share_number: {share}\n\n{reason}\n",
+            encoding="utf-8",
+        )
+
+
+@frozen
+class ShareFile:
+    """A finished share."""
+
+    path: Path
+    length: int  # bytes of the share, without header and leases
+
+    @classmethod
+    def open(cls, path: Path) -> ShareFile:
+        """:raises ValueError: when it is not a container of an immutable share."""
+        with path.open("rb") as file:
+            header = ContainerHeader.parse(file.read(container.HEADER_SIZE))
+            return cls(path, header.share_length(os.fstat(file.fileno()).st_size))
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the bytes at *offset*, none past the end."""
+        length = max(0, min(length, self.length - offset))
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(descriptor, length, container.HEADER_SIZE + offset)
+        finally:
+            os.close(descriptor)
+
+    def renew_lease(self, owner: int, secrets: LeaseSecrets, now: float) -> None:
+        """Renew the lease with these secrets, or add one for *owner*."""
+        with self.path.open("r+b") as file:
+            header = ContainerHeader.parse(file.read(container.HEADER_SIZE))
+            start = container.HEADER_SIZE + self.length
+            file.seek(start)
+            leases = container.parse_leases(file.read(container.LEASE_SIZE * header.leases))
+            for number, lease in enumerate(leases):
+                if lease.renew == header.stored(secrets.renew):
+                    file.seek(start + container.LEASE_SIZE * number)
+                    file.write(container.renewed(lease, now).pack())
+                    return
+            # The record before the count: between the two, the file is still whole.
+            file.seek(0, os.SEEK_END)
+            file.write(header.lease(owner, secrets, now).pack())
+            file.flush()
+            file.seek(8)
+            file.write((header.leases + 1).to_bytes(4, "big"))
+
+
+@define(eq=False)
+class IncomingShare:
+    """A share that is being written; one thread at a time uses it."""
+
+    _incoming: Path
+    _final: Path
+    written: int = field(default=0, init=False)  # bytes, those written twice count twice
+    _unsynced: int = field(default=0, init=False)
+    _descriptor: int = field(default=-1, init=False)
+
+    def create(self) -> None:
+        """Make the file."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        while self._descriptor == -1:
+            self._incoming.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._descriptor = os.open(self._incoming, flags, 0o666)
+            except FileNotFoundError:
+                # Another share of the file just went and took the directory with it.
+                continue
+
+    def write(self, offset: int, parts: Sequence[Buffer]) -> None:
+        """Store *parts* at *offset* of the share."""
+        position = container.HEADER_SIZE + offset
+        for start in range(0, len(parts), _MAX_BUFFERS):
+            views = [memoryview(part) for part in parts[start : start + _MAX_BUFFERS] if part]
+            while views:
+                count = os.pwritev(self._descriptor, views, position)
+                position += count
+                self.written += count
+                self._unsynced += count
+                while views and count >= len(views[0]):
+                    count -= len(views.pop(0))
+                if views:
+                    views[0] = views[0][count:]
+        if self._unsynced >= SYNC_EVERY:
+            self._unsynced = 0
+            _sync_data(self._descriptor)
+
+    def publish(self, size: int, secrets: LeaseSecrets, now: float) -> None:
+        """Make a whole container of it, durable, and give it its name."""
+        lease = ContainerHeader(2, 1).lease(container.OWNER_OF_ALLOCATION, secrets, now)
+        os.ftruncate(self._descriptor, container.HEADER_SIZE + size)
+        os.pwrite(self._descriptor, container.pack_header(size, 1), 0)
+        os.pwrite(self._descriptor, lease.pack(), container.HEADER_SIZE + size)
+        os.fsync(self._descriptor)
+        self._close()
+        self._final.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(self._incoming, self._final)
+        for directory in (self._final.parent, self._final.parent.parent):
+            sync_directory(directory)
+        self._tidy()
+
+    def discard(self) -> None:
+        """Remove the file."""
+        self._close()
+        self._incoming.unlink(missing_ok=True)
+        self._tidy()
+
+    def _close(self) -> None:
+        if self._descriptor != -1:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _tidy(self) -> None:
+        """Remove the directories above it that are empty now."""
+        for directory in (self._incoming.parent, self._incoming.parent.parent):
+            try:
+                directory.rmdir()
+            except OSError:
+                return
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in *path* durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
