@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call"
 """
 Answers: what a resource gives back, and what becomes of an error.
 """
@@ -11,7 +12,7 @@ from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import Request
+from twisted.web.http import NO_BODY_CODES, Request
 
 from truckee.errors import Corrupt, Misuse, Refused, TruckeeError, Unavailable
 
@@ -39,7 +40,10 @@ class WrongMethod(Misuse):
 
 @define
 class NotFound(Misuse):
-    """There is nothing at this address. Files are at /uri/CAP and /file/CAP/@@named=/NAME."""
+    """
+    There is nothing at this address.
+    Files are at /uri/CAP and /file/CAP/@@named=/NAME.
+    """
 
 
 @define
@@ -84,12 +88,15 @@ class Responder:
         request.setResponseCode(answer.status)
         for name, value in answer.headers.items():
             request.setHeader(name.encode(), value.encode("utf-8"))
-        request.setHeader(b"content-length", b"%d" % len(answer.body))
+        if answer.status not in NO_BODY_CODES:
+            request.setHeader(b"content-length", b"%d" % len(answer.body))
         if request.method != b"HEAD":
             request.write(answer.body)
         request.finish()
 
-    def run(self, request: Request, work: Coroutine[Deferred[Any], Any, Answer | None]) -> None:
+    def run(
+        self, request: Request, work: Coroutine[Deferred[Any], Any, Answer | None]
+    ) -> None:
         """
         Answer *request* with what *work* returns, or with its error.
 
@@ -110,14 +117,17 @@ class Responder:
                 self.send(request, answer)
 
         def fail(failure: Failure) -> None:
-            if not isinstance(failure.value, (TruckeeError, CancelledError)):
+            error = failure.value or RuntimeError("nothing")
+            cancelled = isinstance(error, CancelledError) and request._disconnected
+            if not cancelled and not isinstance(error, TruckeeError):
                 log.failure("A request failed", failure=failure)
             if request._disconnected or request.finished:
                 return
             if request.startedWriting:
-                request.channel.transport.abortConnection()
+                transport: Any = request.transport
+                transport.abortConnection()
             else:
-                self.send(request, self.of_error(failure.value))
+                self.send(request, self.of_error(error))
 
         done.addCallbacks(succeed, fail)
         done.addErrback(lambda failure: log.failure("An answer failed", failure=failure))

@@ -16,16 +16,14 @@ if TYPE_CHECKING:
 class IStreamingResource(Interface):
     """A resource that takes request bodies while they arrive."""
 
-    def accept(request: StreamingRequest) -> None:  # type: ignore[misc]
+    def accept(request: StreamingRequest) -> None:
         """
         Look at the request's head and do nothing to take it.
 
         :raises TruckeeError: to refuse it: no byte of the body is asked for then.
         """
 
-    async def receive(  # type: ignore[misc]
-        request: StreamingRequest, body: AsyncIterator[bytes]
-    ) -> Answer:
+    async def receive(request: StreamingRequest, body: AsyncIterator[bytes]) -> Answer:
         """
         Take the body and return the answer.
 

@@ -1,0 +1,57 @@
+"""What one client may take of the gateway, and for how long."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+KIB = 1024
+
+
+@frozen
+class HttpLimits:
+    """Bounds in bytes and seconds, on every connection of one site."""
+
+    # Each costs a descriptor and at most about 1 MiB of buffers; the usual soft limit of
+    # descriptors is 1024, and the grid needs some.
+    max_connections: int = 1000
+
+    # The request line and all headers.  A directory of caps in a header stays far below.
+    max_head: int = 16 * KIB
+
+    # The whole head, from its first byte: a person on a bad link needs seconds.  A new
+    # connection has as long for its TLS handshake and its first head together.
+    header_deadline: float = 60.0
+
+    # Between two requests.  Proxies that pool connections mostly assume 60 s.
+    idle_timeout: float = 60.0
+
+    # Bodies of resources that do not stream are forms and small documents, in memory.
+    max_plain_body: int = 1024 * KIB
+
+    # A body may be silent for minutes (`tar | curl -T -`), not for ever: of each window in
+    # which we listen this many bytes have to come, one byte each second.
+    body_window: float = 600.0
+    body_minimum: int = 600
+
+    # A client that reads none of its response.  A paused film is still one that reads.
+    stalled_output: float = 3600.0
+
+    # Where the system does not tell whether a paused client still lives.  Stock servers
+    # drop an upload after 30 idle minutes: a longer pause leads nowhere.
+    max_pause: float = 1800.0
+
+    # How often a paused client is looked at: an upload is given up within a second.
+    peer_look: float = 0.5
+
+    # A body whose answer is out: what costs less to read than a new connection is read.
+    swallow: int = 256 * KIB
+
+    # After the last response, for the client to read it while it still sends.
+    linger: float = 30.0
+    linger_quiet: float = 5.0
+
+    # To flush what is left once a connection is given up.
+    close_deadline: float = 15.0
+
+    # One read.  Twisted's 64 KiB costs a third more processor time for the same bytes.
+    read_size: int = 256 * KIB

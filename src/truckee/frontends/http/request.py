@@ -1,0 +1,216 @@
+# mypy: disable-error-code="no-untyped-call"
+"""A request whose resource is found, and asked, before its body."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from attrs import define
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import server
+from twisted.web.error import UnsupportedMethod
+from twisted.web.http import datetimeToString, parse_qs
+from twisted.web.resource import Resource
+
+from truckee.errors import TruckeeError
+from truckee.flow.inbound import Inbound
+from truckee.frontends.http.refusals import BodyAborted
+from truckee.frontends.http.respond import TEXT, BodyTooLarge, NotFound, WrongMethod
+from truckee.frontends.http.streaming import IStreamingResource
+
+if TYPE_CHECKING:
+    from truckee.frontends.http.channel import StreamingChannel
+    from truckee.frontends.http.site import StreamingSite
+
+log = Logger()
+
+# Without a body these are uploads of nothing; any method with a body is an upload.
+_UPLOADS = (b"PUT", b"POST", b"PATCH")
+
+
+@define(eq=False)
+class _Network:
+    """The connection as the source of one request's body."""
+
+    _channel: StreamingChannel
+    _request: StreamingRequest
+
+    def pauseProducing(self) -> None:
+        self._channel.pause_body(self._request)
+
+    def resumeProducing(self) -> None:
+        self._channel.resume_body(self._request)
+
+
+class StreamingRequest(server.Request):
+    """
+    Looked up once and rendered once.
+
+    ``args`` come from the query only.  ``content`` is the body of a resource that does
+    not stream, in memory, and empty for GET and HEAD.
+    """
+
+    channel: StreamingChannel
+    content: BytesIO
+    prepath: list[bytes]
+    postpath: list[bytes]
+    site: StreamingSite
+    defaultContentType = TEXT.encode()
+    bodyLength: int | None = 0  # None for chunked
+    received: int = 0  # bytes of the body that came
+    owes_continue: bool = False  # the client waits for our word to send the body
+    _body: Inbound | None = None
+    _found: Any = None  # a resource that waits for its body in memory
+
+    # From the channel
+
+    def head_received(
+        self, method: bytes, uri: bytes, version: bytes, length: int | None
+    ) -> None:
+        """Take the whole head; *length* is that of the body, None if chunked."""
+        self.method, self.uri, self.clientproto = method, uri, version
+        self.path, _, query = uri.partition(b"?")
+        self.args = parse_qs(query, 1) if query else {}
+        self.bodyLength = length
+        self.content = BytesIO()
+        self.site = self.channel.site
+        expect = self.requestHeaders.getRawHeaders(b"Expect", [b""])[0]
+        self.owes_continue = (
+            length != 0 and version == b"HTTP/1.1" and expect.lower() == b"100-continue"
+        )
+        for name, value in self.site.headers.items():
+            self.setHeader(name, value)
+        self.setHeader(b"Date", datetimeToString())
+
+    def begin(self) -> None:
+        """Find the resource and ask it, or keep the body for it."""
+        try:
+            found = self._look_up()
+            if self._streams(found):
+                self._stream(found)
+            elif self.bodyLength == 0 or self._needs_no_body(found):
+                self.render(found)
+            else:
+                self._keep_body(found)
+        except Exception:
+            self.processingFailed(Failure())
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.received += len(data)
+        limit = self.site.limits.max_plain_body
+        if self.finished or self._disconnected:
+            return
+        if self._body is not None:
+            self._body.received(data)
+        elif self.received > limit:
+            self.processingFailed(Failure(BodyTooLarge(limit)))
+        elif self.method not in (b"GET", b"HEAD"):
+            self.content.write(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if self.finished or self._disconnected:
+            return
+        if self._body is not None:
+            self._body.finished()
+        elif self._found is None:
+            self.begin()
+        else:
+            self.content.seek(0)
+            try:
+                self.render(self._found)
+            except Exception:
+                self.processingFailed(Failure())
+
+    def take_continue(self) -> bool:
+        """Return whether to send 100 Continue now; it is owed only once."""
+        owed = self.owes_continue and not self.startedWriting and not self.received
+        self.owes_continue = False
+        return owed
+
+    def abandon(self, error: TruckeeError) -> None:
+        """End the work with *error*; the channel has answered, or nobody will."""
+        self._disconnected = True
+        if self._body is not None:
+            self._body.failed(error)
+        self.connectionLost(Failure(error))
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        if self._body is not None:
+            self._body.failed(BodyAborted())
+
+    # To the resource
+
+    def _look_up(self) -> Any:
+        if not self.path.startswith(b"/"):
+            raise NotFound()
+        self.prepath = []
+        self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
+        return self.site.getResourceFor(self)
+
+    def _streams(self, found: Any) -> bool:
+        if not IStreamingResource.providedBy(found) or self.method in (b"GET", b"HEAD"):
+            return False
+        return self.bodyLength != 0 or self.method in _UPLOADS
+
+    def _stream(self, found: Any) -> None:
+        found.accept(self)
+        self._body = Inbound(_Network(self.channel, self))
+        if self.bodyLength == 0:
+            self._body.finished()
+        self.site.responder.run(self, found.receive(self, self._body))
+
+    def _needs_no_body(self, found: Any) -> bool:
+        """Whether *found* will refuse the method, so that the body need not come."""
+        if not isinstance(found, Resource) or type(found).render is not Resource.render:
+            return False
+        return not hasattr(found, "render_" + self.method.decode("ascii"))
+
+    def _keep_body(self, found: Any) -> None:
+        limit = self.site.limits.max_plain_body
+        if self.bodyLength is not None and self.bodyLength > limit:
+            raise BodyTooLarge(limit)
+        self._found = found
+        self.channel.resume_body(self)
+
+    def render(self, resrc: Any) -> None:
+        try:
+            body = resrc.render(self)
+        except UnsupportedMethod as error:
+            allowed = b", ".join(error.allowedMethods).decode("ascii")
+            raise WrongMethod(self.method.decode("ascii"), allowed) from None
+        if body == server.NOT_DONE_YET:
+            return
+        if not isinstance(body, bytes):
+            raise TypeError(f"{type(resrc).__name__} rendered {type(body).__name__}")
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.write(b"" if self.method == b"HEAD" else body)
+        self.finish()
+
+    # To the client
+
+    def write(self, data: bytes) -> None:
+        if not self.startedWriting and not self._disconnected:
+            self.channel.response_starts(self)
+        super().write(data)
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer with *reason* in plain text; only our own errors say what it was."""
+        if not isinstance(reason.value, TruckeeError):
+            log.failure("A request failed", failure=reason)
+        if self._disconnected or self.finished:
+            return reason
+        if self.startedWriting:
+            self.channel.abort()
+        else:
+            answer = self.site.responder.of_error(reason.value or Exception())
+            self.site.responder.send(self, answer)
+        return reason
+
+    def __repr__(self) -> str:
+        # A URL may be a cap.
+        method = self.method.decode("ascii", "replace")
+        return f"<{type(self).__name__} {method} at 0x{id(self):x}>"
