@@ -244,9 +244,11 @@ def _bytes_of(text: str, length: int) -> bytes:
 
 
 def _number(text: str) -> int:
-    if not re.fullmatch(r"[0-9]+", text) or len(text.lstrip("0")) > _MAX_DIGITS:
+    # Without its zeros: int() refuses texts of thousands of digits.
+    digits = text.lstrip("0")
+    if not re.fullmatch(r"[0-9]+", text) or len(digits) > _MAX_DIGITS:
         raise MalformedCap("the numbers at its end are wrong")
-    return int(text)
+    return int(digits or "0")
 
 
 def _chk_fields(parts: list[str]) -> tuple[bytes, bytes, int, int, int]:
