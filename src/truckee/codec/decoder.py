@@ -54,6 +54,9 @@ class ShareProof:
         cls, file: FileProof, number: int, offsets: ShareOffsets, chain: bytes
     ) -> ShareProof:
         """Believe that share *number* belongs to *file*.  :raises ValueError: otherwise."""
+        # A chain can lead to the root from padding leaves and from below the leaves too.
+        if not 0 <= number < file.geometry.total:
+            raise ValueError(f"the file has no share {number}")
         root = check_chain(chain, number, file.geometry.total, file.share_root)
         return cls(number, offsets, PagedTree(root, file.geometry.segments))
 
@@ -76,7 +79,10 @@ def join_segment(file: FileProof, segment: int, blocks: Mapping[int, Buffer]) ->
     """
     geometry = file.geometry
     primary = erasure.decode(blocks, geometry.needed, geometry.total)
-    ciphertext = b"".join(primary)[: geometry.segment_length(segment)]
-    if segment_hash(ciphertext) != file.crypttext.leaf(segment):
+    length = geometry.segment_length(segment)
+    ciphertext = b"".join(primary)[:length]
+    promised = file.crypttext.leaf(segment)
+    # The hash alone would let an uploader promise a shorter segment than the cap does.
+    if len(ciphertext) != length or segment_hash(ciphertext) != promised:
         raise ValueError("the decoded segment is not the one the cap promises")
     return ciphertext

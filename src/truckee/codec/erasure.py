@@ -40,9 +40,19 @@ def encode(segment: Buffer, needed: int, total: int) -> list[Buffer]:
 
 
 def decode(blocks: Mapping[int, Buffer], needed: int, total: int) -> list[Buffer]:
-    """Return the k primary blocks, in order, from any k numbered *blocks*."""
+    """
+    Return the k primary blocks, in order, from any k numbered *blocks*.
+
+    :raises ValueError: when they are not k, not all of one length, or one has a number
+        that no share has.
+    """
     if len(blocks) != needed:
         raise ValueError(f"decoding takes exactly {needed} blocks, not {len(blocks)}")
+    # zfec looks beyond its matrix for a row that is not there.
+    if not all(0 <= number < total for number in blocks):
+        raise ValueError(f"blocks are numbered 0 to {total - 1}")
+    if len({len(block) for block in blocks.values()}) > 1:
+        raise ValueError("the blocks are not all of one length")
     if all(number < needed for number in blocks):
         return [blocks[number] for number in range(needed)]
     # zfec wants a primary block at its own place and check blocks in the gaps.
