@@ -93,8 +93,8 @@ class TreeBuilder:
             if self.leaves % (1 << height):
                 # One node of this row stands over real leaves and padding both.
                 start = 2 * len(row)
-                row += pair_up(rows[height - 1][start : start + 2 * HASH_SIZE])
-            row += padding[height]
+                row.extend(pair_up(rows[height - 1][start : start + 2 * HASH_SIZE]))
+            row.extend(padding[height])
         return b"".join(reversed(rows))
 
 
