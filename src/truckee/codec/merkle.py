@@ -167,7 +167,9 @@ class PagedTree:
     The tree is fetched in pages, each the lowest row of a small tree of its own: 64
     hashes side by side, or fewer at the top.  A page is believed when its own root is,
     and that stands in the page above, or is the root of all.  So one leaf costs one read
-    for every 6 levels, its neighbours cost nothing, and only pages in use are in memory.
+    for every 6 levels, its neighbours cost nothing, and only so many pages are in memory.
+
+    One caller at a time may ``add``; others may read leaves they know of meanwhile.
     """
 
     root: bytes
@@ -228,8 +230,8 @@ class PagedTree:
         return page[at : at + HASH_SIZE]
 
     def _forget(self, leaf: int) -> None:
-        """Drop the pages longest not used, never those on the way to *leaf*."""
-        for depth, index, _levels in self._way(leaf):
-            self._pages[depth, index] = self._pages.pop((depth, index))
-        while len(self._pages) > _PAGES_KEPT:
-            del self._pages[next(iter(self._pages))]
+        """Drop the pages that came first, never those on the way to *leaf*."""
+        way = {(depth, index) for depth, index, _levels in self._way(leaf)}
+        surplus = len(self._pages) - _PAGES_KEPT
+        for page in [each for each in self._pages if each not in way][: max(0, surplus)]:
+            del self._pages[page]

@@ -12,6 +12,7 @@ from truckee.codec.netstring import netstring, split_netstring
 
 # Stock verifiers and helpers call a longer one corrupt.
 MAX_SIZE = 2000  # bytes
+_MAX_DIGITS = 20  # of any number in it
 
 
 @frozen
@@ -60,6 +61,32 @@ def parse_ueb(data: bytes) -> Ueb:
 
     :raises ValueError: when it does not parse or a needed key is missing.
     """
+    values = _split(data)
+    try:
+        size = values[b"segment_size"]
+        roots = values[b"crypttext_root_hash"], values[b"share_root_hash"]
+    except KeyError as missing:
+        raise ValueError(f"the UEB has no {missing}") from None
+    if not size.isdigit() or len(size) > _MAX_DIGITS:
+        raise ValueError("the UEB's segment size is not a number")
+    if any(len(root) != HASH_SIZE for root in roots):
+        raise ValueError("a root hash in the UEB is not 32 bytes")
+    return Ueb(int(size), *roots)
+
+
+def size_in_ueb(data: bytes) -> int:
+    """
+    Return the size of the file, in bytes, as an unchecked UEB states it.
+
+    For those who have no cap.  :raises ValueError: when it does not say.
+    """
+    size = _split(data).get(b"size", b"")
+    if not size.isdigit() or not 0 < len(size) <= _MAX_DIGITS:
+        raise ValueError("the UEB does not state the file's size")
+    return int(size)
+
+
+def _split(data: bytes) -> dict[bytes, bytes]:
     values: dict[bytes, bytes] = {}
     position = 0
     while position < len(data):
@@ -68,13 +95,4 @@ def parse_ueb(data: bytes) -> Ueb:
             raise ValueError("a UEB key has no value")
         key = data[position:colon]
         values[key], position = split_netstring(data, colon + 1)
-    try:
-        size = values[b"segment_size"]
-        roots = values[b"crypttext_root_hash"], values[b"share_root_hash"]
-    except KeyError as missing:
-        raise ValueError(f"the UEB has no {missing}") from None
-    if not size.isdigit() or len(size) > 20:
-        raise ValueError("the UEB's segment size is not a number")
-    if any(len(root) != HASH_SIZE for root in roots):
-        raise ValueError("a root hash in the UEB is not 32 bytes")
-    return Ueb(int(size), *roots)
+    return values

@@ -38,8 +38,12 @@ class Budget:
         self._use(amount)
         return True
 
+    def reserve(self, amount: int) -> None:
+        """Take *amount* bytes at once; the caller knows that others can still go on."""
+        self._use(amount)
+
     def give(self, amount: int) -> None:
-        """Give *amount* bytes back, as taken."""
+        """Give *amount* bytes back, as taken or reserved."""
         self.used -= self._possible(amount)
         self._serve()
 

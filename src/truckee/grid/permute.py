@@ -8,7 +8,9 @@ from hashlib import sha1
 from truckee.storage.interfaces import IStorageServer
 
 
-def permuted(servers: Iterable[IStorageServer], storage_index: bytes) -> list[IStorageServer]:
+def permuted(
+    servers: Iterable[IStorageServer], storage_index: bytes
+) -> list[IStorageServer]:
     """Return *servers* in the order that every client uses for *storage_index*."""
     return sorted(
         servers,

@@ -55,9 +55,11 @@ def plan(
     free = [server for server in writeable if server not in taken]
     # A share that exists nowhere is worth storing before a second copy of another.
     lonely = [share for share in range(total) if not existing.get(share)]
-    copies = [share for share in range(total) if existing.get(share) and share not in paired]
+    copies = [
+        share for share in range(total) if existing.get(share) and share not in paired
+    ]
     new = dict(zip([*lonely, *copies], free, strict=False))
-    load = {server: 0 for server in writeable}
+    load = dict.fromkeys(writeable, 0)
     for server in [*paired.values(), *new.values()]:
         if server in load:
             load[server] += 1

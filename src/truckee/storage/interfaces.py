@@ -112,7 +112,5 @@ class IStorageServer(Interface):
     async def add_lease(storage_index: bytes, secrets: LeaseSecrets) -> None:
         """Add or renew a lease on all finished shares it holds of a file."""
 
-    async def advise_corrupt(
-        storage_index: bytes, share: int, reason: str
-    ) -> None:
+    async def advise_corrupt(storage_index: bytes, share: int, reason: str) -> None:
         """Tell its operator that a share is not what it should be."""

@@ -114,7 +114,12 @@ class DiskServer:
         del self._writers[storage_index, share]
 
     def _new_writer(
-        self, storage_index: bytes, share: int, secrets: LeaseSecrets, size: int, promised: int
+        self,
+        storage_index: bytes,
+        share: int,
+        secrets: LeaseSecrets,
+        size: int,
+        promised: int,
     ) -> DiskWriter:
         name = str(share)
         file = IncomingShare(

@@ -60,7 +60,7 @@ class ShareDirectory:
         return status.f_frsize * status.f_bavail
 
     def shares(self, storage_index: bytes) -> dict[int, ShareFile]:
-        """Return the finished shares of a file; files that are not containers are left out."""
+        """Return the finished shares of a file, without what is no container."""
         home = self.home(storage_index)
         try:
             names = os.listdir(home)
@@ -80,6 +80,9 @@ class ShareDirectory:
         directory = self.root / "corruption-advisories"
         directory.mkdir(exist_ok=True)
         index = base32.encode(storage_index)
+        # One text for a share: every reader would leave the same again.
+        if any(directory.glob(f"*--{index}-{share}")):
+            return
         stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
         (directory / f"{stamp}--{index}-{share}").write_text(
             f"report: Share Corruption\ntype: immutable\nstorage_index: {index}\n"
@@ -156,7 +159,8 @@ class IncomingShare:
         """Store *parts* at *offset* of the share."""
         position = container.HEADER_SIZE + offset
         for start in range(0, len(parts), _MAX_BUFFERS):
-            views = [memoryview(part) for part in parts[start : start + _MAX_BUFFERS] if part]
+            group = parts[start : start + _MAX_BUFFERS]
+            views = [memoryview(part) for part in group if part]
             while views:
                 count = os.pwritev(self._descriptor, views, position)
                 position += count

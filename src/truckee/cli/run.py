@@ -1,0 +1,99 @@
+"""``truckee run``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from twisted.internet.defer import Deferred
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
+from twisted.python.failure import Failure
+
+from truckee.errors import TruckeeError
+from truckee.node.build import Node
+from truckee.node.config import GridShape
+from truckee.node.create import create_grid
+from truckee.node.layout import NodeDirectory
+
+DEFAULT_NODEDIR = "truckee-node"
+
+
+@click.command("run")
+@click.argument("nodedir", metavar="[NODEDIR]", required=False, type=click.Path())
+@click.option(
+    "-C", "--basedir", metavar="NODEDIR", type=click.Path(), help="Same as NODEDIR."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log more than warnings.")
+def run_command(nodedir: str | None, basedir: str | None, verbose: bool) -> None:
+    """
+    Run the node in NODEDIR until it is told to stop (Ctrl-C or SIGTERM).
+
+    Without NODEDIR it is ./truckee-node, and a grid of three storage directories is made
+    there if there is none yet. Exits with 0 after a stop, with 1 when the node cannot
+    start.
+    """
+    named = nodedir or basedir
+    directory = NodeDirectory(named or DEFAULT_NODEDIR)
+    try:
+        if named is None and not directory.path.exists():
+            create_grid(directory, GridShape())
+            click.echo(f"Made a 2-of-3 grid in {directory.path}")
+        from twisted.internet import reactor  # noqa: PLC0415
+
+        _log_to_stderr(LogLevel.info if verbose else LogLevel.warn)
+        node = Node(directory, reactor)
+    except TruckeeError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+    sys.exit(_run(node))
+
+
+def _run(node: Node) -> int:
+    """Run *node* and its reactor; return the exit code."""
+    reactor = node.reactor
+    codes = [0]
+
+    def failed(failure: Failure) -> None:
+        codes.append(1)
+        text = str(failure.value)
+        if not failure.check(TruckeeError, OSError):
+            text = failure.getTraceback()
+        click.echo(f"Error: {text}", err=True)
+        reactor.stop()
+
+    def begin() -> None:
+        started = Deferred.fromCoroutine(node.start())
+        started.addCallbacks(lambda _: _greet(node), failed)
+
+    reactor.callWhenRunning(begin)
+    reactor.addSystemEventTrigger(
+        "before", "shutdown", lambda: Deferred.fromCoroutine(node.stop())
+    )
+    reactor.run()
+    return codes[-1]
+
+
+def _greet(node: Node) -> None:
+    shape = node.config.shape
+    click.echo(
+        f"The grid in {node.directory.path} is running: any {shape.needed} of "
+        f"{shape.total} shares on {len(node.servers)} storage directories give a file back."
+    )
+    if node.url:
+        click.echo(f"\nPut a file into it, and get its cap:\n  curl -T FILE {node.url}uri")
+        click.echo(f"Get it back:\n  curl {node.url}uri/CAP")
+        click.echo(f"Or open {node.url} in a browser.  Ctrl-C stops it.")
+
+
+def _log_to_stderr(level: LogLevel) -> None:
+    observer = FilteringLogObserver(
+        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(defaultLogLevel=level)]
+    )
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

@@ -1,0 +1,1 @@
+"""The web API of a gateway, as Tahoe-LAFS clients know it."""

@@ -1,0 +1,69 @@
+"""What a request says beside its body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from attrs import define
+from twisted.web.http import Request
+
+from truckee.codec.caps import Cap, parse_cap
+from truckee.errors import Misuse, Refused
+
+_TRUE = ("true", "t", "1", "on")
+_FALSE = ("false", "f", "0", "off")
+
+
+@define
+class BadArgument(Misuse):
+    """The argument {name}= is wrong: {reason}."""
+
+    name: str
+    reason: str
+
+
+@define
+class CrossSite(Refused):
+    """
+    A page of another site ({origin}) sent this form, and that is not allowed. Use the
+    gateway's own page.
+    """
+
+    origin: str
+
+
+def arguments(request: Request) -> dict[str, str]:
+    """Return the query's arguments, the first of each name."""
+    try:
+        return {
+            name.decode("utf-8"): values[0].decode("utf-8")
+            for name, values in (request.args or {}).items()
+        }
+    except UnicodeDecodeError:
+        raise BadArgument("?", "the query is not UTF-8") from None
+
+
+def boolean(args: Mapping[str, str], name: str) -> bool:
+    """Return the argument *name*, false where it is missing."""
+    text = args.get(name, "false").lower()
+    if text not in _TRUE + _FALSE:
+        raise BadArgument(name, "it must be true or false")
+    return text in _TRUE
+
+
+def cap_in(segment: bytes) -> Cap:
+    """Return the cap in one decoded path segment.  :raises MalformedCap:"""
+    return parse_cap(segment.decode("utf-8", "replace"))
+
+
+def check_same_site(request: Request) -> None:
+    """
+    Refuse what a browser sends for a page of another site.
+
+    Such a page cannot read the answer, but it could fill the grid.
+    """
+    origin = request.getHeader("origin")
+    host = request.getHeader("host")
+    if origin is not None and urlsplit(origin).netloc != host:
+        raise CrossSite(origin[:200])

@@ -1,0 +1,164 @@
+"""Files at /uri, /file and /named: put, posted, read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+
+from attrs import define
+from twisted.web.http import Request
+from twisted.web.resource import IResource, Resource
+from zope.interface import implementer
+
+from truckee.codec.caps import ChkReadCap, LiteralCap, MalformedCap, UnknownCap
+from truckee.errors import Misuse
+from truckee.frontends.http.multipart import Form, boundary_of
+from truckee.frontends.http.request import StreamingRequest
+from truckee.frontends.http.respond import TEXT, Answer, NotFound, WrongMethod
+from truckee.frontends.http.streaming import IStreamingResource
+from truckee.frontends.web.arguments import (
+    BadArgument,
+    arguments,
+    boolean,
+    cap_in,
+    check_same_site,
+)
+from truckee.frontends.web.reading import FileResource, Reader
+from truckee.immutable.keys import parse_key_choice
+from truckee.immutable.upload import Cap, Uploader
+
+
+@define
+class NotAFile(Misuse):
+    """This cap is not of an immutable file, and this gateway reads no other kind yet."""
+
+
+def readable(segment: bytes) -> ChkReadCap | LiteralCap:
+    """Return the cap in a path segment, if files can be read by it."""
+    cap = cap_in(segment)
+    if isinstance(cap, UnknownCap):
+        raise MalformedCap("it does not begin with a known kind, as URI:CHK: does")
+    if not isinstance(cap, (ChkReadCap, LiteralCap)):
+        raise NotAFile
+    return cap
+
+
+@implementer(IStreamingResource)
+class UriResource(Resource):
+    """/uri: new files; /uri/CAP: files."""
+
+    def __init__(self, uploader: Uploader, reader: Reader) -> None:
+        super().__init__()
+        self._uploader = uploader
+        self._reader = reader
+
+    def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
+        if not path and not request.postpath:
+            return self
+        return FileResource(readable(path), "", self._reader)
+
+    def accept(self, request: StreamingRequest) -> None:
+        """Refuse, before the body, what could not be stored."""
+        if request.method not in (b"PUT", b"POST"):
+            raise WrongMethod(
+                request.method.decode("ascii", "replace"), "GET, HEAD, PUT, POST"
+            )
+        args = arguments(request)
+        _check_upload_arguments(args)
+        if request.method == b"PUT":
+            self._uploader.check_size(request.bodyLength)
+        else:
+            check_same_site(request)
+            boundary_of(request.getHeader("content-type") or "")
+
+    async def receive(
+        self, request: StreamingRequest, body: AsyncIterator[bytes]
+    ) -> Answer:
+        """Store the body, or the file in its form; answer with the cap."""
+        args = arguments(request)
+        if request.method == b"PUT":
+            choice = parse_key_choice(args.get("key", "random"))
+            cap = await self._uploader.upload(body, request.bodyLength, choice)
+            return _cap_answer(cap)
+        form = Form.begin(body, request.getHeader("content-type") or "")
+        await form.find("file")
+        before = {**form.fields, **args}
+        _check_upload_arguments(before)
+        choice = parse_key_choice(before.get("key", "random"))
+        cap = await self._uploader.upload(_FileThenRest(form), None, choice)
+        after = {**form.fields, **args}
+        if after.get("key") != before.get("key"):
+            raise BadArgument("key", "in a form it must come before the file")
+        when_done = after.get("when_done")
+        return _cap_answer(cap) if when_done is None else _redirect(when_done, cap)
+
+    def render_GET(self, request: Request) -> bytes:
+        """Go to the file that ``?uri=CAP`` names."""
+        args = arguments(request)
+        text = args.pop("uri", None)
+        if text is None:
+            raise BadArgument("uri", "GET /uri needs ?uri=CAP")
+        cap = readable(text.encode())
+        query = "&".join(f"{quote(name)}={quote(value)}" for name, value in args.items())
+        target = f"/uri/{quote(str(cap), safe='')}" + (f"?{query}" if query else "")
+        request.setResponseCode(302)
+        request.setHeader(b"location", target.encode())
+        return b""
+
+
+class NamedResource(Resource):
+    """/file/CAP/.../NAME: a file under a name of the client's choice."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self._reader = reader
+
+    def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
+        cap = readable(path)
+        name = request.postpath[-1] if request.postpath else b""
+        request.postpath = []
+        return FileResource(cap, name.decode("utf-8", "replace"), self._reader)
+
+    def render_GET(self, request: Request) -> bytes:
+        raise NotFound
+
+
+@define(eq=False)
+class _FileThenRest:
+    """
+    The bytes of a form's file; its end is the end of the whole form.
+
+    So a form that breaks off behind the file is not stored.
+    """
+
+    _form: Form
+
+    def __aiter__(self) -> _FileThenRest:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._form.__anext__()
+        except StopAsyncIteration:
+            await self._form.finish()
+            raise
+
+
+def _check_upload_arguments(args: dict[str, str]) -> None:
+    kind = args.get("t", "upload")
+    if kind != "upload":
+        raise BadArgument("t", f"{kind!r} is not known here; leave it out to upload a file")
+    if args.get("format", "CHK").upper() != "CHK" or boolean(args, "mutable"):
+        raise BadArgument("format", "this gateway stores immutable files only (CHK)")
+    parse_key_choice(args.get("key", "random"))
+
+
+def _cap_answer(cap: Cap) -> Answer:
+    return Answer(str(cap).encode(), 200, {"content-type": TEXT})
+
+
+def _redirect(when_done: str, cap: Cap) -> Answer:
+    target = when_done.replace("%(uri)s", quote(str(cap), safe=""))
+    if not target.isprintable():
+        raise BadArgument("when_done", "it has characters that no address has")
+    return Answer(str(cap).encode(), 302, {"content-type": TEXT, "location": target})

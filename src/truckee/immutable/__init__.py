@@ -1,0 +1,1 @@
+"""Immutable files: from a body to shares, and from shares to a body."""

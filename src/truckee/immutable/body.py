@@ -1,0 +1,87 @@
+"""The plaintext of one upload, on its way through memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from attrs import define, field
+
+from truckee.codec.segments import Segmenter
+from truckee.errors import Misuse
+
+
+@define
+class FileTooLarge(Misuse):
+    """The file is larger than the {limit} bytes that this gateway takes."""
+
+    limit: int
+
+
+@define(eq=False)
+class Body:
+    """Chunks of any size, counted, with a look at the first ones ahead of time."""
+
+    _chunks: AsyncIterator[bytes]
+    _limit: int  # bytes
+    size: int = field(default=0, init=False)  # bytes that came so far
+    ended: bool = field(default=False, init=False)
+    _head: list[bytes] = field(factory=list, init=False, repr=False)
+
+    async def peek(self, size: int) -> None:
+        """Wait for the first *size* bytes, or the end; they are still given later."""
+        while self.size < size and not self.ended:
+            chunk = await self._next()
+            if chunk is not None:
+                self._head.append(chunk)
+
+    def take_all(self) -> bytes:
+        """Return everything, once ``ended`` is true after a peek."""
+        head, self._head = self._head, []
+        return b"".join(head)
+
+    def __aiter__(self) -> Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = self._head.pop(0) if self._head else await self._next()
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    async def _next(self) -> bytes | None:
+        if self.ended:
+            return None
+        try:
+            chunk = await self._chunks.__anext__()
+        except StopAsyncIteration:
+            self.ended = True
+            return None
+        self.size += len(chunk)
+        if self.size > self._limit:
+            raise FileTooLarge(self._limit)
+        return chunk
+
+
+@define(eq=False)
+class Pieces:
+    """A stream of chunks as pieces of one size; the last one may be shorter."""
+
+    _chunks: AsyncIterator[bytes]
+    _segmenter: Segmenter
+    _ready: list[bytearray] = field(factory=list, init=False, repr=False)
+    _ended: bool = field(default=False, init=False)
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytearray:
+        while not self._ready and not self._ended:
+            try:
+                self._ready = self._segmenter.feed(await self._chunks.__anext__())
+            except StopAsyncIteration:
+                self._ended = True
+                rest = self._segmenter.finish()
+                self._ready = [rest] if rest else []
+        if not self._ready:
+            raise StopAsyncIteration
+        return self._ready.pop(0)

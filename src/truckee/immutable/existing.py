@@ -1,0 +1,101 @@
+"""
+Shares that are there before an upload begins: do they belong to the same file?
+
+They are found by storage index, which says nothing about the content; and a server may
+keep something broken, or lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define, field
+
+from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.decoder import FileProof
+from truckee.codec.hashes import ueb_hash
+from truckee.codec.share import HEADER_SIZE, ShareOffsets
+from truckee.codec.ueb import size_in_ueb
+from truckee.flow.together import together
+from truckee.immutable.sinks import KeyReused
+from truckee.storage.interfaces import IShareReader, IStorageServer
+
+Holders = Mapping[int, Mapping[IStorageServer, IShareReader]]
+
+
+async def read_proof(reader: IShareReader, total: int) -> tuple[ShareOffsets, bytes, bytes]:
+    """
+    Return a share's offsets, its hash chain and its UEB, none of them checked.
+
+    :raises ValueError: when they are not where the header says.
+    """
+    offsets = ShareOffsets.parse(await reader.read(0, HEADER_SIZE), total)
+    chain, ueb = offsets.split_proof(await reader.read(*offsets.proof))
+    return offsets, chain, ueb
+
+
+@define(eq=False)
+class ExistingShares:
+    """The UEBs of the shares that were found."""
+
+    _storage_index: bytes
+    _needed: int
+    _total: int
+    _uebs: dict[tuple[int, IStorageServer], bytes] = field(factory=dict, init=False)
+    _readers: dict[bytes, tuple[ShareOffsets, IShareReader]] = field(
+        factory=dict, init=False
+    )
+
+    async def read(self, holders: Holders) -> None:
+        """Look at all of *holders*; a share without a readable UEB is none."""
+
+        async def look(share: int, server: IStorageServer, reader: IShareReader) -> None:
+            try:
+                offsets, _chain, ueb = await read_proof(reader, self._total)
+            except ValueError:
+                return
+            self._uebs[share, server] = ueb
+            self._readers.setdefault(ueb, (offsets, reader))
+
+        await together(
+            look(share, server, reader)
+            for share, found in holders.items()
+            for server, reader in found.items()
+        )
+
+    def holders(self, ueb: bytes) -> dict[int, set[IStorageServer]]:
+        """Return the shares that belong to the file with this UEB, and their servers."""
+        found: dict[int, set[IStorageServer]] = {}
+        for (share, server), theirs in self._uebs.items():
+            if theirs == ueb:
+                found.setdefault(share, set()).add(server)
+        return found
+
+    async def check_segment(self, segment: int, digest: bytes) -> None:
+        """
+        Let a segment pass, by the hash of its ciphertext, if it is theirs too.
+
+        :raises KeyReused: when another file has this storage index.
+        """
+        for ueb, (offsets, reader) in self._readers.items():
+            try:
+                file = FileProof.check(self._cap(ueb), ueb)
+                ranges = file.crypttext.missing(segment)
+            except ValueError:
+                raise KeyReused from None
+            start = offsets.crypttext_tree
+            rows = await together(reader.read(start + at, size) for at, size in ranges)
+            try:
+                file.crypttext.add(segment, rows)
+                same = file.crypttext.leaf(segment) == digest
+            except ValueError:
+                continue  # a broken tree says nothing
+            if not same:
+                raise KeyReused
+
+    def _cap(self, ueb: bytes) -> ChkVerifyCap:
+        """Return a cap that names *ueb*, which nobody has vouched for."""
+        size = size_in_ueb(ueb)
+        return ChkVerifyCap(
+            self._storage_index, ueb_hash(ueb), self._needed, self._total, size
+        )

@@ -1,0 +1,274 @@
+"""
+Ciphertext to shares on servers, from here.
+
+Each segment is coded in the workers as soon as it is whole, and its blocks go to their
+servers at once; a few segments are under way at the same time.  The hash trees, the UEB
+and the header follow when the last byte has come.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.encoder import EncodedFile, EncodedSegment, FileEncoder, encode_segment
+from truckee.codec.geometry import Encoding, Geometry
+from truckee.codec.hashes import Buffer
+from truckee.codec.segments import Segmenter
+from truckee.codec.share import ShareLayout
+from truckee.errors import Misuse, Unavailable
+from truckee.flow.cpu import Workers
+from truckee.flow.limits import Budget
+from truckee.flow.together import Group, Turns, together
+from truckee.grid.placement import happiness
+from truckee.grid.selection import NotEnoughServers, Placement, Selector
+from truckee.immutable.existing import ExistingShares
+from truckee.immutable.share_stream import ShareStream
+from truckee.immutable.sinks import ICiphertextSink
+from truckee.storage.interfaces import NoSpace
+from truckee.storage.journal import Journal
+
+log = Logger()
+
+# Segments of one file under way: one is coded by each core, one is written, one waits.
+WINDOW = 4
+
+
+@define
+class WrongSize(Misuse):
+    """The body has {found} bytes, and {promised} were promised."""
+
+    found: int
+    promised: int
+
+
+@define
+class DamagedShares(Unavailable):
+    """
+    Servers hold broken shares of this file, and only {found} servers hold good ones,
+    where {needed} are demanded (shares.happy). Upload it with key=random, or repair it.
+    """
+
+    found: int
+    needed: int
+
+
+@define(eq=False)
+class GridSinks:
+    """Opens sinks that store files on a grid."""
+
+    encoding: Encoding
+    _selector: Selector
+    _journal: Journal
+    _cpu: Workers
+    _budget: Budget  # bytes of file data in memory
+    _max_size: int  # bytes a file may grow to whose size is not known
+
+    async def open(
+        self, storage_index: bytes, size: int | None, guarded: bool = False
+    ) -> GridSink:
+        """
+        Find servers for a file of *size* bytes, more than a literal cap holds.
+
+        With *guarded*, no segment that differs from what is already stored under
+        *storage_index* leaves here.  The caller sees to it that nobody else is writing
+        the same file.
+
+        :raises NoSpace: :raises NotEnoughServers: when it cannot be placed.
+        """
+        encoding = self.encoding
+        if size is None:
+            segment_size = encoding.streaming_segment_size
+            largest = Geometry(
+                self._max_size, encoding.needed, encoding.total, segment_size
+            )
+            share_size = ShareLayout.streamed(largest).size
+        else:
+            geometry = encoding.geometry(size)
+            segment_size = geometry.segment_size
+            share_size = ShareLayout.stock(geometry).size
+        placement = await self._selector.place(
+            storage_index, encoding.total, share_size, open_ended=size is None
+        )
+        sink = GridSink(
+            storage_index,
+            size,
+            segment_size,
+            encoding,
+            placement,
+            self._selector.happy,
+            self._journal,
+            self._cpu,
+            self._budget,
+            guarded,
+        )
+        try:
+            await sink.look_at_existing()
+        except Exception:
+            await sink.abort()
+            raise
+        return sink
+
+
+@implementer(ICiphertextSink)
+@define(eq=False)
+class GridSink:
+    """One file on its way to the grid."""
+
+    _storage_index: bytes
+    _size: int | None
+    chunk_size: int  # bytes, of a segment
+    _encoding: Encoding
+    _placement: Placement
+    _happy: int
+    _journal: Journal
+    _cpu: Workers
+    _budget: Budget
+    _guarded: bool
+
+    _encoder: FileEncoder = field(init=False)
+    _segmenter: Segmenter = field(init=False)
+    _existing: ExistingShares = field(init=False)
+    _streams: list[ShareStream] = field(factory=list, init=False)
+    _group: Group = field(factory=Group, init=False)
+    _turns: Turns = field(factory=Turns, init=False)
+    _window: Budget = field(factory=lambda: Budget(WINDOW), init=False)
+    _segments: int = field(default=0, init=False)  # begun so far
+
+    def __attrs_post_init__(self) -> None:
+        k, n = self._encoding.needed, self._encoding.total
+        self._encoder = FileEncoder(self._storage_index, k, n)
+        self._segmenter = Segmenter(self.chunk_size)
+        self._existing = ExistingShares(self._storage_index, k, n)
+        self._streams = [
+            ShareStream(
+                share, self._placement.servers[share], writer, self._group, self._on_lost
+            )
+            for share, writer in self._placement.writers.items()
+        ]
+
+    async def look_at_existing(self) -> None:
+        """Read what finished shares say about themselves, before the first write."""
+        await self._existing.read(self._placement.existing)
+
+    async def write(self, chunk: Buffer) -> None:
+        """See ``ICiphertextSink``."""
+        for segment in self._segmenter.feed(chunk):
+            await self._begin(segment)
+
+    async def close(self) -> ChkVerifyCap:
+        """See ``ICiphertextSink``."""
+        rest = self._segmenter.finish()
+        if rest:
+            await self._begin(rest)
+        await self._group.join()
+        if self._size not in (None, self._encoder.size):
+            raise WrongSize(self._encoder.size, self._size or 0)
+        file = await self._cpu.run(self._encoder.finish, self.chunk_size)
+        layout = self._layout(file.geometry)
+        await together(self._finish(stream, file, layout) for stream in self._streams)
+        self._group.check()
+        new = {stream.share: stream.server for stream in self._streams}
+        async with self._journal.showing(self._storage_index, new):
+            await together(stream.close(layout.size) for stream in self._streams)
+            self._check_happiness(file.ueb)
+        await together(stream.writer.abort() for stream in self._streams if stream.error)
+        return file.verify_cap
+
+    async def abort(self) -> None:
+        """See ``ICiphertextSink``."""
+        await self._group.stop()
+        await together(stream.writer.abort() for stream in self._streams)
+
+    def _layout(self, geometry: Geometry) -> ShareLayout:
+        known = self._size is not None
+        return ShareLayout.stock(geometry) if known else ShareLayout.streamed(geometry)
+
+    def _data_offset(self) -> int:
+        """Where the blocks start, which is certain before the size is."""
+        if self._size is None:
+            return ShareLayout.streamed_data_offset()
+        return ShareLayout.stock(self._encoding.geometry(self._size)).data
+
+    async def _begin(self, segment: Buffer) -> None:
+        """Start on the next segment when there is room for it in memory."""
+        # The segment itself, and its blocks.
+        k, n = self._encoding.needed, self._encoding.total
+        cost = len(segment) * (k + n) // k
+        await self._window.take(1)
+        try:
+            await self._budget.take(cost)
+        except Exception:
+            self._window.give(1)
+            raise
+        self._group.start(self._segment(self._segments, segment, cost))
+        self._segments += 1
+        self._group.check()
+
+    async def _segment(self, number: int, ciphertext: Buffer, cost: int) -> None:
+        """Code one segment and store its blocks."""
+        k, n = self._encoding.needed, self._encoding.total
+        try:
+            encoded = await self._cpu.run(encode_segment, ciphertext, k, n)
+            if self._guarded:
+                await self._existing.check_segment(number, encoded.segment_hash)
+            offset = self._data_offset() + number * (self.chunk_size // k)
+            await together(
+                [
+                    self._absorb(number, ciphertext, encoded),
+                    *(
+                        each.put(offset, encoded.blocks[each.share])
+                        for each in self._streams
+                    ),
+                ]
+            )
+        finally:
+            self._budget.give(cost)
+            self._window.give(1)
+
+    async def _absorb(
+        self, number: int, ciphertext: Buffer, encoded: EncodedSegment
+    ) -> None:
+        await self._turns.wait(number)
+        await self._cpu.run(self._encoder.absorb, ciphertext, encoded)
+        self._turns.done()
+
+    async def _finish(
+        self, stream: ShareStream, file: EncodedFile, layout: ShareLayout
+    ) -> None:
+        """Write what follows the blocks, and the header last."""
+        position = layout.data + file.geometry.share_data_size
+        for part in [
+            bytes(layout.plaintext_tree_size),
+            *file.trailer(stream.share, layout),
+        ]:
+            await stream.put(position, part)
+            position += len(part)
+        await stream.put(0, layout.pack_header())
+
+    def _on_lost(self, lost: ShareStream) -> None:
+        """Go on without a share while there is happiness enough."""
+        log.warn(
+            "Share {share} on {server} was given up: {error}",
+            share=lost.share,
+            server=lost.server.name,
+            error=repr(lost.error),
+        )
+        shares = frozenset(stream.share for stream in self._streams if stream.error)
+        found = self._placement.happiness(shares)
+        if found < self._happy:
+            if isinstance(lost.error, NoSpace):
+                raise lost.error
+            raise NotEnoughServers(found, self._happy) from lost.error
+
+    def _check_happiness(self, ueb: bytes) -> None:
+        """Count what is really there: new shares, and old ones of this very file."""
+        holders = self._existing.holders(ueb)
+        for stream in self._streams:
+            if stream.error is None:
+                holders.setdefault(stream.share, set()).add(stream.server)
+        found = happiness(holders)
+        if found < self._happy:
+            raise DamagedShares(found, self._happy)

@@ -1,0 +1,103 @@
+"""One share on its way to one server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+
+from truckee.codec.hashes import Buffer
+from truckee.flow.together import Group
+from truckee.storage.interfaces import IShareWriter, IStorageServer
+
+# The most that one call hands to a server, so that small calls need not wait long.
+BATCH = 1 << 20  # bytes
+
+
+@define(eq=False)
+class _Piece:
+    offset: int
+    data: Buffer
+    written: Deferred[None] = field(factory=Deferred)
+
+
+@define(eq=False)
+class ShareStream:
+    """
+    Pieces of a share, written one call at a time.
+
+    What piles up during a call goes with the next one, joined where it is adjacent: a
+    fast file makes large writes, and a slow one waits for nothing.
+    """
+
+    share: int
+    server: IStorageServer
+    writer: IShareWriter
+    _group: Group
+    _lost: Callable[[ShareStream], None]  # told of the first error; may raise
+    error: Exception | None = field(default=None, init=False)  # why it was given up
+    _queue: list[_Piece] = field(factory=list, init=False, repr=False)
+    _busy: bool = field(default=False, init=False)
+
+    async def put(self, offset: int, data: Buffer) -> None:
+        """Return when *data* is stored at *offset*, or when the share was given up."""
+        if self.error is not None or not data:
+            return
+        piece = _Piece(offset, data)
+        self._queue.append(piece)
+        if not self._busy:
+            self._busy = True
+            self._group.start(self._work())
+        await piece.written
+
+    async def close(self, size: int) -> None:
+        """Close the share if it was not given up; giving it up now is no error here."""
+        if self.error is None:
+            try:
+                await self.writer.close(size)
+            except CancelledError:
+                raise
+            except Exception as error:
+                self._give_up(error)
+
+    async def _work(self) -> None:
+        """Write until the queue is empty."""
+        try:
+            while self._queue and self.error is None:
+                batch = self._next_batch()
+                await self.writer.write(batch[0].offset, [each.data for each in batch])
+                _release(batch)
+        except CancelledError:
+            raise
+        except Exception as error:
+            _release(batch)
+            self._give_up(error)
+        finally:
+            self._busy = False
+
+    def _give_up(self, error: Exception) -> None:
+        self.error = error
+        waiting, self._queue = self._queue, []
+        _release(waiting)
+        self._lost(self)
+
+    def _next_batch(self) -> list[_Piece]:
+        """Take the piece of the lowest offset and those that follow without a gap."""
+        self._queue.sort(key=lambda piece: piece.offset)
+        size = count = 0
+        end = self._queue[0].offset
+        for piece in self._queue:
+            if piece.offset != end or (count and size + len(piece.data) > BATCH):
+                break
+            size += len(piece.data)
+            end += len(piece.data)
+            count += 1
+        batch, self._queue = self._queue[:count], self._queue[count:]
+        return batch
+
+
+def _release(pieces: list[_Piece]) -> None:
+    for piece in pieces:
+        if not piece.written.called:
+            piece.written.callback(None)

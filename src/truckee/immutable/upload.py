@@ -1,0 +1,161 @@
+"""
+From a body to a cap.
+
+A file with a random or given key streams: it is encrypted piece by piece as it arrives and
+handed to a sink.  A convergent one is hashed first, while its ciphertext under a throw-away
+key waits in a spool.  A short one becomes its own cap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+
+from attrs import define, field, frozen
+
+from truckee.codec.caps import ChkReadCap, LiteralCap
+from truckee.codec.cipher import crypt
+from truckee.codec.geometry import LITERAL_LIMIT
+from truckee.codec.hashes import storage_index_of
+from truckee.codec.secrets import KEY_SIZE, convergence_hasher
+from truckee.codec.segments import Segmenter
+from truckee.errors import Unavailable
+from truckee.flow.cpu import Workers
+from truckee.flow.inbound import HIGH_WATER
+from truckee.flow.limits import Budget, Exclusive
+from truckee.flow.spool import Spool
+from truckee.immutable.body import Body, FileTooLarge, Pieces
+from truckee.immutable.grid_sink import GridSinks
+from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice
+
+Cap = ChkReadCap | LiteralCap
+
+
+@define
+class TooManyUploads(Unavailable):
+    """
+    {count} uploads are under way, and there is no memory for another one. Try again when
+    one has ended, or raise [client] upload.memory-limit in tahoe.cfg.
+    """
+
+    count: int
+
+
+@frozen
+class UploadLimits:
+    """Bounds of one gateway, all in bytes."""
+
+    max_size: int = 1 << 50  # of one file; no disk is larger
+    spool: int = 64 << 30  # of one convergent file on its first pass
+
+
+@define(eq=False)
+class Uploader:
+    """Stores files on the grid that *sinks* open."""
+
+    _sinks: GridSinks
+    _convergence: bytes = field(repr=False)  # the node's secret
+    _cpu: Workers
+    _disk: Workers
+    _spool_directory: str
+    _budget: Budget
+    _random: Callable[[int], bytes]
+    limits: UploadLimits
+    active: int = field(default=0, init=False)  # uploads under way
+    _by_storage_index: Exclusive = field(factory=Exclusive, init=False)
+
+    def check_size(self, size: int | None) -> None:
+        """:raises FileTooLarge: when a body of *size* bytes would not be taken."""
+        if size is not None and size > self.limits.max_size:
+            raise FileTooLarge(self.limits.max_size)
+
+    async def upload(
+        self, chunks: AsyncIterator[bytes], size: int | None, choice: KeyChoice
+    ) -> Cap:
+        """
+        Store *chunks* and return the cap, once the file is stored for good.
+
+        *size* is what the client announced, None if nothing.  If this raises or is
+        cancelled, nothing is left of the file.
+
+        :raises TooManyUploads: before the first chunk is asked for.
+        """
+        self.check_size(size)
+        with self._admitted():
+            body = Body(chunks, self.limits.max_size)
+            if size is None:
+                # A short file is over before its first segment is full.
+                await body.peek(self._sinks.encoding.streaming_segment_size)
+            elif size <= LITERAL_LIMIT:
+                await body.peek(LITERAL_LIMIT + 1)
+            if body.ended:
+                size = body.size
+                if size <= LITERAL_LIMIT:
+                    return LiteralCap(body.take_all())
+            if isinstance(choice, ConvergentKey):
+                return await self._upload_convergent(body, size)
+            given = isinstance(choice, GivenKey)
+            key = choice.key if isinstance(choice, GivenKey) else self._random(KEY_SIZE)
+            return await self._stream(body, size, key, guarded=given)
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """
+        Count the memory of one upload that waits for its client.
+
+        That is a segment that fills up and one that is encrypted, beside what the
+        network hands over.  What is under way to servers is counted by the sink; room
+        for one file's worth of that is always left.
+        """
+        segment = self._sinks.encoding.streaming_segment_size
+        needed, total = self._sinks.encoding.needed, self._sinks.encoding.total
+        working = segment * (needed + total) // needed
+        held = 2 * segment + 2 * HIGH_WATER
+        if (self.active + 1) * held + working > self._budget.limit and self.active:
+            raise TooManyUploads(self.active)
+        self.active += 1
+        self._budget.reserve(held)
+        try:
+            yield
+        finally:
+            self.active -= 1
+            self._budget.give(held)
+
+    async def _stream(
+        self,
+        chunks: AsyncIterator[bytes],
+        size: int | None,
+        key: bytes,
+        guarded: bool = False,
+    ) -> ChkReadCap:
+        """Encrypt *chunks* as they arrive and hand them to a sink."""
+        storage_index = storage_index_of(key)
+        async with self._by_storage_index.hold(storage_index):
+            sink = await self._sinks.open(storage_index, size, guarded)
+            try:
+                offset = 0
+                async for piece in Pieces(chunks, Segmenter(sink.chunk_size)):
+                    await sink.write(await self._cpu.run(crypt, key, offset, piece))
+                    offset += len(piece)
+                verify_cap = await sink.close()
+            except Exception:
+                await sink.abort()
+                raise
+        return verify_cap.read_cap(key)
+
+    async def _upload_convergent(self, body: Body, size: int | None) -> ChkReadCap:
+        """Hash the file on its way into a spool, then stream it from there."""
+        encoding = self._sinks.encoding
+        # Without an announced size there is at least a whole segment, and then the
+        # size is not part of the key.
+        geometry = encoding.geometry(size or encoding.max_segment_size)
+        hasher = convergence_hasher(self._convergence, geometry)
+        spool = Spool(self._disk, self._spool_directory, self.limits.spool)
+        try:
+            async for piece in Pieces(body, Segmenter(geometry.segment_size)):
+                await self._cpu.run(hasher.update, piece)
+                await spool.append(piece)
+            key = hasher.digest()[:KEY_SIZE]
+            return await self._stream(spool.read(geometry.segment_size), spool.size, key)
+        finally:
+            spool.close()

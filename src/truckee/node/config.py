@@ -1,0 +1,183 @@
+"""
+``tahoe.cfg``: what the operator says.
+
+Source: ``docs/reference/node-directory.md``.  Sections and keys that are not known here
+are left alone; one that is known and wrong is named with its file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from configparser import ConfigParser, Error
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import define, frozen
+
+from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
+from truckee.errors import Misuse
+from truckee.immutable.upload import UploadLimits
+from truckee.node.layout import NodeDirectory
+
+T = TypeVar("T")
+
+DEFAULT_WEB_PORT = "tcp:3456:interface=127.0.0.1"
+DEFAULT_STORAGE_DIRS = 3
+
+# File data of all uploads together: at 3-of-10 a segment under way takes 4.3 MiB and an
+# upload that waits for its client 2.5 MiB.
+DEFAULT_MEMORY_LIMIT = 128 << 20
+
+
+@define
+class BadConfig(Misuse):
+    """{path}: {where}: {reason}."""
+
+    path: Path
+    where: str
+    reason: str
+
+
+@frozen
+class GridShape:
+    """How many shares files have, as ``shares.*`` says."""
+
+    needed: int = 2
+    happy: int = 2
+    total: int = 3
+
+    def __attrs_post_init__(self) -> None:
+        Encoding(self.needed, self.total)
+        if not 1 <= self.happy <= self.total:
+            raise ValueError(f"shares.happy must be 1 to {self.total} (shares.total)")
+
+
+@frozen
+class NodeConfig:
+    """One node's configuration, checked."""
+
+    nickname: str
+    web_port: str | None  # an endpoint string
+    shape: GridShape
+    encoding: Encoding
+    memory_limit: int  # bytes
+    limits: UploadLimits
+    storage_dirs: Sequence[Path]
+    reserved_space: int  # bytes, of each storage directory's disk
+
+
+def parse_size(text: str) -> int:
+    """
+    Return the bytes that *text* says: ``500``, ``10G`` (10^9), ``10Gi`` (2^30), ``10GB``.
+
+    :raises ValueError: when it is none of these.
+    """
+    match = re.fullmatch(r"([0-9]{1,20})\s*([KMGTPE]?)(I?)B?", text.strip().upper())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size like 500M, 10G or 64MiB")
+    digits, unit, binary = match.groups()
+    base = 1024 if binary else 1000
+    return int(digits) * int(base ** " KMGTPE".index(unit or " "))
+
+
+def load_config(node: NodeDirectory) -> NodeConfig:
+    """Return what ``tahoe.cfg`` says.  :raises BadConfig: with the file and the place."""
+    parser = ConfigParser(strict=False)
+    try:
+        parser.read_string(node.config.read_text("utf-8-sig"), str(node.config))
+    except (Error, UnicodeDecodeError, OSError) as error:
+        raise BadConfig(node.config, "cannot be read", str(error)) from None
+
+    def get(section: str, key: str, default: T, convert: Callable[[str], T]) -> T:
+        try:
+            text = parser.get(section, key, fallback=None)
+            return default if text is None or not text.strip() else convert(text.strip())
+        except (ValueError, Error) as error:
+            raise BadConfig(node.config, f"[{section}] {key}", str(error)) from None
+
+    shares = [
+        get("client", f"shares.{name}", default, int)
+        for name, default in (("needed", 3), ("happy", 7), ("total", 10))
+    ]
+    segment_size = get(
+        "client",
+        "shares._max_immutable_segment_size_for_testing",
+        DEFAULT_SEGMENT_SIZE,
+        int,
+    )
+    try:
+        shape = GridShape(*shares)
+        encoding = Encoding(shape.needed, shape.total, segment_size)
+    except ValueError as error:
+        raise BadConfig(node.config, "[client] shares.*", str(error)) from None
+    defaults = UploadLimits()
+    return NodeConfig(
+        nickname=get("node", "nickname", "<unspecified>", str),
+        web_port=get("node", "web.port", None, lambda text: text),
+        shape=shape,
+        encoding=encoding,
+        memory_limit=get("client", "upload.memory-limit", DEFAULT_MEMORY_LIMIT, parse_size),
+        limits=UploadLimits(
+            max_size=get("client", "upload.max-size", defaults.max_size, parse_size),
+            spool=get("client", "upload.spool-limit", defaults.spool, parse_size),
+        ),
+        storage_dirs=[
+            node.path / line.strip()
+            for line in get("grid", "storage_dirs", "", str).splitlines()
+            if line.strip()
+        ],
+        reserved_space=get("grid", "reserved_space", 0, parse_size),
+    )
+
+
+_TEMPLATE = """\
+# A grid in one process: the gateway's web API and its storage directories.
+# Lines that begin with # are comments. Restart the node after a change.
+
+[node]
+nickname = {nickname}
+# A Twisted endpoint. Whoever reaches it can use the grid: keep it on loopback.
+web.port = {web_port}
+tub.port = disabled
+tub.location = disabled
+
+[client]
+# Any "needed" of the "total" shares give a file back. An upload succeeds when its shares
+# are on at least "happy" storage directories.
+shares.needed = {needed}
+shares.happy = {happy}
+shares.total = {total}
+# File data of all uploads in memory.
+#upload.memory-limit = 128MiB
+# The largest file that is taken.
+#upload.max-size = 1T
+# The largest file that is spooled (encrypted) to find its convergent key.
+#upload.spool-limit = 64GiB
+
+[storage]
+enabled = false
+
+[grid]
+# Point each at a disk of its own; move what is in it along. Paths are relative to this
+# file's directory, or absolute.
+storage_dirs =
+{storage_dirs}
+# Disk space that shares never use.
+reserved_space = {reserved_space}
+"""
+
+
+def render_config(
+    nickname: str, web_port: str, shape: GridShape, storage_dirs: Sequence[str]
+) -> str:
+    """Return the text of a new grid's ``tahoe.cfg``."""
+    return _TEMPLATE.format(
+        nickname=nickname.replace("%", "%%"),
+        web_port=web_port.replace("%", "%%"),
+        needed=shape.needed,
+        happy=shape.happy,
+        total=shape.total,
+        storage_dirs="\n".join(f"    {name}" for name in storage_dirs),
+        reserved_space="1G",
+    )

@@ -1,0 +1,108 @@
+"""
+The names in a node directory, and the right to use it.
+
+Source: ``docs/reference/node-directory.md``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from truckee.errors import Misuse, Unavailable
+
+
+@define
+class NoNodeDirectory(Misuse):
+    """
+    There is no node in {path} (it has no tahoe.cfg). Make one with: truckee create-grid
+    {path}
+    """
+
+    path: Path
+
+
+@define
+class DirectoryInUse(Unavailable):
+    """
+    Another process{who} is running the node in {path}. Stop it first, or use another
+    directory.
+    """
+
+    path: Path
+    who: str
+
+
+def _absolute(path: Path | str) -> Path:
+    return Path(path).absolute()
+
+
+@frozen
+class NodeDirectory:
+    """Where the parts of a node are."""
+
+    path: Path = field(converter=_absolute)
+
+    @property
+    def config(self) -> Path:
+        """What the operator says."""
+        return self.path / "tahoe.cfg"
+
+    @property
+    def private(self) -> Path:
+        """Keys and secrets, for the owner's eyes only."""
+        return self.path / "private"
+
+    @property
+    def spool(self) -> Path:
+        """Files without a name, encrypted, that end with the process."""
+        return self.path / "tmp"
+
+    @property
+    def journal(self) -> Path:
+        """Notes of what is being shown to readers on our own disks."""
+        return self.path / "storage" / "journal"
+
+    @property
+    def url(self) -> Path:
+        """Where the web API is, for command-line clients."""
+        return self.path / "node.url"
+
+    def check(self) -> None:
+        """:raises NoNodeDirectory: when there is no node here."""
+        if not self.config.is_file():
+            raise NoNodeDirectory(self.path)
+
+    def lock(self) -> DirectoryLock:
+        """Return the right to run this node.  :raises DirectoryInUse:"""
+        return DirectoryLock.acquire(self.path)
+
+
+@define(eq=False)
+class DirectoryLock:
+    """Held until it is released or the process ends, however it ends."""
+
+    _descriptor: int
+
+    @classmethod
+    def acquire(cls, path: Path) -> DirectoryLock:
+        """:raises DirectoryInUse: when another process holds it."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(path / "running.process.lock", flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(descriptor, 20).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise DirectoryInUse(path, f" (pid {pid})" if pid else "") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Let another process have it."""
+        os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)

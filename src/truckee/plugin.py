@@ -1,0 +1,35 @@
+"""``twistd truckee``: the services of ``truckee run`` under Twisted's own launcher."""
+
+from __future__ import annotations
+
+from twisted.application.service import IService, IServiceMaker
+from twisted.plugin import IPlugin
+from twisted.python.usage import Options, UsageError
+from zope.interface import implementer
+
+from truckee.errors import TruckeeError
+from truckee.node.build import Node, NodeService
+from truckee.node.layout import NodeDirectory
+
+
+class TruckeeOptions(Options):
+    """Run the node in a node directory, as made by ``truckee create-grid``."""
+
+    optParameters = [["basedir", "C", "truckee-node", "The node directory."]]
+
+
+@implementer(IServiceMaker, IPlugin)
+class TruckeeServiceMaker:
+    """Makes the service of one node."""
+
+    tapname = "truckee"
+    description = "The streaming edge of a Tahoe-LAFS grid."
+    options = TruckeeOptions
+
+    def makeService(self, options: TruckeeOptions) -> IService:
+        from twisted.internet import reactor  # noqa: PLC0415
+
+        try:
+            return NodeService(Node(NodeDirectory(options["basedir"]), reactor))
+        except TruckeeError as error:
+            raise UsageError(str(error)) from None
