@@ -270,11 +270,11 @@ class Served:
         self._wires.append(wire)
         return wire
 
-    async def ask(self, data: bytes) -> Reply:
+    async def ask(self, data: bytes, head: bool = False) -> Reply:
         """Return the response to *data* on a connection of its own."""
         wire = await self.connect()
         wire.write(data)
-        return await wire.reply()
+        return await wire.reply(head)
 
     async def _stop(self) -> None:
         for wire in self._wires:

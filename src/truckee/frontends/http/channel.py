@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
 from truckee.errors import TruckeeError
@@ -338,7 +339,7 @@ class StreamingChannel(HTTPChannel):
             headers.setRawHeaders(key, [text])
         headers.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
         headers.setRawHeaders(b"Connection", [b"close"])
-        reason = RESPONSES[answer.status]
+        reason = HTTPStatus(answer.status).phrase.encode("ascii")
         self.writeHeaders(b"HTTP/1.1", b"%d" % answer.status, reason, headers)
         self.write(answer.body)
 
