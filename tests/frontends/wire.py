@@ -252,7 +252,7 @@ class Served:
         self._wires: list[Wire] = []
         test.addCleanup(self._stop)
 
-    async def connect(self) -> Wire:
+    async def connect(self, kind: type[Wire] = Wire) -> Wire:
         """Return a new connection."""
         from twisted.internet.endpoints import (  # noqa: PLC0415
             SSL4ClientEndpoint,
@@ -266,7 +266,7 @@ class Served:
             endpoint = SSL4ClientEndpoint(reactor, "127.0.0.1", number, options)
         else:
             endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", number)
-        wire: Wire = await endpoint.connect(Factory.forProtocol(Wire))
+        wire: Wire = await endpoint.connect(Factory.forProtocol(kind))
         self._wires.append(wire)
         return wire
 
