@@ -316,6 +316,18 @@ class PagedTreeTests(SynchronousTestCase):
             self.assertRaises(ValueError, tree.add, 0, bad)
             self.assertRaises(KeyError, tree.leaf, 0)
 
+    def test_higher_row(self) -> None:
+        """A row from further up leads to the root too, and is refused all the same."""
+        packed = build_tree(leaves_of(100))
+        tree = PagedTree(packed[:32], 100)
+        top, _lowest = cut(packed, tree.missing(0))
+        for depth in range(2, 7):
+            # The first page's part of the row at this depth.
+            start = 2**depth - 1
+            row = packed[32 * start : 32 * (start + 2 ** (depth - 1))]
+            self.assertRaises(ValueError, tree.add, 0, [top, row])
+            tree = PagedTree(packed[:32], 100)
+
     def test_another_tree(self) -> None:
         """Rows of a tree with another root are refused."""
         packed = build_tree(leaves_of(100, 1))

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from truckee.codec.geometry import Encoding, Geometry
 from truckee.codec.hashes import ueb_hash
 from truckee.codec.netstring import netstring
-from truckee.codec.ueb import MAX_SIZE, Ueb, pack_ueb, parse_ueb
+from truckee.codec.ueb import MAX_SIZE, Ueb, pack_ueb, parse_ueb, size_in_ueb
 
 FLAT = bytes.fromhex("80ed8bd9cc0ccab9fa8cd2c823c0ad806cbff4c6a44045c38f64a3e3cb5275fd")
 CRYPTTEXT = bytes.fromhex(
@@ -138,3 +138,24 @@ class ParseTests(SynchronousTestCase):
         """The parsed segment size is not yet a geometry: k comes from the cap."""
         parsed = parse_ueb(text_of({**NEEDED, b"segment_size": b"58"}))
         self.assertRaises(ValueError, Geometry, 56, 3, 10, parsed.segment_size)
+
+
+class SizeTests(SynchronousTestCase):
+    def test_example(self) -> None:
+        """Who has no cap finds the size in the UEB."""
+        self.assertEqual(size_in_ueb(EXAMPLE), 56)
+
+    @given(st.integers(1, 1 << 60))
+    def test_round_trip(self, size: int) -> None:
+        """The size that was packed is found."""
+        ueb = pack_ueb(Encoding().geometry(size), FLAT, CRYPTTEXT, SHARE)
+        self.assertEqual(size_in_ueb(ueb), size)
+
+    def test_not_stated(self) -> None:
+        """A UEB without a size, or with one that is no number, is refused."""
+        self.assertRaises(ValueError, size_in_ueb, b"")
+        self.assertRaises(ValueError, size_in_ueb, text_of(NEEDED))
+        self.assertRaises(ValueError, size_in_ueb, EXAMPLE[:-1])
+        for size in (b"", b"-1", b"5 ", b"9" * 21):
+            ueb = text_of({**NEEDED, b"size": size})
+            self.assertRaises(ValueError, size_in_ueb, ueb)
