@@ -12,12 +12,20 @@ from truckee.node.layout import NodeDirectory
 _SHAPE = GridShape()
 
 
+def _one_line(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Refuse what would be more than its own line in ``tahoe.cfg``."""
+    if len(value.splitlines()) > 1:
+        raise click.BadParameter("it must be one line", context, parameter)
+    return value
+
+
 @click.command("create-grid")
 @click.argument("nodedir", metavar="NODEDIR", type=click.Path(file_okay=False))
 @click.option(
     "--webport",
     metavar="STRPORT",
     default=DEFAULT_WEB_PORT,
+    callback=_one_line,
     show_default=True,
     help="Where the web API listens: a Twisted endpoint.",
 )
@@ -54,7 +62,12 @@ _SHAPE = GridShape()
     help="How many shares each file has.",
 )
 @click.option(
-    "--nickname", metavar="S", default="truckee", show_default=True, help="The node's name."
+    "--nickname",
+    metavar="S",
+    default="truckee",
+    callback=_one_line,
+    show_default=True,
+    help="The node's name.",
 )
 def create_grid_command(
     nodedir: str,
