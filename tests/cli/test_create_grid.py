@@ -30,7 +30,7 @@ class _Case(SynchronousTestCase):
 
 class MakingTests(_Case):
     def test_defaults(self) -> None:
-        """Without options it is a 2-of-3 grid on loopback with three storage directories."""
+        """Without options it is a 2-of-3 grid on loopback with three directories."""
         done = self.create()
         self.assertEqual((done.code, done.errors), (0, ""))
         self.assertEqual(
