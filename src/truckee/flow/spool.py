@@ -7,6 +7,7 @@ the process dies at any moment, the space is free and what was on the disk is no
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from attrs import define, field
 
 from truckee.codec.cipher import crypt
 from truckee.codec.hashes import Buffer
-from truckee.errors import Misuse
+from truckee.errors import Misuse, Unavailable
 from truckee.flow.cpu import Workers
 
 
@@ -27,6 +28,14 @@ class SpoolFull(Misuse):
     """
 
     limit: int  # bytes
+
+
+@define
+class SpoolDiskFull(Unavailable):
+    """
+    The gateway's own disk has no space left to spool a convergent upload. Upload the file
+    with key=random, which needs no spool, or free some space in the node directory.
+    """
 
 
 def _open_nameless(directory: str) -> int:
@@ -64,12 +73,21 @@ class Spool:
     _descriptor: int = field(default=-1, init=False)
 
     async def append(self, data: Buffer) -> None:
-        """Add *data* at the end.  :raises SpoolFull: when the limit is passed."""
+        """
+        Add *data* at the end.
+
+        :raises SpoolFull: when the limit is passed.  :raises SpoolDiskFull:
+        """
         if self.size + len(data) > self.limit:
             raise SpoolFull(self.limit)
-        if self._descriptor == -1:
-            self._descriptor = await self._disk.run(_open_nameless, self._directory)
-        await self._disk.run(_write, self._descriptor, self._key, self.size, data)
+        try:
+            if self._descriptor == -1:
+                self._descriptor = await self._disk.run(_open_nameless, self._directory)
+            await self._disk.run(_write, self._descriptor, self._key, self.size, data)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise SpoolDiskFull from error
+            raise
         self.size += len(data)
 
     async def read(self, piece: int) -> AsyncIterator[bytes]:

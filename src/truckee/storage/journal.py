@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from truckee.flow.cpu import Workers
 from truckee.storage.interfaces import IStorageServer
-from truckee.storage.server import DiskServer
+from truckee.storage.server import DiskServer, disk_errors
 from truckee.storage.sharefiles import sync_directory
 
 log = Logger()
@@ -60,7 +60,8 @@ class Journal:
         if not shares:
             yield
             return
-        note = await self._disk.run(_write_note, self.directory, shares)
+        with disk_errors(str(self.directory)):
+            note = await self._disk.run(_write_note, self.directory, shares)
         try:
             yield
         except BaseException:
@@ -72,10 +73,14 @@ class Journal:
 def _write_note(directory: Path, shares: Iterable[Path]) -> Path:
     note = directory / uuid4().hex
     draft = note.with_suffix(_DRAFT)
-    with draft.open("w", encoding="utf-8") as file:
-        file.writelines(f"{path}\n" for path in shares)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.writelines(f"{path}\n" for path in shares)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     draft.rename(note)
     sync_directory(directory)
     return note

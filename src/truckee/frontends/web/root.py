@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 
-from truckee.flow.spool import SpoolFull
+from truckee.flow.spool import SpoolDiskFull, SpoolFull
 from truckee.frontends.http.ranges import RangeNotSatisfiable
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound, Responder
@@ -25,6 +25,7 @@ STATUSES = (
     (SpoolFull, 413),
     (RangeNotSatisfiable, 416),
     (NoSpace, 507),
+    (SpoolDiskFull, 507),
 )
 
 _PAGE = b"""<!DOCTYPE html>
