@@ -8,6 +8,7 @@ big-endian counter that starts at 0.  Encrypting and decrypting are the same.
 from __future__ import annotations
 
 from Crypto.Cipher import AES
+from Crypto.Cipher._mode_ctr import CtrMode
 
 from truckee.codec.hashes import Buffer
 
@@ -16,8 +17,16 @@ _BLOCK = 16  # bytes of one AES block
 
 def crypt(key: bytes, offset: int, data: Buffer) -> bytes:
     """Return *data*, which stands *offset* bytes into the file, under *key*."""
+    return _cipher(key, offset).encrypt(data)
+
+
+def crypt_in_place(key: bytes, offset: int, data: bytearray) -> None:
+    """Put *data* under *key* where it stands, so that nothing is left of what it was."""
+    _cipher(key, offset).encrypt(data, output=data)
+
+
+def _cipher(key: bytes, offset: int) -> CtrMode:
+    """Return the cipher at byte *offset* of its key stream."""
     cipher = AES.new(key, AES.MODE_CTR, nonce=b"", initial_value=offset // _BLOCK)
-    skip = offset % _BLOCK
-    if skip:
-        cipher.encrypt(bytes(skip))
-    return cipher.encrypt(data)
+    cipher.encrypt(bytes(offset % _BLOCK))
+    return cipher

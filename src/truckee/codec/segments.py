@@ -13,31 +13,35 @@ class Segmenter:
     Feed chunks of any size; take whole pieces out.
 
     Every piece is *piece_size* bytes but the last, which may be shorter and is never
-    empty.  Bytes are copied once; a piece is the caller's to keep.
+    empty.  A piece is the caller's to keep.  Bytes are copied once, and not at all when a
+    bytearray comes that is a whole piece.
     """
 
     piece_size: int  # bytes, > 0
-    _held: bytearray = field(factory=bytearray, init=False, repr=False)
+    # Made at its full size: the system gives memory as it is filled, and nothing moves.
+    _piece: bytearray = field(factory=bytearray, init=False, repr=False)
+    held: int = field(default=0, init=False)  # bytes waiting for a piece to fill
 
     def feed(self, chunk: Buffer) -> list[bytearray]:
         """Return the pieces that *chunk* completes, in order."""
+        if isinstance(chunk, bytearray) and len(chunk) == self.piece_size and not self.held:
+            return [chunk]
         pieces: list[bytearray] = []
         view = memoryview(chunk)
-        while len(self._held) + len(view) >= self.piece_size:
-            taken = self.piece_size - len(self._held)
-            self._held += view[:taken]
-            pieces.append(self._held)
-            self._held = bytearray()
+        while view:
+            if not self.held:
+                self._piece = bytearray(self.piece_size)
+            taken = min(len(view), self.piece_size - self.held)
+            self._piece[self.held : self.held + taken] = view[:taken]
+            self.held += taken
             view = view[taken:]
-        self._held += view
+            if self.held == self.piece_size:
+                pieces.append(self.finish())
         return pieces
 
     def finish(self) -> bytearray:
         """Return what is left, possibly nothing.  Call it once, after the last chunk."""
-        rest, self._held = self._held, bytearray()
-        return rest
-
-    @property
-    def held(self) -> int:
-        """Bytes waiting for a piece to fill."""
-        return len(self._held)
+        piece, self._piece = self._piece, bytearray()
+        del piece[self.held :]
+        self.held = 0
+        return piece

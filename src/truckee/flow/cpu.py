@@ -8,6 +8,7 @@ waits for them.  A node has two: one as wide as the machine for arithmetic, one 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from attrs import define, field
@@ -55,11 +56,11 @@ class Workers:
             if not waiting.called:
                 waiting.callback(None)
 
+        # A thread keeps its last job until the next one comes: leave it nothing to keep.
+        jobs = [partial(work, *args, **kwargs)]
         self._pool.callInThreadWithCallback(
             lambda success, result: self._reactor.callFromThread(finish, success, result),
-            work,
-            *args,
-            **kwargs,
+            lambda: jobs.pop()(),
         )
         cancelled: CancelledError | None = None
         while not outcome:

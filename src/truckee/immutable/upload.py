@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from attrs import define, field, frozen
 
 from truckee.codec.caps import ChkReadCap, LiteralCap
-from truckee.codec.cipher import crypt
+from truckee.codec.cipher import crypt_in_place
 from truckee.codec.geometry import LITERAL_LIMIT
 from truckee.codec.hashes import storage_index_of
 from truckee.codec.secrets import KEY_SIZE, convergence_hasher
@@ -103,14 +103,14 @@ class Uploader:
         """
         Count the memory of one upload that waits for its client.
 
-        That is a segment that fills up and one that is encrypted, beside what the
-        network hands over.  What is under way to servers is counted by the sink; room
-        for one file's worth of that is always left.
+        That is a segment, the chunk that did not fit into it, what piles up behind it, and
+        a read of the transport.  What is under way to servers is counted by the sink;
+        room for one segment's worth of that is always left.
         """
         segment = self._sinks.encoding.streaming_segment_size
         needed, total = self._sinks.encoding.needed, self._sinks.encoding.total
         working = segment * (needed + total) // needed
-        held = 2 * segment + 2 * HIGH_WATER
+        held = segment + 6 * HIGH_WATER
         if (self.active + 1) * held + working > self._budget.limit and self.active:
             raise TooManyUploads(self.active)
         self.active += 1
@@ -135,8 +135,10 @@ class Uploader:
             try:
                 offset = 0
                 async for piece in Pieces(chunks, Segmenter(sink.chunk_size)):
-                    await sink.write(await self._cpu.run(crypt, key, offset, piece))
+                    await self._cpu.run(crypt_in_place, key, offset, piece)
                     offset += len(piece)
+                    await sink.write(piece)
+                    del piece  # nobody holds it while the client is slow
                 verify_cap = await sink.close()
             except Exception:
                 await sink.abort()
