@@ -37,8 +37,8 @@ HEIGHTS = {room: height for height, rooms in enumerate(FLOORS) for room in rooms
 FRONTENDS: dict[str, set[str]] = {
     "http": set(),
     "web": {"http"},
-    "tus": set(),
-    "webdav": set(),
+    "tus": {"http"},
+    "webdav": {"http"},
     "sftp": set(),
 }
 # Test doubles that are shipped: they may know all, nobody may know them.
@@ -215,7 +215,7 @@ class CheckTests(SynchronousTestCase):
             ("frontends/http/site.py", "from ..web import pages"),
             ("frontends/web/pages.py", "from truckee.frontends.tus.uploads import Upload"),
             ("frontends/tus/uploads.py", "from truckee.frontends.web import pages"),
-            ("frontends/tus/uploads.py", "from truckee.frontends.http import site"),
+            ("frontends/sftp/server.py", "from truckee.frontends.http import site"),
             ("frontends/sftp/server.py", "from ..webdav import locks"),
             ("frontends/__init__.py", "from truckee.frontends.web import pages"),
             ("cli/run.py", "from truckee import plugin"),
