@@ -40,7 +40,7 @@ class Budget:
 
     def reserve(self, amount: int) -> None:
         """Take *amount* bytes at once; the caller knows that others can still go on."""
-        self._use(amount)
+        self._use(self._possible(amount))
 
     def give(self, amount: int) -> None:
         """Give *amount* bytes back, as taken or reserved."""

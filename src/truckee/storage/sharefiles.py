@@ -184,7 +184,7 @@ class IncomingShare:
         self._close()
         self._final.parent.mkdir(parents=True, exist_ok=True)
         os.rename(self._incoming, self._final)
-        for directory in (self._final.parent, self._final.parent.parent):
+        for directory in list(self._final.parents)[:3]:  # the file's, the prefix's, shares/
             sync_directory(directory)
         self._tidy()
 

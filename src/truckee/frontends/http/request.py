@@ -197,6 +197,11 @@ class StreamingRequest(server.Request):
             self.channel.response_starts(self)
         super().write(data)
 
+    def unregisterProducer(self) -> None:
+        # A connection that is gone has no producer, and Twisted's fails then.
+        if not self._disconnected:
+            super().unregisterProducer()
+
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer with *reason* in plain text; only our own errors say what it was."""
         if not isinstance(reason.value, TruckeeError):

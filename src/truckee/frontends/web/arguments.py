@@ -61,9 +61,11 @@ def check_same_site(request: Request) -> None:
     """
     Refuse what a browser sends for a page of another site.
 
-    Such a page cannot read the answer, but it could fill the grid.
+    Such a page cannot read the answer, but it could fill the grid.  Programs that are no
+    browsers send neither header.
     """
     origin = request.getHeader("origin")
-    host = request.getHeader("host")
-    if origin is not None and urlsplit(origin).netloc != host:
-        raise CrossSite(origin[:200])
+    foreign = origin is not None and urlsplit(origin).netloc != request.getHeader("host")
+    site = request.getHeader("sec-fetch-site") or "none"
+    if foreign or site not in ("none", "same-origin"):
+        raise CrossSite((origin or site)[:200])

@@ -47,6 +47,8 @@ def readable(segment: bytes) -> ChkReadCap | LiteralCap:
 class UriResource(Resource):
     """/uri: new files; /uri/CAP: files."""
 
+    allowedMethods = (b"GET", b"HEAD", b"PUT", b"POST")
+
     def __init__(self, uploader: Uploader, reader: Reader) -> None:
         super().__init__()
         self._uploader = uploader
@@ -60,9 +62,8 @@ class UriResource(Resource):
     def accept(self, request: StreamingRequest) -> None:
         """Refuse, before the body, what could not be stored."""
         if request.method not in (b"PUT", b"POST"):
-            raise WrongMethod(
-                request.method.decode("ascii", "replace"), "GET, HEAD, PUT, POST"
-            )
+            allowed = b", ".join(self.allowedMethods).decode("ascii")
+            raise WrongMethod(request.method.decode("ascii", "replace"), allowed)
         args = arguments(request)
         _check_upload_arguments(args)
         if request.method == b"PUT":

@@ -15,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap, LiteralCap
 from truckee.flow.outbound import Outbound
-from truckee.frontends.http.ranges import ByteRange, parse_range
+from truckee.frontends.http.ranges import ByteRange, RangeNotSatisfiable, parse_range
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments, boolean
@@ -75,7 +75,11 @@ class FileResource(Resource):
 
     async def _send(self, request: Request, args: Mapping[str, str]) -> None:
         size = self._cap.size
-        wanted = parse_range(request.getHeader("range") or "", size)
+        try:
+            wanted = parse_range(request.getHeader("range") or "", size)
+        except RangeNotSatisfiable:
+            request.setHeader(b"content-range", b"bytes */%d" % size)
+            raise
         part = wanted or ByteRange(0, size, size)
         name = args.get("filename", self._name)
         headers = {

@@ -73,6 +73,9 @@ class RootResource(Resource):
 
     def render_GET(self, request: Request) -> bytes:
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
+        # No cap is in this address; and a browser that sends no referrer sends its form
+        # without an origin, which looks like a form of another site.
+        request.setHeader(b"referrer-policy", b"same-origin")
         host = (request.getHeader("host") or "127.0.0.1:3456").encode("ascii", "replace")
         safe = bytes(c for c in host if chr(c).isalnum() or c in b".:-[]")
         return _PAGE.replace(b"HOST", safe)
