@@ -113,16 +113,20 @@ class GridProcess:
 
     def shares(self) -> list[Path]:
         """Return the finished shares on its storage directories."""
-        return [
-            path
-            for path in self.directory.glob("storage/*/shares/??/*/*")
-            if "incoming" not in path.parts and path.is_file()
-        ]
+        return [path for path in self._files() if "incoming" not in path.parts]
 
     def incoming(self) -> list[Path]:
         """Return the shares that are being written."""
-        found = self.directory.glob("storage/*/shares/incoming/*/*/*")
-        return [path for path in found if path.is_file()]
+        return [path for path in self._files() if "incoming" in path.parts]
+
+    def _files(self) -> list[Path]:
+        """Return all shares; directories that vanish on the way are no error."""
+        return [
+            Path(place) / name
+            for directory in self.directory.glob("storage/*/shares")
+            for place, _directories, names in os.walk(directory)
+            for name in names
+        ]
 
 
 def python_path(*more: Path) -> str:

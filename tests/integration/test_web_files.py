@@ -561,7 +561,12 @@ class FormTests(_Case):
     def test_other_sites(self) -> None:
         """A form that a page of another site sends is refused before its body: 403."""
         form = part("file", b"x") + END
-        for origin in ("http://evil.example", "https://127.0.0.1.evil.example", "null"):
+        for origin in (
+            "http://evil.example",
+            "https://127.0.0.1.evil.example",
+            "null",
+            "http://[",
+        ):
             with Wire(self.url) as wire:
                 wire.request(
                     "POST /uri",

@@ -65,7 +65,15 @@ def check_same_site(request: Request) -> None:
     browsers send neither header.
     """
     origin = request.getHeader("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.getHeader("host")
+    foreign = origin is not None and _host_of(origin) != request.getHeader("host")
     site = request.getHeader("sec-fetch-site") or "none"
     if foreign or site not in ("none", "same-origin"):
         raise CrossSite((origin or site)[:200])
+
+
+def _host_of(origin: str) -> str:
+    """Return the host and port in *origin*, or what no host is called."""
+    try:
+        return urlsplit(origin).netloc or "/"
+    except ValueError:
+        return "/"
