@@ -19,7 +19,7 @@ def _one_line(context: click.Context, parameter: click.Parameter, value: str) ->
     return value
 
 
-@click.command("create-grid")
+@click.command("create-grid", short_help="Make a gateway with storage of its own.")
 @click.argument("nodedir", metavar="NODEDIR", type=click.Path(file_okay=False))
 @click.option(
     "--webport",

@@ -24,7 +24,7 @@ from truckee.node.layout import NodeDirectory
 DEFAULT_NODEDIR = "truckee-node"
 
 
-@click.command("run")
+@click.command("run", short_help="Run a node until it is told to stop.")
 @click.argument("nodedir", metavar="[NODEDIR]", required=False, type=click.Path())
 @click.option(
     "-C", "--basedir", metavar="NODEDIR", type=click.Path(), help="Same as NODEDIR."
