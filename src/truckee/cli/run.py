@@ -38,6 +38,8 @@ def run_command(nodedir: str | None, basedir: str | None, verbose: bool) -> None
     there if there is none yet. Exits with 0 after a stop, with 1 when the node cannot
     start.
     """
+    if nodedir and basedir:
+        raise click.UsageError("name one node directory: NODEDIR or --basedir, not both")
     named = nodedir or basedir
     directory = NodeDirectory(named or DEFAULT_NODEDIR)
     try:
