@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.application.service import IService, IServiceMaker
 from twisted.plugin import IPlugin
-from twisted.python.usage import Options, UsageError
+from twisted.python.usage import Options
 from zope.interface import implementer
 
 from truckee.errors import TruckeeError
@@ -32,4 +32,5 @@ class TruckeeServiceMaker:
         try:
             return NodeService(Node(NodeDirectory(options["basedir"]), reactor))
         except TruckeeError as error:
-            raise UsageError(str(error)) from None
+            # A UsageError would be a traceback here: twistd has read its options.
+            raise SystemExit(f"Error: {error}") from None

@@ -15,9 +15,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from truckee.codec import base32
-from truckee.errors import Misuse, Unavailable
+from truckee.errors import TruckeeError, Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.frontends.http.respond import Responder
@@ -208,17 +209,18 @@ class Node:
         try:
             description = f"tcp:{port}" if port.isdigit() else port
             endpoint = serverFromString(self.reactor, description)
-        except (ValueError, TypeError, AttributeError) as error:
-            reason = f"{port!r} is not an endpoint: {error}"
-            raise BadConfig(self.directory.config, "[node] web.port", reason) from None
-        try:
             self._port = await endpoint.listen(site)
         except CannotListenError as error:
             raise PortTaken(port, str(error.socketError)) from None
+        except Exception as error:
+            # Each kind of endpoint has errors of its own for what it does not understand.
+            reason = f"{port!r} is not an endpoint: {error}"
+            raise BadConfig(self.directory.config, "[node] web.port", reason) from None
         scheme = "https" if description.startswith("ssl") else "http"
         address = self._port.getHost()
         host = getattr(address, "host", "127.0.0.1")
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        host = f"[{host}]" if ":" in host else host
         self.url = f"{scheme}://{host}:{getattr(address, 'port', 0)}/"
         self.directory.url.write_text(self.url + "\n", "ascii")
 
@@ -235,17 +237,29 @@ class NodeService(Service):
         self._node = node
 
     def startService(self) -> None:
+        """:raises SystemExit: when the node cannot start, with a text for the operator."""
         super().startService()
-        started = Deferred.fromCoroutine(self._node.start())
-        started.addErrback(self._fail)
+        reactor = self._node.reactor
+        early: list[Failure] = []
+
+        def failed(failure: Failure) -> None:
+            if reactor.running:
+                log.critical("{reason}", reason=_reason(failure))
+                reactor.stop()
+            else:
+                early.append(failure)
+
+        Deferred.fromCoroutine(self._node.start()).addErrback(failed)
+        if early:
+            # There is no reactor to stop yet.
+            raise SystemExit(f"Error: {_reason(early[0])}")
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
         return Deferred.fromCoroutine(self._node.stop())
 
-    def _fail(self, failure: Any) -> None:
-        if failure.check(Misuse, Unavailable):
-            log.critical("{reason}", reason=str(failure.value))
-        else:
-            log.failure("The node cannot start", failure=failure)
-        self._node.reactor.stop()
+
+def _reason(failure: Failure) -> str:
+    """Return what the operator is told; a traceback only of what nobody expected."""
+    expected = failure.check(TruckeeError, OSError)
+    return str(failure.value) if expected else failure.getTraceback()
