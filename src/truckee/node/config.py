@@ -81,6 +81,14 @@ def parse_size(text: str) -> int:
     return int(digits) * int(base ** " KMGTPE".index(unit or " "))
 
 
+def _parse_memory(text: str) -> int:
+    """Return a size for which something fits.  :raises ValueError: when none does."""
+    size = parse_size(text)
+    if size == 0:
+        raise ValueError("without memory there are no uploads")
+    return size
+
+
 def load_config(node: NodeDirectory) -> NodeConfig:
     """Return what ``tahoe.cfg`` says.  :raises BadConfig: with the file and the place."""
     parser = ConfigParser(strict=False)
@@ -117,7 +125,9 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         web_port=get("node", "web.port", None, lambda text: text),
         shape=shape,
         encoding=encoding,
-        memory_limit=get("client", "upload.memory-limit", DEFAULT_MEMORY_LIMIT, parse_size),
+        memory_limit=get(
+            "client", "upload.memory-limit", DEFAULT_MEMORY_LIMIT, _parse_memory
+        ),
         limits=UploadLimits(
             max_size=get("client", "upload.max-size", defaults.max_size, parse_size),
             spool=get("client", "upload.spool-limit", defaults.spool, parse_size),

@@ -55,6 +55,8 @@ def write_private(path: Path, data: bytes) -> None:
     draft = path.with_name(path.name + ".new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        # A draft that was there already kept its mode.
+        os.fchmod(descriptor, 0o600)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -1,0 +1,217 @@
+"""``tahoe.cfg``."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from configparser import ConfigParser
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE
+from truckee.errors import Misuse
+from truckee.node.config import (
+    DEFAULT_MEMORY_LIMIT,
+    BadConfig,
+    GridShape,
+    NodeConfig,
+    load_config,
+    parse_size,
+    render_config,
+)
+from truckee.node.layout import NodeDirectory
+
+
+class _Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        room = tempfile.TemporaryDirectory()
+        self.addCleanup(room.cleanup)
+        self.node = NodeDirectory(room.name)
+
+    def load(self, text: str | bytes) -> NodeConfig:
+        data = text.encode("utf-8") if isinstance(text, str) else text
+        self.node.config.write_bytes(data)
+        return load_config(self.node)
+
+    def bad(self, text: str | bytes, *parts: str) -> BadConfig:
+        """Return the error of a file, which names the file and *parts*."""
+        error = self.assertRaises(BadConfig, self.load, text)
+        assert isinstance(error, BadConfig)
+        for part in (str(self.node.config), *parts):
+            self.assertIn(part, str(error))
+        return error
+
+
+class DefaultTests(_Case):
+    def test_stock_defaults(self) -> None:
+        """An empty file has the defaults of a stock node: 3-of-10, no web port."""
+        config = self.load("")
+        self.assertEqual(config.shape, GridShape(3, 7, 10))
+        self.assertEqual(config.encoding.max_segment_size, DEFAULT_SEGMENT_SIZE)
+        self.assertEqual((config.encoding.needed, config.encoding.total), (3, 10))
+        self.assertEqual(config.nickname, "<unspecified>")
+        self.assertIsNone(config.web_port)
+        self.assertEqual(config.memory_limit, DEFAULT_MEMORY_LIMIT)
+        self.assertEqual(config.storage_dirs, [])
+        self.assertEqual(config.reserved_space, 0)
+
+    def test_empty_values(self) -> None:
+        """A key without a value is as if it were not there."""
+        config = self.load("[node]\nweb.port =\nnickname =  \n[client]\nshares.needed =\n")
+        self.assertEqual(config, self.load(""))
+
+    def test_unknown(self) -> None:
+        """Sections, keys and interpolations that are not known here do no harm."""
+        text = "[client]\nhelper.furl = pb://x\n[tor]\nx = %(y)s\n[node]\ncolour = 5%\n"
+        self.assertEqual(self.load(text), self.load(""))
+
+
+class ValueTests(_Case):
+    def test_all(self) -> None:
+        """Each key that is known is read."""
+        config = self.load(
+            "[node]\nnickname = 5%% ü\nweb.port = tcp:1\n"
+            "[client]\nshares.needed = 2\nshares.happy = 3\nshares.total = 4\n"
+            "shares._max_immutable_segment_size_for_testing = 1024\n"
+            "upload.memory-limit = 64MiB\nupload.max-size = 5G\nupload.spool-limit = 1K\n"
+            "[grid]\nstorage_dirs =\n  a\n  /b c\n\n  d\nreserved_space = 1G\n"
+        )
+        self.assertEqual(config.nickname, "5% ü")
+        self.assertEqual(config.web_port, "tcp:1")
+        self.assertEqual(config.shape, GridShape(2, 3, 4))
+        self.assertEqual(config.encoding.max_segment_size, 1024)
+        self.assertEqual(config.memory_limit, 64 << 20)
+        self.assertEqual(config.limits.max_size, 5 * 10**9)
+        self.assertEqual(config.limits.spool, 1000)
+        self.assertEqual(config.reserved_space, 10**9)
+        here = self.node.path
+        self.assertEqual(list(config.storage_dirs), [here / "a", Path("/b c"), here / "d"])
+
+    def test_forms_of_the_file(self) -> None:
+        """A byte order mark, other line ends and repeated keys are taken, as stock does."""
+        text = "[node]\r\nnickname = a\r\nnickname = b\r\n[node]\r\nweb.port = tcp:1\r\n"
+        config = self.load(b"\xef\xbb\xbf" + text.encode())
+        self.assertEqual((config.nickname, config.web_port), ("b", "tcp:1"))
+
+    def test_comments(self) -> None:
+        """Lines that begin with # or ; are comments."""
+        config = self.load("# x\n[node]\n; y\n#nickname = a\nnickname = b # c\n")
+        self.assertEqual(config.nickname, "b # c")
+
+
+class BadTests(_Case):
+    def test_values(self) -> None:
+        """A value that is wrong is named with its section and key."""
+        for section, line in (
+            ("client", "shares.needed = two"),
+            ("client", "shares.total = 1.5"),
+            ("client", "upload.max-size = -1"),
+            ("client", "upload.memory-limit = much"),
+            ("grid", "reserved_space = 1 X"),
+            ("node", "nickname = 5%"),
+            ("node", "web.port = %(other)s"),
+        ):
+            key = line.partition(" ")[0]
+            self.bad(f"[{section}]\n{line}\n", f"[{section}] {key}")
+
+    def test_shapes(self) -> None:
+        """Shares that cannot be are named together."""
+        for needed, happy, total in (
+            (0, 1, 3),
+            (4, 1, 3),
+            (2, 0, 3),
+            (2, 4, 3),
+            (1, 1, 257),
+        ):
+            self.bad(
+                f"[client]\nshares.needed = {needed}\nshares.happy = {happy}\n"
+                f"shares.total = {total}\n",
+                "[client] shares",
+            )
+
+    def test_segment_size(self) -> None:
+        """A segment has at least one byte."""
+        for size in (0, -1):
+            key = "shares._max_immutable_segment_size_for_testing"
+            self.bad(f"[client]\n{key} = {size}\n")
+
+    def test_memory_limit(self) -> None:
+        """Memory for not even one byte of file data is refused."""
+        self.bad("[client]\nupload.memory-limit = 0\n", "[client] upload.memory-limit")
+
+    def test_files(self) -> None:
+        """What is no such file at all is named."""
+        for data in (b"[node\n", b"no section = 1\n", b"\xff\xfe", b"[a]\n=\n", b"\x00"):
+            self.bad(data)
+        self.node.config.unlink()
+        self.assertRaises(BadConfig, load_config, self.node)
+
+    def test_one_sentence(self) -> None:
+        """The error is a sentence for the operator, and it is the operator's move."""
+        error = self.bad("[grid]\nreserved_space = lots\n")
+        self.assertIsInstance(error, Misuse)
+        self.assertNotIn("\n", str(error))
+
+
+class SizeTests(SynchronousTestCase):
+    def test_examples(self) -> None:
+        """K to E are powers of 1000, or of 1024 with an i; case does not count."""
+        for text, size in (
+            ("0", 0),
+            ("500", 500),
+            ("500B", 500),
+            ("10G", 10**10),
+            ("10GB", 10**10),
+            ("10Gi", 10 << 30),
+            ("10 gib", 10 << 30),
+            (" 3k ", 3000),
+            ("1E", 10**18),
+        ):
+            self.assertEqual(parse_size(text), size, text)
+
+    def test_nonsense(self) -> None:
+        """Anything else is refused."""
+        for text in ("", "-1", "1.5G", "G", "1GG", "1 2", "1Z", "1iG", "٣", "9" * 21):
+            self.assertRaises(ValueError, parse_size, text)
+
+    @given(st.text())
+    def test_any_text(self, text: str) -> None:
+        """Of any text it is a size or a ValueError."""
+        with contextlib.suppress(ValueError):
+            self.assertGreaterEqual(parse_size(text), 0)
+
+
+class RenderTests(_Case):
+    @given(
+        st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1),
+        st.integers(1, 20),
+        st.integers(0, 20),
+    )
+    def test_round_trip(self, nickname: str, happy: int, more: int) -> None:
+        """What is rendered is read again as it was."""
+        shape = GridShape(1, happy, happy + more)
+        config = self.load(render_config(nickname, "tcp:1%", shape, ["a", "b"]))
+        self.assertEqual(config.nickname, nickname)
+        self.assertEqual(config.web_port, "tcp:1%")
+        self.assertEqual(config.shape, shape)
+        self.assertEqual([path.name for path in config.storage_dirs], ["a", "b"])
+        self.assertEqual(config.reserved_space, 10**9)
+
+    def test_no_stock_services(self) -> None:
+        """A stock node that is started on it by mistake listens nowhere, stores nothing."""
+        parser = ConfigParser()
+        parser.read_string(render_config("n", "tcp:1", GridShape(), []))
+        self.assertEqual(parser["node"]["tub.port"], "disabled")
+        self.assertEqual(parser["node"]["tub.location"], "disabled")
+        self.assertEqual(parser["storage"]["enabled"], "false")
+
+    def test_commented_defaults(self) -> None:
+        """The values in comments are read like any others."""
+        text = render_config("n", "tcp:1", GridShape(), [])
+        config = self.load(text.replace("\n#upload.", "\nupload."))
+        self.assertEqual(config.memory_limit, DEFAULT_MEMORY_LIMIT)
+        self.assertEqual(config.limits.max_size, 10**12)
+        self.assertEqual(config.limits.spool, 64 << 30)
