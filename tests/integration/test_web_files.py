@@ -270,6 +270,22 @@ class ReadingTests(_Case):
         got = self.get(f"uri/{self.cap}", "--head")
         self.assertEqual(got.headers["etag"], f'"{base32(cap.storage_index)}-"')
 
+    def test_not_modified(self) -> None:
+        """A client that has the file already is told so, range or not: 304, no body."""
+        tag = self.get(f"uri/{self.cap}", "--head").headers["etag"]
+        bare = tag.strip('"')
+        for known in (tag, bare, f"W/{tag}", f'"x", {tag}', f"x {bare}", "*"):
+            with Wire(self.url) as wire:
+                for more in ([], ["Range: bytes=0-9"]):
+                    wire.request(f"GET /uri/{self.cap}", f"If-None-Match: {known}", *more)
+                    status, head = wire.head()
+                    self.assertEqual((status, head["etag"]), (304, tag), known)
+                wire.request("GET /uri/URI:LIT:mfrgg", f"If-None-Match: {known}")
+                self.assertEqual(wire.reply().body, b"abc")
+        for unknown in ('"x"', f'"{bare}x"', ""):
+            got = self.get(f"uri/{self.cap}", "--header", f"If-None-Match: {unknown}")
+            self.assertEqual((got.status, got.body == self.data), (200, True))
+
     def test_json(self) -> None:
         """t=json tells kind, size and caps."""
         kind, facts = json.loads(self.get(f"uri/{self.cap}?t=json").body)
