@@ -1,0 +1,375 @@
+# mypy: disable-error-code="no-untyped-call"
+"""
+Grids of disk servers for tests: real workers, real directories, servers with moods.
+
+Shares are also made here without any of the code that stores them.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
+from pathlib import Path
+from struct import pack
+from typing import Any, ParamSpec, TypeVar
+
+from attrs import define, field, frozen
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from truckee.codec.caps import ChkReadCap
+from truckee.codec.cipher import crypt
+from truckee.codec.encoder import FileEncoder, encode_segment
+from truckee.codec.geometry import Encoding
+from truckee.codec.hashes import Buffer, storage_index_of
+from truckee.codec.secrets import LeaseSecrets
+from truckee.codec.share import ShareLayout
+from truckee.flow.cpu import Workers
+from truckee.flow.limits import Budget
+from truckee.grid.selection import Selector
+from truckee.immutable.download import Downloader
+from truckee.immutable.grid_sink import GridSinks
+from truckee.immutable.upload import Uploader, UploadLimits
+from truckee.storage.interfaces import Allocation, IShareReader, IShareWriter
+from truckee.storage.journal import Journal
+from truckee.storage.server import DiskServer
+from truckee.storage.sharefiles import ShareDirectory
+
+REACTOR: Any = reactor
+NOW = 1_700_000_000.5
+SECRETS = LeaseSecrets(b"r" * 32, b"c" * 32)
+OTHER_SECRETS = LeaseSecrets(b"R" * 32, b"C" * 32)
+LEASE_SECRET = b"s" * 32
+CONVERGENCE = b"convergence"
+
+
+def new_directory(case: SynchronousTestCase) -> Path:
+    """Return a directory that is removed when the test ends."""
+    directory = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    case.addCleanup(directory.cleanup)
+    return Path(directory.name)
+
+
+def new_workers(
+    case: SynchronousTestCase, threads: int = 4, watch: Callable[[], None] = lambda: None
+) -> Workers:
+    """Return workers that run until the test ends."""
+    workers = WatchedWorkers(REACTOR, threads, "test", watch)
+    workers.start()
+    case.addCleanup(workers.stop)
+    return workers
+
+
+async def pause(seconds: float = 0.0) -> None:
+    """Let the reactor run for a moment."""
+    await deferLater(REACTOR, seconds)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return when *condition* holds; a test that waits for ever is one that fails."""
+    for _ in range(2000):
+        if condition():
+            return
+        await pause(0.005)
+    raise AssertionError("it did not happen in 10 seconds")
+
+
+async def in_chunks(data: bytes, size: int) -> AsyncIterator[bytes]:
+    """Give *data* in chunks of *size* bytes."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+def files_below(*roots: Path) -> list[Path]:
+    """Return all files below *roots*."""
+    return sorted(path for root in roots for path in root.rglob("*") if path.is_file())
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@define(eq=False)
+class WatchedWorkers(Workers):
+    """Workers that tell of each job, from its thread, before they do it."""
+
+    _watch: Callable[[], None]
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def watched() -> T:
+            self._watch()
+            return work(*args, **kwargs)
+
+        return await Workers.run(self, watched)
+
+
+# Moods: what a server does before it does its work.  It gets the name of the operation and
+# the share, -1 where there is none; it may raise, or wait.
+Mood = Callable[[str, int], Awaitable[None]]
+
+
+async def calm(operation: str, share: int) -> None:
+    """Work as a server should."""
+
+
+def failing(*operations: str, error: Exception | None = None) -> Mood:
+    """Fail in these operations."""
+
+    async def mood(operation: str, share: int) -> None:
+        if operation in operations:
+            raise error or OSError(5, "the cable was pulled")
+
+    return mood
+
+
+def hanging(*operations: str) -> Mood:
+    """Never end one of these operations, unless cancelled."""
+
+    async def mood(operation: str, share: int) -> None:
+        if operation in operations:
+            await Deferred()
+
+    return mood
+
+
+@implementer(IShareWriter)
+@define(eq=False)
+class MoodyWriter:
+    """The writer of a ``MoodyServer``."""
+
+    _server: MoodyServer
+    _share: int
+    _writer: IShareWriter
+
+    async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
+        await self._server.mood("write", self._share)
+        await self._writer.write(offset, parts)
+
+    async def close(self, size: int) -> None:
+        await self._server.mood("close", self._share)
+        await self._writer.close(size)
+
+    async def abort(self) -> None:
+        await self._writer.abort()
+
+
+@implementer(IShareReader)
+@define(eq=False)
+class MoodyReader:
+    """The reader of a ``MoodyServer``."""
+
+    _server: MoodyServer
+    _share: int
+    _reader: IShareReader
+
+    async def read(self, offset: int, length: int) -> bytes:
+        self._server.reads += 1
+        await self._server.mood("read", self._share)
+        return await self._reader.read(offset, length)
+
+
+@define(eq=False, kw_only=True)
+class MoodyServer(DiskServer):
+    """A disk server that can fail, refuse and hang."""
+
+    mood: Mood = calm
+    refuses: Set[int] = frozenset()  # shares
+    reads: int = 0
+    advice: list[tuple[int, str]] = field(factory=list)
+
+    async def available_space(self) -> int:
+        await self.mood("available_space", -1)
+        return await DiskServer.available_space(self)
+
+    async def allocate(
+        self,
+        storage_index: bytes,
+        secrets: LeaseSecrets,
+        shares: Set[int],
+        size: int,
+        open_ended: bool = False,
+    ) -> Allocation:
+        await self.mood("allocate", -1)
+        answer = await DiskServer.allocate(
+            self, storage_index, secrets, shares - self.refuses, size, open_ended
+        )
+        return Allocation(
+            answer.already,
+            {n: MoodyWriter(self, n, writer) for n, writer in answer.writers.items()},
+        )
+
+    async def buckets(self, storage_index: bytes) -> Mapping[int, IShareReader]:
+        await self.mood("buckets", -1)
+        found = await DiskServer.buckets(self, storage_index)
+        return {number: MoodyReader(self, number, each) for number, each in found.items()}
+
+    async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
+        self.advice.append((share, reason))
+        await self.mood("advise_corrupt", share)
+        await DiskServer.advise_corrupt(self, storage_index, share, reason)
+
+
+def new_server(
+    path: Path, disk: Workers, number: int = 0, reserved_space: int = 0
+) -> MoodyServer:
+    """Return a started server on *path*; *number* is its identity."""
+    path.mkdir(parents=True, exist_ok=True)
+    server = MoodyServer(
+        name=f"server {number}",
+        permutation_seed=b"%020d" % number,
+        lease_seed=b"%020d" % number,
+        directory=ShareDirectory(path),
+        disk=disk,
+        now=lambda: NOW,
+        reserved_space=reserved_space,
+    )
+    server.start()
+    return server
+
+
+@define(eq=False)
+class Grid:
+    """Servers and all that stands on them to store and read files."""
+
+    root: Path
+    cpu: Workers
+    disk: Workers
+    servers: list[MoodyServer]
+    encoding: Encoding
+    happy: int
+    max_size: int = 1 << 30
+    convergence: bytes = CONVERGENCE
+    spool_limit: int = 1 << 30
+    budget: Budget = field(factory=lambda: Budget(64 << 20))
+    selector: Selector = field(init=False)
+    journal: Journal = field(init=False)
+    sinks: GridSinks = field(init=False)
+    uploader: Uploader = field(init=False)
+    downloader: Downloader = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.selector = Selector(lambda: self.servers, LEASE_SECRET, self.happy)
+        self.journal = Journal(self.root / "journal", self.disk)
+        self.journal.start()
+        self.sinks = GridSinks(
+            self.encoding, self.selector, self.journal, self.cpu, self.budget, self.max_size
+        )
+        spool = self.root / "spool"
+        spool.mkdir(exist_ok=True)
+        self.uploader = Uploader(
+            self.sinks,
+            self.convergence,
+            self.cpu,
+            self.disk,
+            str(spool),
+            self.budget,
+            os.urandom,
+            UploadLimits(max_size=self.max_size, spool=self.spool_limit),
+        )
+        self.downloader = Downloader(self.selector.find, self.cpu)
+
+    @classmethod
+    def new(
+        cls,
+        case: SynchronousTestCase,
+        encoding: Encoding | None = None,
+        servers: int = 3,
+        happy: int = 1,
+        watch: Callable[[], None] = lambda: None,
+        **options: object,
+    ) -> Grid:
+        """Return a grid that lives as long as the test; *watch* hears of all its jobs."""
+        root = new_directory(case)
+        cpu, disk = new_workers(case, 2, watch), new_workers(case, 4, watch)
+        all_servers = [new_server(root / f"s{i}", disk, i) for i in range(servers)]
+        shape = encoding or Encoding(2, 3, 64)
+        return cls(root, cpu, disk, all_servers, shape, happy, **options)  # type: ignore[arg-type]
+
+    async def read(self, cap: ChkReadCap, start: int = 0, end: int | None = None) -> bytes:
+        """Return the bytes of a file from *start* to *end*."""
+        end = cap.size if end is None else end
+        download = await self.downloader.open(cap, start, end)
+        try:
+            return b"".join([piece async for piece in download])
+        finally:
+            download.stop()
+
+    @property
+    def files(self) -> list[Path]:
+        """All files there are: shares, incoming ones, notes and spools."""
+        return files_below(self.root)
+
+    def shares(self, storage_index: bytes) -> dict[int, list[int]]:
+        """Return the servers, by their place, that have each finished share."""
+        found: dict[int, list[int]] = {}
+        for place, server in enumerate(self.servers):
+            for share in server.directory.shares(storage_index):
+                found.setdefault(share, []).append(place)
+        return found
+
+
+# Shares without servers
+
+
+@frozen(eq=False)
+class MadeFile:
+    """A file, its cap and all its shares, made with the codec alone."""
+
+    plaintext: bytes = field(repr=False)
+    cap: ChkReadCap
+    shares: list[bytes] = field(repr=False)
+    layout: ShareLayout
+    crypttext_tree: bytes = field(repr=False)
+
+
+def make_file(
+    plaintext: bytes, key: bytes, encoding: Encoding, streamed: bool = False
+) -> MadeFile:
+    """Return *plaintext* as the shares of a sized or a *streamed* file."""
+    k, n = encoding.needed, encoding.total
+    size = (
+        encoding.streaming_segment_size
+        if streamed
+        else encoding.geometry(len(plaintext)).segment_size
+    )
+    encoder = FileEncoder(storage_index_of(key), k, n)
+    data = [bytearray() for _ in range(n)]
+    for start in range(0, len(plaintext), size):
+        segment = crypt(key, start, plaintext[start : start + size])
+        encoded = encode_segment(segment, k, n)
+        encoder.absorb(segment, encoded)
+        for number, block in enumerate(encoded.blocks):
+            data[number] += block
+    file = encoder.finish(size)
+    layout = (ShareLayout.streamed if streamed else ShareLayout.stock)(file.geometry)
+    shares = [
+        b"".join(
+            [
+                layout.pack_header(),
+                data[number],
+                bytes(layout.plaintext_tree_size),
+                *file.trailer(number, layout),
+            ]
+        )
+        for number in range(n)
+    ]
+    cap = file.verify_cap.read_cap(key)
+    return MadeFile(plaintext, cap, shares, layout, file.crypttext_tree)
+
+
+def container_of(share: bytes) -> bytes:
+    """Return the file in which a server keeps *share*, with no lease."""
+    return pack(">LLL", 2, len(share), 0) + share
+
+
+def put_share(server: DiskServer, storage_index: bytes, number: int, share: bytes) -> Path:
+    """Have a finished share on *server* that nobody uploaded."""
+    home = server.directory.home(storage_index)
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / str(number)
+    path.write_bytes(container_of(share))
+    return path

@@ -1,0 +1,446 @@
+# mypy: disable-error-code="no-untyped-call"
+"""From a body to a cap, through all floors down to the disk."""
+
+from __future__ import annotations
+
+import random
+from base64 import b64decode
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import blockingCallFromThread
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.codec.test_vectors import VECTORS, plaintext_of
+from tests.grids import (
+    REACTOR,
+    Grid,
+    failing,
+    files_below,
+    hanging,
+    in_chunks,
+    make_file,
+    pause,
+    put_share,
+    until,
+)
+from truckee.codec.caps import ChkReadCap, LiteralCap
+from truckee.codec.geometry import Encoding
+from truckee.codec.hashes import storage_index_of
+from truckee.flow.limits import Budget
+from truckee.flow.spool import SpoolFull
+from truckee.flow.together import together
+from truckee.grid.selection import NotEnoughServers
+from truckee.immutable.body import FileTooLarge
+from truckee.immutable.grid_sink import DamagedShares
+from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
+from truckee.immutable.sinks import KeyReused, WrongSize
+from truckee.immutable.upload import Cap, TooManyUploads
+from truckee.storage.interfaces import NoSpace
+
+KEY = b"0123456789abcdef"
+INDEX = storage_index_of(KEY)
+CHOICES: tuple[KeyChoice, ...] = (RandomKey(), ConvergentKey(), GivenKey(KEY))
+
+
+def some_bytes(size: int, seed: int = 0) -> bytes:
+    """Return *size* bytes that look like nothing."""
+    return random.Random(seed).randbytes(size)
+
+
+async def store(
+    grid: Grid,
+    data: bytes,
+    choice: KeyChoice,
+    known: bool = True,
+    chunk: int = 100,
+) -> Cap:
+    """Upload *data* in chunks."""
+    size = len(data) if known else None
+    return await grid.uploader.upload(in_chunks(data, chunk), size, choice)
+
+
+class _Case(TestCase):
+    timeout = 30
+
+    def assert_nothing_left(self, grid: Grid) -> None:
+        """No file of any kind, no memory and no upload is left."""
+        self.assertEqual(grid.files, [])
+        self.assertEqual(grid.budget.used, 0)
+        self.assertEqual(grid.uploader.active, 0)
+
+    async def assert_stored(self, grid: Grid, cap: Cap, data: bytes) -> ChkReadCap:
+        """The file reads back, and nothing but its shares is there."""
+        assert isinstance(cap, ChkReadCap)
+        self.assertEqual(cap.size, len(data))
+        self.assertEqual(await grid.read(cap), data)
+        self.assertEqual(
+            sorted(grid.shares(cap.storage_index)), list(range(grid.encoding.total))
+        )
+        self.assertEqual(files_below(grid.root / "journal", grid.root / "spool"), [])
+        for server in grid.servers:
+            incoming = server.directory.root / "shares" / "incoming"
+            self.assertEqual(files_below(incoming), [])
+        self.assertEqual(grid.budget.used, 0)
+        self.assertEqual(grid.uploader.active, 0)
+        return cap
+
+
+class SizeTests(_Case):
+    async def test_literal(self) -> None:
+        """Up to 55 bytes the cap is the file, whatever the key, and no server is asked."""
+        grid = Grid.new(self)
+        for server in grid.servers:
+            server.mood = failing("allocate", "buckets")
+        for size in (0, 1, 54, 55):
+            for choice in CHOICES:
+                for known in (True, False):
+                    data = some_bytes(size)
+                    cap = await store(grid, data, choice, known, chunk=7)
+                    self.assertEqual(cap, LiteralCap(data))
+        self.assert_nothing_left(grid)
+
+    async def test_sizes(self) -> None:
+        """Every size from 56 bytes on is stored and read back, announced or not."""
+        grid = Grid.new(self, Encoding(2, 3, 64))
+        for size in (56, 57, 63, 64, 65, 127, 128, 129, 192, 1000):
+            for choice in (RandomKey(), ConvergentKey()):
+                for known in (True, False):
+                    data = some_bytes(size, size)
+                    cap = await store(grid, data, choice, known, chunk=33)
+                    await self.assert_stored(grid, cap, data)
+
+    async def test_shapes(self) -> None:
+        """k = 1, k = N, N = 1, odd k: all are stored and read back."""
+        for k, n, segment in ((1, 1, 64), (1, 4, 60), (4, 4, 64), (3, 10, 100), (5, 7, 64)):
+            grid = Grid.new(self, Encoding(k, n, segment))
+            for known in (True, False):
+                for size in (56, 3 * segment, 777):
+                    data = some_bytes(size, k)
+                    await self.assert_stored(
+                        grid, await store(grid, data, RandomKey(), known), data
+                    )
+
+    async def test_most_shares(self) -> None:
+        """A file can have 256 shares."""
+        grid = Grid.new(self, Encoding(101, 256, 4096), servers=4)
+        data = some_bytes(9000)
+        await self.assert_stored(grid, await store(grid, data, RandomKey(), False), data)
+
+    async def test_chunks_do_not_matter(self) -> None:
+        """The chunks of the body have no part in the result; empty ones are nothing."""
+        grid = Grid.new(self, Encoding(2, 3, 64))
+        data = some_bytes(500)
+        caps = set()
+
+        async def with_empty() -> AsyncIterator[bytes]:
+            yield b""
+            for byte in data:
+                yield bytes([byte])
+                yield b""
+
+        for chunk in (1, 63, 64, 65, 500):
+            caps.add(await store(grid, data, ConvergentKey(), chunk % 2 == 0, chunk))
+        caps.add(await grid.uploader.upload(with_empty(), None, ConvergentKey()))
+        self.assertEqual(len(caps), 1)
+
+    async def test_shares_are_exact(self) -> None:
+        """The shares on disk are those of the codec, sized and streamed."""
+        for known in (True, False):
+            grid = Grid.new(self, Encoding(3, 5, 96))
+            data = some_bytes(1001)
+            cap = await store(grid, data, GivenKey(KEY), known)
+            made = make_file(data, KEY, grid.encoding, streamed=not known)
+            self.assertEqual(cap, made.cap)
+            for server in grid.servers:
+                for number, file in server.directory.shares(INDEX).items():
+                    self.assertEqual(file.read(0, 1 << 20), made.shares[number])
+
+    async def test_too_large(self) -> None:
+        """A file above the limit is refused, announced or not, and nothing is left."""
+        grid = Grid.new(self, max_size=1000)
+        for choice in CHOICES:
+            for known in (True, False):
+                with self.assertRaises(FileTooLarge):
+                    await store(grid, some_bytes(1001), choice, known)
+                self.assert_nothing_left(grid)
+        await self.assert_stored(
+            grid, await store(grid, some_bytes(1000), RandomKey(), False), some_bytes(1000)
+        )
+
+    async def test_spool_limit(self) -> None:
+        """A convergent file that is too large for the spool is refused."""
+        grid = Grid.new(self, spool_limit=500)
+        with self.assertRaises(SpoolFull):
+            await store(grid, some_bytes(501), ConvergentKey(), False)
+        self.assert_nothing_left(grid)
+
+
+class ConvergenceTests(_Case):
+    timeout = 60
+
+    async def test_vectors(self) -> None:
+        """Published files get their published caps, announced or not."""
+        for vector in VECTORS:
+            if vector["length"] > 131_073 and (vector["k"], vector["n"]) != (3, 10):
+                continue
+            if vector["length"] > 4 << 20:
+                continue
+            grid = Grid.new(
+                self,
+                Encoding(vector["k"], vector["n"], vector["segment_size"]),
+                convergence=b64decode(vector["convergence_b64"]),
+            )
+            data = plaintext_of(vector)
+            cap = await store(
+                grid, data, ConvergentKey(), vector["length"] % 2 == 0, chunk=65536
+            )
+            self.assertEqual(str(cap), vector["cap"])
+            self.assertEqual(await grid.read(cap), data)  # type: ignore[arg-type]
+
+    async def test_again(self) -> None:
+        """The same file again gets the same cap and writes nothing."""
+        grid = Grid.new(self)
+        data = some_bytes(1000)
+        first = await store(grid, data, ConvergentKey())
+        before = {path: path.stat().st_mtime_ns for path in grid.files}
+        for server in grid.servers:
+            server.mood = failing("write", "close")
+        for known in (True, False):
+            self.assertEqual(await store(grid, data, ConvergentKey(), known), first)
+        self.assertEqual(set(grid.files), set(before))
+        self.assertEqual(grid.budget.used, 0)
+
+    async def test_again_mends(self) -> None:
+        """The same file again brings back shares that were lost."""
+        grid = Grid.new(self, Encoding(2, 3, 64), happy=3)
+        data = some_bytes(1000)
+        cap = await store(grid, data, ConvergentKey())
+        assert isinstance(cap, ChkReadCap)
+        for path in list(grid.servers[0].directory.home(cap.storage_index).iterdir()):
+            path.unlink()
+        self.assertEqual(await store(grid, data, ConvergentKey(), False), cap)
+        await self.assert_stored(grid, cap, data)
+
+    async def test_broken_shares_do_not_count(self) -> None:
+        """Shares of nothing known that stand in the way are no success."""
+        grid = Grid.new(self, Encoding(2, 3, 64), happy=3)
+        data = some_bytes(1000)
+        cap = await store(grid, data, ConvergentKey())
+        assert isinstance(cap, ChkReadCap)
+        (number,) = grid.servers[0].directory.shares(cap.storage_index)
+        put_share(grid.servers[0], cap.storage_index, number, b"rubbish")
+        with self.assertRaises(DamagedShares):
+            await store(grid, data, ConvergentKey())
+
+
+class GivenKeyTests(_Case):
+    async def test_same_content(self) -> None:
+        """The same content under the same key gives the same cap, announced or not."""
+        grid = Grid.new(self)
+        for size in (56, 64, 65, 1000):
+            data = some_bytes(size)
+            choice = GivenKey(some_bytes(16, size))
+            caps = [await store(grid, data, choice, known) for known in (True, False, True)]
+            self.assertEqual(len(set(caps)), 1)
+            await self.assert_stored(grid, caps[0], data)
+
+    async def test_in_progress_and_fails(self) -> None:
+        """When the first file fails, the second one under its key is stored."""
+        grid = Grid.new(self)
+        first = Deferred.fromCoroutine(
+            grid.uploader.upload(_never_ending(some_bytes(500)), None, GivenKey(KEY))
+        )
+        await pause(0.05)
+        data = some_bytes(1000, 1)
+        second = Deferred.fromCoroutine(store(grid, data, GivenKey(KEY)))
+        await pause(0.02)
+        self.assertNoResult(second)
+        first.cancel()
+        await self.assertFailure(first, CancelledError)
+        await self.assert_stored(grid, await second, data)
+
+    def lose(self, grid: Grid) -> None:
+        """Remove share 3 of the file under the key."""
+        for server in grid.servers:
+            for number, file in server.directory.shares(INDEX).items():
+                if number == 3:
+                    file.path.unlink()
+
+
+async def _never_ending(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+    await Deferred()
+
+
+class FailureTests(_Case):
+    async def test_lost_writer(self) -> None:
+        """A share that is lost is lost alone, as long as there is happiness enough."""
+        for operation in ("write", "close", "allocate", "buckets"):
+            for known in (True, False):
+                grid = Grid.new(self, Encoding(2, 4, 64), servers=4, happy=3)
+                grid.servers[1].mood = failing(operation)
+                data = some_bytes(5000)
+                cap = await store(grid, data, RandomKey(), known)
+                assert isinstance(cap, ChkReadCap)
+                self.assertEqual(await grid.read(cap), data)
+                self.assertEqual(files_below(grid.servers[1].directory.root), [])
+                self.assertEqual(grid.budget.used, 0)
+        self.flushLoggedErrors(OSError)
+
+    async def lose_at(self, failing_write: int, known: bool) -> None:
+        grid = Grid.new(self, Encoding(2, 3, 64), happy=3)
+        writes = 0
+
+        async def mood(operation: str, share: int) -> None:
+            nonlocal writes
+            if operation == "write":
+                writes += 1
+                if writes == failing_write:
+                    raise OSError(5, "the cable was pulled")
+                if share != 0:
+                    # Others are under way when it happens.
+                    await pause(0.001)
+
+        for server in grid.servers:
+            server.mood = mood
+        data = some_bytes(1500)
+        try:
+            cap = await store(grid, data, RandomKey(), known)
+        except NotEnoughServers:
+            self.assert_nothing_left(grid)
+        else:
+            self.assertLess(writes, failing_write)
+            await self.assert_stored(grid, cap, data)
+
+    async def test_body_fails(self) -> None:
+        """A body that breaks off leaves nothing, and its error is the upload's."""
+
+        async def broken() -> AsyncIterator[bytes]:
+            yield some_bytes(500)
+            raise OSError(5, "the client left")
+
+        grid = Grid.new(self)
+        for choice in CHOICES:
+            for size in (None, 1000):
+                with self.assertRaises(OSError):
+                    await grid.uploader.upload(broken(), size, choice)
+                self.assert_nothing_left(grid)
+
+    async def cancel_everywhere(
+        self, choice: KeyChoice, at: Callable[[KeyChoice, int], Awaitable[bool]]
+    ) -> None:
+        """Cancel the same upload at its first step, at its second, until it has no more."""
+        for step in range(1, 300):
+            if not await at(choice, step):
+                self.assertGreater(step, 10)
+                return
+        self.fail("the upload never ended")
+
+    async def cancelled_in_call(self, choice: KeyChoice, step: int) -> bool:
+        """Cancel an upload in the call of this number; tell whether there was one."""
+        grid = Grid.new(self, Encoding(1, 2, 64), servers=2)
+        calls = 0
+
+        async def mood(operation: str, share: int) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == step:
+                await pause()
+                REACTOR.callLater(0, upload.cancel)
+                await Deferred()
+
+        for server in grid.servers:
+            server.mood = mood
+        upload = Deferred.fromCoroutine(store(grid, some_bytes(300), choice, False))
+        return await self.was_cancelled(grid, upload)
+
+    async def cancelled_in_job(self, choice: KeyChoice, step: int) -> bool:
+        """Cancel an upload in the job of this number; tell whether there was one."""
+        jobs = 0
+
+        def watch() -> None:
+            nonlocal jobs
+            jobs += 1
+            if jobs == step:
+                blockingCallFromThread(REACTOR, upload.cancel)
+
+        grid = Grid.new(self, Encoding(1, 2, 64), servers=2, watch=watch)
+        upload = Deferred.fromCoroutine(store(grid, some_bytes(300), choice, False))
+        return await self.was_cancelled(grid, upload)
+
+    async def was_cancelled(self, grid: Grid, upload: Deferred[Cap]) -> bool:
+        """Wait for an upload; if it was cancelled, nothing is left of it."""
+        try:
+            await upload
+        except CancelledError:
+            self.assert_nothing_left(grid)
+            return True
+        return False
+
+    async def test_hanging_server_and_cancel(self) -> None:
+        """An upload that waits for a server for ever can be cancelled at that point."""
+        for operation in ("buckets", "allocate", "write", "close"):
+            grid = Grid.new(self)
+            grid.servers[0].mood = hanging(operation)
+            upload = Deferred.fromCoroutine(store(grid, some_bytes(2000), RandomKey()))
+            await pause(0.1)
+            self.assertNoResult(upload)
+            upload.cancel()
+            await self.assertFailure(upload, CancelledError)
+            self.assert_nothing_left(grid)
+
+
+class MemoryTests(_Case):
+    async def test_side_by_side(self) -> None:
+        """Many uploads at once are all stored, within the budget."""
+        segment = 64
+        grid = Grid.new(self, Encoding(2, 3, segment), budget=Budget(40 << 20))
+        files = [some_bytes(300 + 11 * i, i) for i in range(16)]
+        caps = await together(
+            store(grid, data, CHOICES[i % 2], i % 3 == 0) for i, data in enumerate(files)
+        )
+        for cap, data in zip(caps, files, strict=True):
+            await self.assert_stored(grid, cap, data)
+        self.assertLessEqual(grid.budget.peak, grid.budget.limit)
+
+    async def test_too_many(self) -> None:
+        """An upload for which there is no memory is refused before its first chunk."""
+        grid = Grid.new(self, budget=Budget(2 << 20))
+        first = Deferred.fromCoroutine(
+            grid.uploader.upload(_never_ending(some_bytes(500)), None, RandomKey())
+        )
+        with self.assertRaises(TooManyUploads):
+            await store(grid, some_bytes(1000), RandomKey())
+        first.cancel()
+        await self.assertFailure(first, CancelledError)
+        self.assert_nothing_left(grid)
+
+    async def test_slow_server_bounds_memory(self) -> None:
+        """Behind a server that hangs, only a few segments of the body are taken."""
+        grid = Grid.new(self, Encoding(2, 3, 64))
+        grid.servers[0].mood = hanging("write")
+        taken = 0
+
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal taken
+            while True:
+                taken += 64
+                yield bytes(64)
+
+        upload = Deferred.fromCoroutine(grid.uploader.upload(body(), None, RandomKey()))
+        await pause(0.2)
+        self.assertLessEqual(taken, 8 * 64)
+        upload.cancel()
+        await self.assertFailure(upload, CancelledError)
+        self.assert_nothing_left(grid)
+
+
+class CheckSizeTests(SynchronousTestCase):
+    def test_check_size(self) -> None:
+        """A size above the limit is refused, none at all is not."""
+        grid = Grid.new(self, max_size=10)
+        grid.uploader.check_size(None)
+        grid.uploader.check_size(10)
+        with self.assertRaises(FileTooLarge):
+            grid.uploader.check_size(11)
