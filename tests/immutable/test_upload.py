@@ -245,6 +245,31 @@ class GivenKeyTests(_Case):
             self.assertEqual(len(set(caps)), 1)
             await self.assert_stored(grid, caps[0], data)
 
+    async def test_in_progress(self) -> None:
+        """A second file under the key of one that is in progress waits, and is refused."""
+        grid = Grid.new(self)
+        data = some_bytes(1000)
+        gate: Deferred[None] = Deferred()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield data[:500]
+            await gate
+            yield data[500:]
+
+        first = Deferred.fromCoroutine(grid.uploader.upload(slow(), 1000, GivenKey(KEY)))
+        await pause(0.05)
+        same = Deferred.fromCoroutine(store(grid, data, GivenKey(KEY)))
+        other = Deferred.fromCoroutine(store(grid, some_bytes(1000, 1), GivenKey(KEY)))
+        await pause(0.05)
+        self.assertNoResult(same)
+        self.assertNoResult(other)
+        gate.callback(None)
+        cap = await first
+        self.assertEqual(await same, cap)
+        with self.assertRaises(KeyReused):
+            await other
+        await self.assert_stored(grid, cap, data)
+
     async def test_in_progress_and_fails(self) -> None:
         """When the first file fails, the second one under its key is stored."""
         grid = Grid.new(self)
@@ -287,6 +312,33 @@ class FailureTests(_Case):
                 self.assertEqual(files_below(grid.servers[1].directory.root), [])
                 self.assertEqual(grid.budget.used, 0)
         self.flushLoggedErrors(OSError)
+
+    async def test_too_many_lost(self) -> None:
+        """Below the happiness the upload fails, and nothing of it is left anywhere."""
+        for operation in ("write", "close", "allocate", "buckets"):
+            for choice in CHOICES:
+                grid = Grid.new(self, Encoding(2, 4, 64), servers=4, happy=3)
+                for server in grid.servers[:2]:
+                    server.mood = failing(operation)
+                with self.assertRaises(NotEnoughServers):
+                    await store(grid, some_bytes(5000), choice, known=False)
+                self.assert_nothing_left(grid)
+        self.flushLoggedErrors(OSError)
+
+    async def test_full_servers(self) -> None:
+        """Servers that run full are named as that."""
+        grid = Grid.new(self, Encoding(2, 4, 64), servers=4, happy=3)
+        for server in grid.servers[:2]:
+            server.mood = failing("write", error=NoSpace("here"))
+        with self.assertRaises(NoSpace):
+            await store(grid, some_bytes(5000), RandomKey(), known=False)
+        self.assert_nothing_left(grid)
+
+    async def test_lost_at_any_write(self) -> None:
+        """Whichever write fails, the upload ends with its error and leaves nothing."""
+        for known in (True, False):
+            for failing_write in range(1, 90, 3):
+                await self.lose_at(failing_write, known)
 
     async def lose_at(self, failing_write: int, known: bool) -> None:
         grid = Grid.new(self, Encoding(2, 3, 64), happy=3)

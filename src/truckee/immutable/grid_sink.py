@@ -201,6 +201,11 @@ class GridSink:
         try:
             await self._budget.take(cost)
         except Exception:
+        if self._group.failure is not None:
+            # Nothing is started any more that would give these back.
+            self._budget.give(cost)
+            self._window.give(1)
+            self._group.check()
             self._window.give(1)
             raise
         self._group.start(self._segment(self._segments, segment, cost))
