@@ -365,6 +365,32 @@ class FailureTests(_Case):
             self.assertLess(writes, failing_write)
             await self.assert_stored(grid, cap, data)
 
+    async def test_lost_at_the_end(self) -> None:
+        """A server that fails when others are writing the end of their shares ends all."""
+        grid = Grid.new(self, Encoding(2, 3, 64), happy=3)
+        closing = False
+        others: list[int] = []
+
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal closing
+            yield some_bytes(128)
+            await pause(0.05)
+            closing = True
+
+        async def mood(operation: str, share: int) -> None:
+            if closing and operation == "write":
+                if share != 0:
+                    others.append(share)
+                    await Deferred()
+                await until(lambda: len(others) == 2)
+                raise OSError(5, "the cable was pulled")
+
+        for server in grid.servers:
+            server.mood = mood
+        with self.assertRaises(NotEnoughServers):
+            await grid.uploader.upload(body(), 128, RandomKey())
+        self.assert_nothing_left(grid)
+
     async def test_body_fails(self) -> None:
         """A body that breaks off leaves nothing, and its error is the upload's."""
 

@@ -41,7 +41,12 @@ class ShareStream:
     _busy: bool = field(default=False, init=False)
 
     async def put(self, offset: int, data: Buffer) -> None:
-        """Return when *data* is stored at *offset*, or when the share was given up."""
+        """
+        Return when *data* is stored at *offset*, or when nobody will store it any more.
+
+        That is when the share was given up, or its group ended: ask ``Group.check``.
+        """
+        self._group.check()
         if self.error is not None or not data:
             return
         piece = _Piece(offset, data)
@@ -68,7 +73,10 @@ class ShareStream:
                 batch = self._next_batch()
                 await self.writer.write(batch[0].offset, [each.data for each in batch])
                 _release(batch)
-        except CancelledError:
+        except CancelledError as error:
+            # Who waits for these need not be in the group, and would wait for ever.
+            _release(batch)
+            self._drop(error)
             raise
         except Exception as error:
             _release(batch)
@@ -77,10 +85,13 @@ class ShareStream:
             self._busy = False
 
     def _give_up(self, error: Exception) -> None:
+        self._drop(error)
+        self._lost(self)
+
+    def _drop(self, error: Exception) -> None:
         self.error = error
         waiting, self._queue = self._queue, []
         _release(waiting)
-        self._lost(self)
 
     def _next_batch(self) -> list[_Piece]:
         """Take the piece of the lowest offset and those that follow without a gap."""
