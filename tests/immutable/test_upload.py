@@ -156,6 +156,27 @@ class SizeTests(_Case):
                 for number, file in server.directory.shares(INDEX).items():
                     self.assertEqual(file.read(0, 1 << 20), made.shares[number])
 
+    async def test_wrong_size(self) -> None:
+        """A body of another size than announced is refused, and nothing is left of it."""
+        grid = Grid.new(self)
+        for choice in CHOICES:
+            for announced, size in (
+                (100, 99),
+                (100, 101),
+                (100, 5000),
+                (5000, 100),
+                (5000, 10),
+                (10, 5),
+                (10, 30),
+                (10, 100),
+                (0, 1),
+                (0, 100),
+            ):
+                body = in_chunks(some_bytes(size), 50)
+                with self.assertRaises(WrongSize):
+                    await grid.uploader.upload(body, announced, choice)
+                self.assert_nothing_left(grid)
+
     async def test_too_large(self) -> None:
         """A file above the limit is refused, announced or not, and nothing is left."""
         grid = Grid.new(self, max_size=1000)

@@ -8,6 +8,7 @@ from attrs import define, field
 
 from truckee.codec.segments import Segmenter
 from truckee.errors import Misuse
+from truckee.immutable.sinks import WrongSize
 
 
 @define
@@ -23,6 +24,7 @@ class Body:
 
     _chunks: AsyncIterator[bytes]
     _limit: int  # bytes
+    _promised: int | None = None  # bytes that it must have
     size: int = field(default=0, init=False)  # bytes that came so far
     ended: bool = field(default=False, init=False)
     _head: list[bytes] = field(factory=list, init=False, repr=False)
@@ -55,8 +57,12 @@ class Body:
             chunk = await self._chunks.__anext__()
         except StopAsyncIteration:
             self.ended = True
+            if self._promised not in (None, self.size):
+                raise WrongSize(self.size, self._promised or 0) from None
             return None
         self.size += len(chunk)
+        if self._promised is not None and self.size > self._promised:
+            raise WrongSize(self.size, self._promised)
         if self.size > self._limit:
             raise FileTooLarge(self._limit)
         return chunk

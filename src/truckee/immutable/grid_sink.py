@@ -18,7 +18,7 @@ from truckee.codec.geometry import Encoding, Geometry
 from truckee.codec.hashes import Buffer
 from truckee.codec.segments import Segmenter
 from truckee.codec.share import ShareLayout
-from truckee.errors import Misuse, Unavailable
+from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.flow.together import Group, Turns, together
@@ -26,7 +26,7 @@ from truckee.grid.placement import happiness
 from truckee.grid.selection import NotEnoughServers, Placement, Selector
 from truckee.immutable.existing import ExistingShares
 from truckee.immutable.share_stream import ShareStream
-from truckee.immutable.sinks import ICiphertextSink
+from truckee.immutable.sinks import ICiphertextSink, WrongSize
 from truckee.storage.interfaces import NoSpace
 from truckee.storage.journal import Journal
 
@@ -34,14 +34,6 @@ log = Logger()
 
 # Segments of one file under way: one is coded by each core, one is written, one waits.
 WINDOW = 4
-
-
-@define
-class WrongSize(Misuse):
-    """The body has {found} bytes, and {promised} were promised."""
-
-    found: int
-    promised: int
 
 
 @define
@@ -135,6 +127,7 @@ class GridSink:
     _group: Group = field(factory=Group, init=False)
     _turns: Turns = field(factory=Turns, init=False)
     _window: Budget = field(factory=lambda: Budget(WINDOW), init=False)
+    _received: int = field(default=0, init=False)  # bytes
     _segments: int = field(default=0, init=False)  # begun so far
 
     def __attrs_post_init__(self) -> None:
@@ -155,6 +148,9 @@ class GridSink:
 
     async def write(self, chunk: Buffer) -> None:
         """See ``ICiphertextSink``."""
+        self._received += len(chunk)
+        if self._size is not None and self._received > self._size:
+            raise WrongSize(self._received, self._size)
         for segment in self._segmenter.feed(chunk):
             await self._begin(segment)
 

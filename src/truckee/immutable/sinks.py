@@ -11,7 +11,7 @@ from zope.interface import Attribute, Interface
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.hashes import Buffer
-from truckee.errors import Refused
+from truckee.errors import Misuse, Refused
 
 
 @define
@@ -20,6 +20,14 @@ class KeyReused(Refused):
     Another file is already stored under this key. Two files under one key could be read
     without it, so nothing was stored: use another key, or key=random.
     """
+
+
+@define
+class WrongSize(Misuse):
+    """The body has {found} bytes or more, and {promised} were promised."""
+
+    found: int
+    promised: int
 
 
 class ICiphertextSink(Interface):

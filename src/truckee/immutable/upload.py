@@ -82,7 +82,7 @@ class Uploader:
         """
         self.check_size(size)
         with self._admitted():
-            body = Body(chunks, self.limits.max_size)
+            body = Body(chunks, self.limits.max_size, size)
             if size is None:
                 # A short file is over before its first segment is full.
                 await body.peek(self._sinks.encoding.streaming_segment_size)
