@@ -515,6 +515,14 @@ class MemoryTests(_Case):
         await self.assertFailure(first, CancelledError)
         self.assert_nothing_left(grid)
 
+    async def test_small_budget(self) -> None:
+        """One upload at a time goes on whatever the budget, and gives all of it back."""
+        for limit in (1, 1000, 1 << 20):
+            grid = Grid.new(self, budget=Budget(limit))
+            for _ in range(3):
+                data = some_bytes(1000)
+                await self.assert_stored(grid, await store(grid, data, RandomKey()), data)
+
     async def test_slow_server_bounds_memory(self) -> None:
         """Behind a server that hangs, only a few segments of the body are taken."""
         grid = Grid.new(self, Encoding(2, 3, 64))

@@ -15,49 +15,56 @@ class Budget:
     """
     So many bytes for all who share it; those who wait are served in their order.
 
-    One who asks for more than the whole gets the whole: nothing waits for ever.
+    One who asks for more than is left when nobody else has taken anything gets it all the
+    same, so nothing waits for ever.
     """
 
     limit: int  # bytes
     used: int = field(default=0, init=False)
     peak: int = field(default=0, init=False)  # the most ever used at once
+    _taken: int = field(default=0, init=False)  # of what is used; the rest is reserved
     _waiting: deque[tuple[int, Deferred[None]]] = field(factory=deque, init=False)
 
     async def take(self, amount: int) -> None:
         """Return when *amount* bytes are the caller's, who gives them back."""
         if not self.try_take(amount):
             turn: Deferred[None] = Deferred(self._leave)
-            self._waiting.append((self._possible(amount), turn))
+            self._waiting.append((amount, turn))
             await turn
 
     def try_take(self, amount: int) -> bool:
         """Take *amount* bytes if that needs no wait."""
-        amount = self._possible(amount)
-        if self._waiting or self.used + amount > self.limit:
+        if self._waiting or not self._fits(amount):
             return False
-        self._use(amount)
+        self._take(amount)
         return True
 
-    def reserve(self, amount: int) -> None:
-        """Take *amount* bytes at once; the caller knows that others can still go on."""
-        self._use(self._possible(amount))
-
     def give(self, amount: int) -> None:
-        """Give *amount* bytes back, as taken or reserved."""
-        self.used -= self._possible(amount)
-        self._serve()
+        """Give back *amount* bytes that were taken."""
+        self._taken -= amount
+        self.release(amount)
 
-    def _possible(self, amount: int) -> int:
-        return min(amount, self.limit)
-
-    def _use(self, amount: int) -> None:
+    def reserve(self, amount: int) -> None:
+        """Count *amount* bytes at once that are held for longer; nobody waits for these."""
         self.used += amount
         self.peak = max(self.peak, self.used)
 
+    def release(self, amount: int) -> None:
+        """Give back *amount* bytes that were reserved."""
+        self.used -= amount
+        self._serve()
+
+    def _fits(self, amount: int) -> bool:
+        return not self._taken or self.used + amount <= self.limit
+
+    def _take(self, amount: int) -> None:
+        self._taken += amount
+        self.reserve(amount)
+
     def _serve(self) -> None:
-        while self._waiting and self.used + self._waiting[0][0] <= self.limit:
+        while self._waiting and self._fits(self._waiting[0][0]):
             amount, turn = self._waiting.popleft()
-            self._use(amount)
+            self._take(amount)
             turn.callback(None)
 
     def _leave(self, turn: Deferred[None]) -> None:

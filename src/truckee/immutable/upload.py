@@ -119,7 +119,7 @@ class Uploader:
             yield
         finally:
             self.active -= 1
-            self._budget.give(held)
+            self._budget.release(held)
 
     async def _stream(
         self,
