@@ -254,6 +254,16 @@ class ConvergenceTests(_Case):
         with self.assertRaises(DamagedShares):
             await store(grid, data, ConvergentKey())
 
+    async def test_share_that_cannot_be_read(self) -> None:
+        """A server that cannot read its share does not stop an upload that needs it not."""
+        grid = Grid.new(self, Encoding(2, 3, 64), happy=2)
+        data = some_bytes(1000)
+        for choice in (ConvergentKey(), GivenKey(KEY)):
+            grid.servers[0].mood = failing()
+            cap = await store(grid, data, choice)
+            grid.servers[0].mood = failing("read")
+            self.assertEqual(await store(grid, data, choice), cap)
+
 
 class GivenKeyTests(_Case):
     async def test_same_content(self) -> None:
@@ -265,6 +275,64 @@ class GivenKeyTests(_Case):
             caps = [await store(grid, data, choice, known) for known in (True, False, True)]
             self.assertEqual(len(set(caps)), 1)
             await self.assert_stored(grid, caps[0], data)
+
+    async def test_other_content(self) -> None:
+        """Other content under a used key is refused, and nothing of it is on the disk."""
+        data = some_bytes(1000)
+        others = [
+            data[:-1] + b"!",  # the end differs
+            b"!" + data[1:],  # the start differs
+            data[:500] + b"!" + data[501:],
+            data + b"!",  # longer
+            data[:-1],  # shorter
+            data[:960] + some_bytes(700, 9),
+            data[:960],  # whole segments of it
+            some_bytes(200, 3),
+        ]
+        for first_known in (True, False):
+            grid = Grid.new(self, Encoding(2, 4, 64), servers=4)
+            cap = await store(grid, data, GivenKey(KEY), first_known)
+            # One share is gone: there is room for something of the other file.
+            self.lose(grid)
+            before = {path: path.read_bytes() for path in grid.files}
+            for other in others:
+                for known in (True, False):
+                    with self.assertRaises(KeyReused):
+                        await store(grid, other, GivenKey(KEY), known)
+                    self.assertEqual({p: p.read_bytes() for p in grid.files}, before)
+                    self.assertEqual(grid.budget.used, 0)
+            self.assertEqual(await grid.read(cap), data)  # type: ignore[arg-type]
+
+    async def test_whole_segments_more(self) -> None:
+        """A file that goes on where another under its key ended is another file."""
+        data = some_bytes(640)
+        grid = Grid.new(self, Encoding(2, 4, 64), servers=4)
+        await store(grid, data, GivenKey(KEY))
+        self.lose(grid)
+        before = {path: path.read_bytes() for path in grid.files}
+        for known in (True, False):
+            with self.assertRaises(KeyReused):
+                await store(grid, data + some_bytes(640, 1), GivenKey(KEY), known)
+            self.assertEqual({p: p.read_bytes() for p in grid.files}, before)
+
+    async def test_a_broken_tree_hides_nothing(self) -> None:
+        """Other content is refused also when one of the shares has a broken hash tree."""
+        data = some_bytes(1000)
+        for broken in range(3):
+            grid = Grid.new(self, Encoding(2, 4, 64), servers=4)
+            await store(grid, data, GivenKey(KEY))
+            self.lose(grid)
+            made = make_file(data, KEY, grid.encoding)
+            share = bytearray(made.shares[broken])
+            for at in range(made.layout.crypttext_tree, made.layout.block_tree):
+                share[at] ^= 1
+            for server in grid.servers:
+                if broken in server.directory.shares(INDEX):
+                    put_share(server, INDEX, broken, bytes(share))
+            before = {path: path.read_bytes() for path in grid.files}
+            with self.assertRaises(KeyReused):
+                await store(grid, some_bytes(1000, 1), GivenKey(KEY))
+            self.assertEqual({p: p.read_bytes() for p in grid.files}, before)
 
     async def test_in_progress(self) -> None:
         """A second file under the key of one that is in progress waits, and is refused."""

@@ -42,7 +42,8 @@ class ExistingShares:
     _needed: int
     _total: int
     _uebs: dict[tuple[int, IStorageServer], bytes] = field(factory=dict, init=False)
-    _readers: dict[bytes, tuple[ShareOffsets, IShareReader]] = field(
+    _same: set[bytes] = field(factory=set, init=False)  # UEBs with the same segments so far
+    _readers: dict[bytes, list[tuple[ShareOffsets, IShareReader]]] = field(
         factory=dict, init=False
     )
 
@@ -52,10 +53,10 @@ class ExistingShares:
         async def look(share: int, server: IStorageServer, reader: IShareReader) -> None:
             try:
                 offsets, _chain, ueb = await read_proof(reader, self._total)
-            except ValueError:
+            except (ValueError, OSError):
                 return
             self._uebs[share, server] = ueb
-            self._readers.setdefault(ueb, (offsets, reader))
+            self._readers.setdefault(ueb, []).append((offsets, reader))
 
         await together(
             look(share, server, reader)
@@ -77,21 +78,30 @@ class ExistingShares:
 
         :raises KeyReused: when another file has this storage index.
         """
-        for ueb, (offsets, reader) in self._readers.items():
+        for ueb, readers in self._readers.items():
             try:
                 file = FileProof.check(self._cap(ueb), ueb)
-                ranges = file.crypttext.missing(segment)
             except ValueError:
                 raise KeyReused from None
-            start = offsets.crypttext_tree
-            rows = await together(reader.read(start + at, size) for at, size in ranges)
-            try:
-                file.crypttext.add(segment, rows)
-                same = file.crypttext.leaf(segment) == digest
-            except ValueError:
-                continue  # a broken tree says nothing
-            if not same:
+            if segment >= file.geometry.segments:
                 raise KeyReused
+            # A broken tree says nothing, but that of another share may.
+            for offsets, reader in readers:
+                theirs = await _leaf(file, offsets.crypttext_tree, reader, segment)
+                if theirs == digest:
+                    self._same.add(ueb)
+                    break
+                if theirs is not None:
+                    raise KeyReused
+
+    def check_size(self, size: int) -> None:
+        """
+        Let a file end at *size* bytes, after all its segments.
+
+        :raises KeyReused: when another one goes on, or ended, elsewhere.
+        """
+        if any(size_in_ueb(ueb) != size for ueb in self._same):
+            raise KeyReused
 
     def _cap(self, ueb: bytes) -> ChkVerifyCap:
         """Return a cap that names *ueb*, which nobody has vouched for."""
@@ -99,3 +109,18 @@ class ExistingShares:
         return ChkVerifyCap(
             self._storage_index, ueb_hash(ueb), self._needed, self._total, size
         )
+
+
+async def _leaf(
+    file: FileProof, start: int, reader: IShareReader, segment: int
+) -> bytes | None:
+    """Return the hash of a segment from the tree at *start*; None if that is broken."""
+    tree = file.crypttext
+    try:
+        rows = await together(
+            reader.read(start + at, size) for at, size in tree.missing(segment)
+        )
+        tree.add(segment, rows)
+    except (ValueError, OSError):
+        return None
+    return tree.leaf(segment)

@@ -162,6 +162,7 @@ class GridSink:
         await self._group.join()
         if self._size not in (None, self._encoder.size):
             raise WrongSize(self._encoder.size, self._size or 0)
+        self._existing.check_size(self._encoder.size)
         file = await self._cpu.run(self._encoder.finish, self.chunk_size)
         layout = self._layout(file.geometry)
         await together(self._finish(stream, file, layout) for stream in self._streams)
