@@ -8,8 +8,9 @@ from twisted.python.usage import Options
 from zope.interface import implementer
 
 from truckee.errors import TruckeeError
-from truckee.node.build import Node, NodeService
+from truckee.node.build import Node
 from truckee.node.layout import NodeDirectory
+from truckee.node.service import NodeService
 
 
 class TruckeeOptions(Options):

@@ -65,8 +65,22 @@ class DefaultTests(_Case):
 
     def test_unknown(self) -> None:
         """Sections, keys and interpolations that are not known here do no harm."""
-        text = "[client]\nhelper.furl = pb://x\n[tor]\nx = %(y)s\n[node]\ncolour = 5%\n"
+        text = "[client]\nhelpers = pb://x\n[tor]\nx = %(y)s\n[node]\ncolour = 5%\n"
         self.assertEqual(self.load(text), self.load(""))
+
+
+    def test_unsupported(self) -> None:
+        """What is set and does nothing here is named; what changes nothing is not."""
+        config = self.load("[helper]\nenabled = true\n[sftpd]\nenabled = false\n")
+        self.assertEqual(config.unsupported, ["[helper] enabled = true"])
+
+    def test_storage(self) -> None:
+        """A node offers storage unless it says that it does not."""
+        self.assertEqual(self.load("[storage]\nenabled = false\n").storage, None)
+        storage = self.load("[storage]\nreadonly = yes\nreserved_space = 5G\n").storage
+        assert storage is not None
+        self.assertEqual((storage.readonly, storage.reserved_space), (True, 5 * 10**9))
+        self.assertEqual(storage.directory.name, "storage")
 
 
 class ValueTests(_Case):

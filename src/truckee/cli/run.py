@@ -84,10 +84,14 @@ def _run(node: Node) -> int:
 
 def _greet(node: Node) -> None:
     shape = node.config.shape
-    click.echo(
-        f"The grid in {node.directory.path} is running: any {shape.needed} of "
-        f"{shape.total} shares on {len(node.servers)} storage directories give a file back."
-    )
+    if node.is_grid:
+        click.echo(
+            f"The grid in {node.directory.path} is running: any {shape.needed} of "
+            f"{shape.total} shares on {len(node.local)} storage directories give a file "
+            "back."
+        )
+    else:
+        click.echo(f"The node in {node.directory.path} is running and looks for servers.")
     if node.url:
         click.echo(f"\nPut a file into it, and get its cap:\n  curl -T FILE {node.url}uri")
         click.echo(f"Get it back:\n  curl {node.url}uri/CAP")

@@ -18,6 +18,14 @@ class FileTooLarge(Misuse):
     limit: int
 
 
+@define
+class UnknownTooLarge(FileTooLarge):
+    """
+    The file is larger than the {limit} bytes that one of unannounced length may have
+    here. Send a Content-Length, or raise [client] upload.max-unknown-size in tahoe.cfg.
+    """
+
+
 @define(eq=False)
 class Body:
     """Chunks of any size, counted, with a look at the first ones ahead of time."""
@@ -25,6 +33,7 @@ class Body:
     _chunks: AsyncIterator[bytes]
     _limit: int  # bytes
     _promised: int | None = None  # bytes that it must have
+    _too_large: type[FileTooLarge] = FileTooLarge
     size: int = field(default=0, init=False)  # bytes that came so far
     ended: bool = field(default=False, init=False)
     _head: list[bytes] = field(factory=list, init=False, repr=False)
@@ -64,7 +73,7 @@ class Body:
         if self._promised is not None and self.size > self._promised:
             raise WrongSize(self.size, self._promised)
         if self.size > self._limit:
-            raise FileTooLarge(self._limit)
+            raise self._too_large(self._limit)
         return chunk
 
 

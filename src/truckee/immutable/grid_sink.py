@@ -56,7 +56,7 @@ class GridSinks:
     _journal: Journal
     _cpu: Workers
     _budget: Budget  # bytes of file data in memory
-    _max_size: int  # bytes a file may grow to whose size is not known
+    max_unknown_size: int  # bytes a file may grow to whose size is not known
 
     async def open(
         self, storage_index: bytes, size: int | None, guarded: bool = False
@@ -74,7 +74,7 @@ class GridSinks:
         if size is None:
             segment_size = encoding.streaming_segment_size
             largest = Geometry(
-                self._max_size, encoding.needed, encoding.total, segment_size
+                self.max_unknown_size, encoding.needed, encoding.total, segment_size
             )
             share_size = ShareLayout.streamed(largest).size
         else:
@@ -171,7 +171,8 @@ class GridSink:
         async with self._journal.showing(self._storage_index, new):
             await together(stream.close(layout.size) for stream in self._streams)
             self._check_happiness(file.ueb)
-        await together(stream.writer.abort() for stream in self._streams if stream.error)
+            lost = [stream for stream in self._streams if stream.error]
+            await together(stream.writer.abort() for stream in lost)
         return file.verify_cap
 
     async def abort(self) -> None:
@@ -198,13 +199,13 @@ class GridSink:
         try:
             await self._budget.take(cost)
         except Exception:
+            self._window.give(1)
+            raise
         if self._group.failure is not None:
             # Nothing is started any more that would give these back.
             self._budget.give(cost)
             self._window.give(1)
             self._group.check()
-            self._window.give(1)
-            raise
         self._group.start(self._segment(self._segments, segment, cost))
         self._segments += 1
         self._group.check()

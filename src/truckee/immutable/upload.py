@@ -24,7 +24,7 @@ from truckee.flow.cpu import Workers
 from truckee.flow.inbound import HIGH_WATER
 from truckee.flow.limits import Budget, Exclusive
 from truckee.flow.spool import Spool
-from truckee.immutable.body import Body, FileTooLarge, Pieces
+from truckee.immutable.body import Body, FileTooLarge, Pieces, UnknownTooLarge
 from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice
 
@@ -46,6 +46,8 @@ class UploadLimits:
     """Bounds of one gateway, all in bytes."""
 
     max_size: int = 1 << 50  # of one file; no disk is larger
+    # of one whose length was not announced, on servers that must be asked for room first
+    max_unknown_size: int = 4 << 30
     spool: int = 64 << 30  # of one convergent file on its first pass
 
 
@@ -82,7 +84,7 @@ class Uploader:
         """
         self.check_size(size)
         with self._admitted():
-            body = Body(chunks, self.limits.max_size, size)
+            body = self._body(chunks, size, isinstance(choice, ConvergentKey))
             if size is None:
                 # A short file is over before its first segment is full.
                 await body.peek(self._sinks.encoding.streaming_segment_size)
@@ -97,6 +99,13 @@ class Uploader:
             given = isinstance(choice, GivenKey)
             key = choice.key if isinstance(choice, GivenKey) else self._random(KEY_SIZE)
             return await self._stream(body, size, key, guarded=given)
+
+    def _body(self, chunks: AsyncIterator[bytes], size: int | None, spooled: bool) -> Body:
+        """Return *chunks* with the bound that their route sets."""
+        unknown = self._sinks.max_unknown_size
+        if size is not None or spooled or unknown >= self.limits.max_size:
+            return Body(chunks, self.limits.max_size, size)
+        return Body(chunks, unknown, size, UnknownTooLarge)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:

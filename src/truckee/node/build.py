@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from truckee.codec import base32
-from truckee.errors import TruckeeError, Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.frontends.http.respond import Responder
@@ -28,13 +20,15 @@ from truckee.grid.selection import Selector
 from truckee.immutable.download import Downloader
 from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.upload import Uploader
-from truckee.node.config import BadConfig, NodeConfig, load_config
-from truckee.node.create import SERVER_ID, SERVER_ID_SIZE
+from truckee.node.config import NodeConfig, load_config
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import DirectoryLock, NodeDirectory
+from truckee.node.network import Network
+from truckee.node.storage import StorageOpener
+from truckee.node.web import WebPort, listen_web
+from truckee.storage.interfaces import IStorageServer
 from truckee.storage.journal import Journal
 from truckee.storage.server import DiskServer
-from truckee.storage.sharefiles import ShareDirectory
 
 log = Logger()
 
@@ -48,27 +42,6 @@ DRAIN_TIME = 7.0
 CLEANUP_TIME = 2.0
 
 
-@define
-class PortTaken(Unavailable):
-    """
-    {port} cannot be listened on: {reason}. Stop the program that uses it, or change
-    web.port in tahoe.cfg.
-    """
-
-    port: str
-    reason: str
-
-
-@define
-class NoStorage(Unavailable):
-    """
-    None of the storage directories can be used: {where}. Mount their disks, or correct
-    [grid] storage_dirs in tahoe.cfg.
-    """
-
-    where: str
-
-
 @define(eq=False)
 class Node:
     """One running node.  ``start`` once, then ``stop`` once."""
@@ -76,8 +49,8 @@ class Node:
     directory: NodeDirectory
     reactor: Any
     config: NodeConfig = field(init=False)
-    servers: list[DiskServer] = field(factory=list, init=False)
-    url: str = field(default="", init=False)
+    local: list[DiskServer] = field(factory=list, init=False)  # of an embedded grid
+    network: Network | None = field(default=None, init=False)
     budget: Budget = field(init=False)
     _cpu: Workers = field(init=False)
     _disk: Workers = field(init=False)
@@ -85,7 +58,7 @@ class Node:
     _stopped: bool = field(default=False, init=False)
     _uploader: Uploader | None = field(default=None, init=False)
     _site: StreamingSite | None = field(default=None, init=False)
-    _port: IListeningPort | None = field(default=None, init=False)
+    _web: WebPort | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.directory.check()
@@ -93,6 +66,20 @@ class Node:
         self.budget = Budget(self.config.memory_limit)
         self._cpu = Workers(self.reactor, os.cpu_count() or 1, "cpu")
         self._disk = Workers(self.reactor, DISK_THREADS, "disk")
+
+    @property
+    def url(self) -> str:
+        """Where the web API is, with a slash at its end; empty: it is nowhere."""
+        return "" if self._web is None else self._web.url
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether it has a grid of its own, and needs no other node."""
+        return bool(self.config.storage_dirs)
+
+    def servers(self) -> list[IStorageServer]:
+        """Return the storage servers that can be asked now."""
+        return [*self.local, *(self.network.pool.servers() if self.network else ())]
 
     async def start(self) -> None:
         """
@@ -102,15 +89,28 @@ class Node:
         """
         self._lock = self.directory.lock()
         try:
+            for what in self.config.unsupported:
+                log.warn("tahoe.cfg: {what} has no effect here", what=what)
+            if not self.is_grid:
+                NodeKeys.make_at_first_start(self.directory.private, os.urandom)
             keys = NodeKeys.load(self.directory.private)
             self.directory.spool.mkdir(exist_ok=True)
             journal = Journal(self.directory.journal, self._disk)
             journal.start()
-            self.servers = self._open_storage()
+            opener = StorageOpener(self._disk)
+            if self.is_grid:
+                self.local = opener.open_grid(
+                    self.config.storage_dirs, self.config.reserved_space
+                )
             self._cpu.start()
             self._disk.start()
-            site = self._build_site(keys, journal)
-            await self._listen(site)
+            if not self.is_grid:
+                await self._join(opener)
+            self._site = self._build_site(keys, journal)
+            if self.config.web_port is not None:
+                self._web = await listen_web(
+                    self.reactor, self._site, self.directory, self.config.web_port
+                )
         except BaseException:
             await self.stop()
             raise
@@ -124,8 +124,8 @@ class Node:
         if self._stopped:
             return
         self._stopped = True
-        if self._port is not None:
-            await _maybe(self._port.stopListening())
+        if self._web is not None:
+            await _maybe(self._web.port.stopListening())
         if self._site is not None:
             drained = self._site.drain()
             drained.addTimeout(DRAIN_TIME, self.reactor, lambda *_: None)
@@ -136,57 +136,38 @@ class Node:
             self._uploader and self._uploader.active and self.reactor.seconds() < deadline
         ):
             await deferLater(self.reactor, 0.02)
+        if self.network is not None:
+            await self.network.stop()
         self._cpu.stop()
         self._disk.stop()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
-    def _open_storage(self) -> list[DiskServer]:
-        servers, missing = [], []
-        for path in self.config.storage_dirs:
-            try:
-                servers.append(self._open_server(path))
-            except (OSError, ValueError) as error:
-                log.error(
-                    "The storage directory {path} cannot be used: {error}. "
-                    "Is its disk mounted?",
-                    path=str(path),
-                    error=error,
-                )
-                missing.append(str(path))
-        if not servers:
-            raise NoStorage(", ".join(missing) or "there are none")
-        return servers
-
-    def _open_server(self, path: Path) -> DiskServer:
-        identity = base32.decode((path / SERVER_ID).read_text("ascii").strip())
-        if len(identity) != SERVER_ID_SIZE:
-            raise ValueError(f"{path / SERVER_ID} is damaged")
-        server = DiskServer(
-            name=str(path),
-            permutation_seed=identity,
-            lease_seed=identity,
-            directory=ShareDirectory(path),
-            disk=self._disk,
-            now=time.time,
-            reserved_space=self.config.reserved_space,
+    async def _join(self, opener: StorageOpener) -> None:
+        """Connect to other nodes, and be a storage server for them if that is wanted."""
+        network = self.network = Network(
+            self.directory, self.config, self.reactor, time.time, os.urandom
         )
-        server.start()
-        return server
+        await network.start()
+        storage = self.config.storage
+        if storage is not None:
+            network.offer(
+                lambda seed: opener.open_offered(
+                    storage, self.config.nickname, seed, network.tubid
+                )
+            )
 
     def _build_site(self, keys: NodeKeys, journal: Journal) -> StreamingSite:
         config = self.config
-        selector = Selector(lambda: self.servers, keys.lease_secret, config.shape.happy)
+        selector = Selector(self.servers, keys.lease_secret, config.shape.happy)
+        # On our own disks an open end costs nothing; elsewhere it is room that is asked for.
+        limits = config.limits
+        unknown = limits.max_size if self.is_grid else limits.max_unknown_size
         sinks = GridSinks(
-            config.encoding,
-            selector,
-            journal,
-            self._cpu,
-            self.budget,
-            config.limits.max_size,
+            config.encoding, selector, journal, self._cpu, self.budget, unknown
         )
-        uploader = Uploader(
+        self._uploader = Uploader(
             sinks,
             keys.convergence,
             self._cpu,
@@ -194,72 +175,14 @@ class Node:
             str(self.directory.spool),
             self.budget,
             os.urandom,
-            config.limits,
+            limits,
         )
         responder = Responder(STATUSES)
-        root = RootResource(uploader, Downloader(selector.find, self._cpu), responder)
-        self._uploader = uploader
-        self._site = StreamingSite(root, responder, reactor=self.reactor)
-        return self._site
-
-    async def _listen(self, site: StreamingSite) -> None:
-        port = self.config.web_port
-        if port is None:
-            return
-        try:
-            description = f"tcp:{port}" if port.isdigit() else port
-            endpoint = serverFromString(self.reactor, description)
-            self._port = await endpoint.listen(site)
-        except CannotListenError as error:
-            raise PortTaken(port, str(error.socketError)) from None
-        except Exception as error:
-            # Each kind of endpoint has errors of its own for what it does not understand.
-            reason = f"{port!r} is not an endpoint: {error}"
-            raise BadConfig(self.directory.config, "[node] web.port", reason) from None
-        scheme = "https" if description.startswith("ssl") else "http"
-        address = self._port.getHost()
-        host = getattr(address, "host", "127.0.0.1")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        host = f"[{host}]" if ":" in host else host
-        self.url = f"{scheme}://{host}:{getattr(address, 'port', 0)}/"
-        self.directory.url.write_text(self.url + "\n", "ascii")
+        downloader = Downloader(selector.find, self._cpu)
+        root = RootResource(self._uploader, downloader, responder)
+        return StreamingSite(root, responder, reactor=self.reactor)
 
 
 async def _maybe(result: Any) -> None:
     if isinstance(result, Deferred):
         await result
-
-
-class NodeService(Service):
-    """A node for ``twistd``."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    def startService(self) -> None:
-        """:raises SystemExit: when the node cannot start, with a text for the operator."""
-        super().startService()
-        reactor = self._node.reactor
-        early: list[Failure] = []
-
-        def failed(failure: Failure) -> None:
-            if reactor.running:
-                log.critical("{reason}", reason=_reason(failure))
-                reactor.stop()
-            else:
-                early.append(failure)
-
-        Deferred.fromCoroutine(self._node.start()).addErrback(failed)
-        if early:
-            # There is no reactor to stop yet.
-            raise SystemExit(f"Error: {_reason(early[0])}")
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        return Deferred.fromCoroutine(self._node.stop())
-
-
-def _reason(failure: Failure) -> str:
-    """Return what the operator is told; a traceback only of what nobody expected."""
-    expected = failure.check(TruckeeError, OSError)
-    return str(failure.value) if expected else failure.getTraceback()

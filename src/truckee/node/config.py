@@ -13,7 +13,7 @@ from configparser import ConfigParser, Error
 from pathlib import Path
 from typing import TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
 from truckee.errors import Misuse
@@ -54,10 +54,24 @@ class GridShape:
 
 
 @frozen
+class StorageConfig:
+    """What a storage server for others offers."""
+
+    directory: Path
+    readonly: bool
+    reserved_space: int  # bytes of its disk
+
+
+@frozen
 class NodeConfig:
     """One node's configuration, checked."""
 
     nickname: str
+    tub_port: str | None  # an endpoint string; None: nobody connects to us
+    tub_location: str | None  # hints, separated by commas
+    introducer_furl: str | None = field(repr=False)  # of the introducer "default"
+    storage: StorageConfig | None
+    unsupported: Sequence[str]  # what is set and does nothing here
     web_port: str | None  # an endpoint string
     shape: GridShape
     encoding: Encoding
@@ -79,6 +93,35 @@ def parse_size(text: str) -> int:
     digits, unit, binary = match.groups()
     base = 1024 if binary else 1000
     return int(digits) * int(base ** " KMGTPE".index(unit or " "))
+
+
+def _parse_boolean(text: str) -> bool:
+    states = ConfigParser.BOOLEAN_STATES
+    if text.lower() not in states:
+        raise ValueError(f"{text!r} is not true or false")
+    return states[text.lower()]
+
+
+def _or_none(text: str) -> str | None:
+    """What stock nodes call none."""
+    return None if text.lower() in ("disabled", "none") else text
+
+
+# Section, key, and the value with which it changes nothing.
+_UNSUPPORTED = (
+    ("node", "reveal-ip-address", "true"),
+    ("connections", "tcp", "tcp"),
+    ("tor", "enabled", "false"),
+    ("i2p", "enabled", "false"),
+    ("client", "helper.furl", "none"),
+    ("client", "mutable.format", "sdmf"),
+    ("client", "peers.preferred", ""),
+    ("storage", "anonymous", "true"),
+    ("storage", "expire.enabled", "false"),
+    ("storage", "grid_management", "false"),
+    ("helper", "enabled", "false"),
+    ("sftpd", "enabled", "false"),
+)
 
 
 def _parse_memory(text: str) -> int:
@@ -120,8 +163,25 @@ def load_config(node: NodeDirectory) -> NodeConfig:
     except ValueError as error:
         raise BadConfig(node.config, "[client] shares.*", str(error)) from None
     defaults = UploadLimits()
+    tub_port = get("node", "tub.port", None, _or_none)
+    storage = None
+    if get("storage", "enabled", True, _parse_boolean):
+        storage = StorageConfig(
+            node.path / get("storage", "storage_dir", "storage", str),
+            get("storage", "readonly", False, _parse_boolean),
+            get("storage", "reserved_space", 0, parse_size),
+        )
     return NodeConfig(
         nickname=get("node", "nickname", "<unspecified>", str),
+        tub_port=tub_port,
+        tub_location=get("node", "tub.location", None, _or_none),
+        introducer_furl=get("client", "introducer.furl", None, _or_none),
+        storage=storage,
+        unsupported=[
+            f"[{section}] {key} = {text}"
+            for section, key, off in _UNSUPPORTED
+            if (text := get(section, key, "", str).lower()) not in ("", off)
+        ],
         web_port=get("node", "web.port", None, lambda text: text),
         shape=shape,
         encoding=encoding,
@@ -130,6 +190,12 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         ),
         limits=UploadLimits(
             max_size=get("client", "upload.max-size", defaults.max_size, parse_size),
+            max_unknown_size=get(
+                "client",
+                "upload.max-unknown-size",
+                defaults.max_unknown_size,
+                parse_size,
+            ),
             spool=get("client", "upload.spool-limit", defaults.spool, parse_size),
         ),
         storage_dirs=[

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 
 from attrs import define, field
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -16,6 +17,7 @@ from truckee.codec import container
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.cpu import Workers
+from truckee.flow.limits import Exclusive
 from truckee.storage.interfaces import (
     Allocation,
     IShareReader,
@@ -49,7 +51,9 @@ class DiskServer:
     _disk: Workers
     _now: Callable[[], float]  # Unix seconds
     reserved_space: int = 0  # bytes of the disk that shares never use
+    readonly: bool = False  # take no more shares
     _writers: dict[tuple[bytes, int], DiskWriter] = field(factory=dict, init=False)
+    _leases: Exclusive = field(factory=Exclusive, init=False)
 
     def start(self) -> None:
         """Blocks for as long as it takes to remove what was never finished."""
@@ -57,6 +61,8 @@ class DiskServer:
 
     async def available_space(self) -> int:
         """Free space less what is reserved and what writers were promised."""
+        if self.readonly:
+            return 0
         free = await self._disk.run(self.directory.free_space)
         return self._unpromised(free)
 
@@ -69,8 +75,7 @@ class DiskServer:
         open_ended: bool = False,
     ) -> Allocation:
         """See ``IStorageServer``.  An open-ended share is promised nothing."""
-        finished = await self._disk.run(self.directory.shares, storage_index)
-        await self._disk.run(self._renew, finished, container.OWNER_OF_ALLOCATION, secrets)
+        finished = await self._renew(storage_index, container.OWNER_OF_ALLOCATION, secrets)
         free = await self._disk.run(self.directory.free_space)
         writers: dict[int, DiskWriter] = {}
         try:
@@ -78,12 +83,17 @@ class DiskServer:
                 promised = 0 if open_ended else size + _OVERHEAD
                 room = self._unpromised(free)
                 busy = (storage_index, share) in self._writers
-                if busy or room <= 0 or promised > room:
+                if busy or self.readonly or room <= 0 or promised > room:
                     continue
                 writer = self._new_writer(storage_index, share, secrets, size, promised)
                 writers[share] = writer
                 with disk_errors(self.name):
                     await self._disk.run(writer.file.create)
+            # A share may have been finished by another writer since the first look.
+            finished = await self._disk.run(self.directory.shares, storage_index)
+            for share in finished.keys() & writers.keys():
+                await writers[share].abort()
+                del writers[share]
         except Exception:
             for writer in writers.values():
                 await writer.abort()
@@ -97,8 +107,7 @@ class DiskServer:
 
     async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
         """See ``IStorageServer``."""
-        finished = await self._disk.run(self.directory.shares, storage_index)
-        await self._disk.run(self._renew, finished, container.OWNER_OF_ADDED_LEASE, secrets)
+        await self._renew(storage_index, container.OWNER_OF_ADDED_LEASE, secrets)
 
     async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
         """See ``IStorageServer``; the text is left in ``corruption-advisories``."""
@@ -136,15 +145,24 @@ class DiskServer:
         promised = sum(writer.owed for writer in self._writers.values())
         return max(0, free - self.reserved_space - promised)
 
-    def _renew(
-        self, finished: Mapping[int, ShareFile], owner: int, secrets: LeaseSecrets
-    ) -> None:
-        for file in finished.values():
-            try:
-                file.renew_lease(owner, secrets, self._now())
-            except (OSError, ValueError):
-                # A lease that cannot be renewed must not keep a reader or writer away.
-                log.failure("{server} could not renew a lease", server=self.name)
+    async def _renew(
+        self, storage_index: bytes, owner: int, secrets: LeaseSecrets
+    ) -> dict[int, ShareFile]:
+        """Renew or add a lease on the finished shares of a file, and return them."""
+
+        def renew() -> dict[int, ShareFile]:
+            finished = self.directory.shares(storage_index)
+            for file in finished.values():
+                try:
+                    file.renew_lease(owner, secrets, self._now())
+                except (OSError, ValueError):
+                    # A lease that cannot be renewed must not keep a reader or writer away.
+                    log.failure("{server} could not renew a lease", server=self.name)
+            return finished
+
+        # Two at once would write their leases to the same place.
+        async with self._leases.hold(storage_index):
+            return await self._disk.run(renew)
 
 
 @contextmanager
@@ -174,7 +192,7 @@ class DiskReader:
 @implementer(IShareWriter)
 @define(eq=False)
 class DiskWriter:
-    """A share on its way to our disk."""
+    """A share on its way to our disk; what is asked of it is done one by one."""
 
     _server: DiskServer
     _storage_index: bytes
@@ -186,6 +204,7 @@ class DiskWriter:
     _disk: Workers
     _now: Callable[[], float]
     _open: bool = field(default=True, init=False)
+    _turn: DeferredLock = field(factory=DeferredLock, init=False, repr=False)
 
     @property
     def owed(self) -> int:
@@ -194,12 +213,13 @@ class DiskWriter:
 
     async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
         """See ``IShareWriter``."""
-        self._check_open()
         end = offset + sum(map(len, parts))
-        if end > self._size:
-            raise ShareTooLarge(self._share, end, self._size)
-        with disk_errors(self._server.name):
-            await self._disk.run(self._write, offset, parts)
+        async with self._turn:
+            self._check_open()
+            if end > self._size:
+                raise ShareTooLarge(self._share, end, self._size)
+            with disk_errors(self._server.name):
+                await self._disk.run(self._write, offset, parts)
 
     def _write(self, offset: int, parts: Sequence[Buffer]) -> None:
         if not self._promised and not self._server.has_room():
@@ -208,18 +228,22 @@ class DiskWriter:
 
     async def close(self, size: int) -> None:
         """See ``IShareWriter``."""
-        self._check_open()
-        if size > self._size:
-            raise ShareTooLarge(self._share, size, self._size)
-        with disk_errors(self._server.name):
-            await self._disk.run(self.file.publish, size, self._secrets, self._now())
-        self._end()
+        async with self._turn:
+            self._check_open()
+            if size > self._size:
+                raise ShareTooLarge(self._share, size, self._size)
+            with disk_errors(self._server.name):
+                await self._disk.run(self.file.publish, size, self._secrets, self._now())
+            self._end()
 
     async def abort(self) -> None:
         """See ``IShareWriter``."""
-        if self._open:
-            self._end()
-            await self._disk.run(self.file.discard)
+        async with self._turn:
+            if self._open:
+                try:
+                    await self._disk.run(self.file.discard)
+                finally:
+                    self._end()
 
     def _check_open(self) -> None:
         if not self._open:

@@ -1,0 +1,213 @@
+"""A node among others: its tubs, its introducers, the servers they tell of."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from truckee.codec import base32
+from truckee.errors import Misuse, Unavailable
+from truckee.grid.announcements import Announcement
+from truckee.grid.introducer import IntroducerClient
+from truckee.grid.pool import ServerPool
+from truckee.node.config import BadConfig, NodeConfig
+from truckee.node.keys import load_signing_key
+from truckee.node.layout import NodeDirectory
+from truckee.node.offer import StorageOffer
+from truckee.node.peers import (
+    check_furl,
+    load_cache,
+    load_introducers,
+    load_static_servers,
+    save_cache,
+)
+from truckee.node.tub import make_tub
+from truckee.storage.interfaces import IStorageServer
+
+log = Logger()
+
+# How long an introducer has to answer before what it said last time is used.
+FIRST_ANSWER = 10.0  # seconds
+
+
+@define
+class CannotListen(Unavailable):
+    """
+    {port} cannot be listened on for other nodes: {reason}. Stop the program that uses it,
+    or change tub.port in tahoe.cfg.
+    """
+
+    port: str
+    reason: str
+
+
+@define
+class NoTubPort(Misuse):
+    """
+    A storage server must be reached by others: set tub.port and tub.location in the
+    section [node] of {path}, or [storage] enabled = false.
+    """
+
+    path: object
+
+
+@define(eq=False)
+class Network:
+    """
+    Everything a node does over foolscap.
+
+    ``start`` connects, ``offer`` serves our storage, ``stop`` ends all that.
+    """
+
+    _directory: NodeDirectory
+    _config: NodeConfig
+    _reactor: Any
+    _now: Callable[[], float]
+    _random: Callable[[int], bytes]
+    pool: ServerPool = field(init=False)
+    introducers: list[IntroducerClient] = field(factory=list, init=False)
+    _tub: Any = field(init=False, repr=False)  # our lasting identity
+    _client_tub: Any = field(init=False, repr=False)  # a new one at every start
+
+    def __attrs_post_init__(self) -> None:
+        self._tub = make_tub(self._directory.private / "node.pem")
+        self._client_tub = make_tub(None)
+        self.pool = ServerPool(self._client_tub, self._reactor, self._now)
+
+    @property
+    def tubid(self) -> bytes:
+        """The 20 bytes that name this node."""
+        return base32.decode(str(self._tub.getTubID()))
+
+    async def start(self) -> None:
+        """
+        Listen if we shall be reached, and look for servers.
+
+        :raises BadPeers: :raises CannotListen: with a text for the operator.
+        """
+        private = self._directory.private
+        furls = load_introducers(private / "introducers.yaml")
+        if self._config.introducer_furl is not None:
+            where = "[client] introducer.furl"
+            if "default" in furls:
+                reason = 'private/introducers.yaml has an introducer "default" too'
+                raise BadConfig(self._directory.config, where, reason)
+            furl = self._config.introducer_furl
+            furls["default"] = check_furl(self._directory.config, where, furl)
+        static = load_static_servers(private / "servers.yaml")
+        (self._directory.path / "my_nodeid").write_text(base32.encode(self.tubid) + "\n")
+        self._tub.startService()
+        self._client_tub.startService()
+        await self._listen()
+        for server in static:
+            self.pool.add_static(server)
+        for petname, furl in furls.items():
+            self._follow(petname, furl)
+
+    def offer(self, storage: Callable[[bytes], IStorageServer]) -> None:
+        """Serve what *storage* makes, given our permutation seed, and tell introducers."""
+        if self._config.tub_port is None or self._config.tub_location is None:
+            raise NoTubPort(self._directory.config)
+        key = load_signing_key(self._directory.private, self._random)
+        offer = StorageOffer(self._directory, key, self._config.nickname, self._random)
+        server = storage(offer.permutation_seed())
+        announcement = offer.announcement(offer.register(self._tub, server, self._reactor))
+        for introducer in self.introducers:
+            introducer.publish(announcement)
+
+    async def stop(self) -> None:
+        """Leave the network."""
+        for introducer in self.introducers:
+            introducer.stop()
+        self.pool.stop()
+        tubs = [tub for tub in (self._tub, self._client_tub) if tub.running]
+        await DeferredList([tub.stopService() for tub in tubs], consumeErrors=True)
+
+    def _follow(self, petname: str, furl: str) -> None:
+        """Hear of servers from one introducer, and remember what it said."""
+        cache = self._directory.private / f"introducer_{petname}_cache.yaml"
+
+        def heard(announcement: Announcement) -> None:
+            self.pool.heard(announcement)
+            save_cache(cache, introducer.known)
+
+        introducer = IntroducerClient(
+            petname, furl, self._tub, self._config.nickname, heard
+        )
+        self.introducers.append(introducer)
+        introducer.start()
+        self._reactor.callLater(FIRST_ANSWER, self._remember, introducer, cache)
+
+    def _remember(self, introducer: IntroducerClient, cache: Any) -> None:
+        if not introducer.connected and self._tub.running:
+            for announcement in load_cache(cache):
+                self.pool.heard(announcement)
+
+    async def _listen(self) -> None:
+        port, location = self._config.tub_port, self._config.tub_location
+        if port is None or location is None:
+            return
+        for description in port.split(","):
+            text = f"tcp:{description}" if description.strip().isdigit() else description
+            try:
+                endpoint = _Watched(serverFromString(self._reactor, text.strip()))
+            except ValueError as error:
+                where = "[node] tub.port"
+                raise BadConfig(self._directory.config, where, str(error)) from None
+            self._tub.listenOn(endpoint)
+            try:
+                await endpoint.listening
+            except Exception as error:
+                raise CannotListen(description, str(error)) from None
+        self._tub.setLocation(*_hints(location, port))
+
+
+@implementer(IStreamServerEndpoint)
+@define(eq=False)
+class _Watched:
+    """An endpoint that tells us, too, how listening went; foolscap only logs it."""
+
+    _endpoint: IStreamServerEndpoint
+    listening: Deferred[None] = field(factory=Deferred, init=False)
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        done: Deferred[IListeningPort] = self._endpoint.listen(factory)
+
+        def tell(result: Any) -> Any:
+            self.listening.callback(None)
+            return result
+
+        def tell_failure(failure: Any) -> Any:
+            self.listening.errback(failure)
+            return failure
+
+        done.addCallbacks(tell, tell_failure)
+        return done
+
+
+def _hints(location: str, port: str) -> Sequence[str]:
+    """Return connection hints, with AUTO replaced by this machine's addresses."""
+    hints = []
+    for hint in location.split(","):
+        if hint.strip().upper() != "AUTO":
+            hints.append(hint.strip())
+            continue
+        number = next((part for part in port.split(":") if part.isdigit()), "")
+        found = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+        addresses = {"127.0.0.1", *(str(address[4][0]) for address in found)}
+        hints += [f"tcp:{address}:{number}" for address in sorted(addresses)]
+    return hints
+
+

@@ -1,0 +1,74 @@
+"""
+Our storage for others: a server on the network, and its announcement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.interfaces import IReactorTime
+
+from truckee import __version__
+from truckee.codec import base32
+from truckee.grid.announcements import Envelope, sign
+from truckee.node.keys import write_private
+from truckee.node.layout import NodeDirectory
+from truckee.storage.foolscap_server import FoolscapStorage
+from truckee.storage.interfaces import IStorageServer
+
+
+@define(eq=False)
+class StorageOffer:
+    """What a storage node publishes."""
+
+    _directory: NodeDirectory
+    _key: Ed25519PrivateKey = field(repr=False)
+    _nickname: str
+    _random: Callable[[int], bytes]
+
+    def permutation_seed(self) -> bytes:
+        """
+        Return the seed of this server, which is chosen once and kept.
+
+        As stock servers do, it is the text of the public key, not its bytes.
+        """
+        path = self._directory.path / "permutation-seed"
+        if not path.exists():
+            public = base32.encode(self._key.public_key().public_bytes_raw())
+            write_private(path, (base32.encode(public.encode("ascii")) + "\n").encode())
+        return base32.decode(path.read_text("ascii").strip())
+
+    def register(self, tub: Any, storage: IStorageServer, reactor: IReactorTime) -> str:
+        """Let *tub* serve *storage*; return its furl, the same at every start."""
+        furl_file = str(self._directory.private / "storage.furl")
+        served = FoolscapStorage(storage, reactor)
+        furl: str = tub.registerReference(served, furlFile=furl_file)
+        return furl
+
+    def announcement(self, furl: str) -> Envelope:
+        """Return a new announcement, with a number higher than all before."""
+        fields = {
+            "version": 0,
+            "service-name": "storage",
+            "nickname": self._nickname,
+            "app-versions": [],
+            "my-version": f"truckee/{__version__}",
+            "oldest-supported": "1.0.0",
+            "seqnum": self._next_number(),
+            "nonce": base32.encode(self._random(32)),
+            "permutation-seed-base32": base32.encode(self.permutation_seed()),
+            "anonymous-storage-FURL": furl,
+        }
+        return sign(self._key, fields)
+
+    def _next_number(self) -> int:
+        path = self._directory.path / "announcement-seqnum"
+        try:
+            number = int(path.read_text("ascii")) + 1
+        except FileNotFoundError:
+            number = 1
+        write_private(path, b"%d\n" % number)
+        return number

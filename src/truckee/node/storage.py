@@ -1,0 +1,99 @@
+"""The storage directories of a node."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import define, frozen
+from twisted.logger import Logger
+
+from truckee.codec import base32
+from truckee.errors import Unavailable
+from truckee.flow.cpu import Workers
+from truckee.node.config import StorageConfig
+from truckee.node.create import SERVER_ID, SERVER_ID_SIZE
+from truckee.storage.server import DiskServer
+from truckee.storage.sharefiles import ShareDirectory
+
+log = Logger()
+
+
+@define
+class NoStorage(Unavailable):
+    """
+    None of the storage directories can be used: {where}. Mount their disks, or correct
+    [grid] storage_dirs in tahoe.cfg.
+    """
+
+    where: str
+
+
+@frozen
+class StorageOpener:
+    """Makes servers over directories of this machine; each is cleaned first."""
+
+    disk: Workers
+
+    def open_grid(self, paths: Sequence[Path], reserved_space: int) -> list[DiskServer]:
+        """
+        Return a server for each directory of an embedded grid that is there.
+
+        :raises NoStorage: when none is.
+        """
+        servers, missing = [], []
+        for path in paths:
+            try:
+                identity = _read_identity(path)
+                servers.append(self._open(path, str(path), identity, identity, reserved_space))
+            except (OSError, ValueError) as error:
+                log.error(
+                    "The storage directory {path} cannot be used: {error}. "
+                    "Is its disk mounted?",
+                    path=str(path),
+                    error=error,
+                )
+                missing.append(str(path))
+        if not servers:
+            raise NoStorage(", ".join(missing))
+        return servers
+
+    def open_offered(
+        self, config: StorageConfig, name: str, permutation_seed: bytes, tubid: bytes
+    ) -> DiskServer:
+        """Return the server that a storage node offers to others."""
+        config.directory.mkdir(parents=True, exist_ok=True)
+        server = self._open(
+            config.directory, name, permutation_seed, tubid, config.reserved_space
+        )
+        server.readonly = config.readonly
+        return server
+
+    def _open(
+        self,
+        path: Path,
+        name: str,
+        permutation_seed: bytes,
+        lease_seed: bytes,
+        reserved_space: int,
+    ) -> DiskServer:
+        server = DiskServer(
+            name=name,
+            permutation_seed=permutation_seed,
+            lease_seed=lease_seed,
+            directory=ShareDirectory(path),
+            disk=self.disk,
+            now=time.time,
+            reserved_space=reserved_space,
+        )
+        server.start()
+        return server
+
+
+def _read_identity(path: Path) -> bytes:
+    """Return what tells a storage directory from an empty mount point."""
+    identity = base32.decode((path / SERVER_ID).read_text("ascii").strip())
+    if len(identity) != SERVER_ID_SIZE:
+        raise ValueError(f"{path / SERVER_ID} is damaged")
+    return identity

@@ -1,0 +1,30 @@
+"""Foolscap tubs, as a node needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from foolscap.api import Tub
+
+# Seconds of silence before a peer is asked whether it lives, and before it counts as gone.
+# A write of a megabyte on a thin line is not silence: bytes keep coming.
+KEEPALIVE = 60
+DISCONNECT = 300
+
+
+def make_tub(certificate: Path | None) -> Any:
+    """
+    Return a tub that is not started: with a lasting identity, or with a new one.
+
+    *certificate* is made when there is none yet.
+    """
+    tub = Tub() if certificate is None else Tub(certFile=str(certificate))
+    # With exposed types a remote error cannot be awaited.
+    tub.setOption("expose-remote-exception-types", False)
+    tub.setOption("accept-gifts", False)
+    tub.setOption("keepaliveTimeout", KEEPALIVE)
+    tub.setOption("disconnectTimeout", DISCONNECT)
+    # Our tracebacks, with the paths in them, are not for strangers.
+    tub.unsafeTracebacks = False
+    return tub

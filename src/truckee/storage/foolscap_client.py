@@ -1,0 +1,190 @@
+"""A storage server somewhere else, reached over foolscap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+from attrs import define, field
+from foolscap.api import DeadReferenceError, Referenceable, RemoteException, Violation
+from twisted.internet.error import ConnectError, ConnectionLost
+from zope.interface import implementer
+
+from truckee.codec.hashes import Buffer
+from truckee.codec.secrets import LeaseSecrets
+from truckee.errors import Corrupt, Unavailable
+from truckee.storage.foolscap_schema import AVAILABLE_SPACE, MAX_SHARE_SIZE, PROTOCOL
+from truckee.storage.interfaces import (
+    Allocation,
+    IShareReader,
+    IShareWriter,
+    IStorageServer,
+)
+
+
+_MAX_REASON = 200  # characters of what a peer says of its error
+
+
+@define
+class NotConnected(Unavailable):
+    """There is no connection to {server} now."""
+
+    server: str
+
+
+@define
+class CallFailed(Unavailable):
+    """{server} did not do what it was asked ({call}): {reason}"""
+
+    server: str
+    call: str
+    reason: str
+
+
+@define
+class BadAnswer(Corrupt):
+    """{server} answered {call} with something that is no answer."""
+
+    server: str
+    call: str
+
+
+@implementer(IStorageServer)
+@define(eq=False)
+class FoolscapServer:
+    """
+    One server.  Whoever keeps the connection sets ``remote`` when it comes and goes.
+
+    Calls fail at once while there is no connection, and with it.
+    """
+
+    name: str
+    permutation_seed: bytes
+    lease_seed: bytes
+    remote: Any = field(default=None, repr=False)  # foolscap's RemoteReference
+    # Foolscap holds it for the time of an upload, as the server's token of our connection.
+    _canary: Referenceable = field(factory=Referenceable, init=False, repr=False)
+
+    async def available_space(self) -> int:
+        """See ``IStorageServer``."""
+        version = await self.call(self.remote, "get_version")
+        known = version.get(PROTOCOL)
+        if not isinstance(known, dict):
+            raise BadAnswer(self.name, "get_version")
+        space = known.get(AVAILABLE_SPACE, known.get(MAX_SHARE_SIZE))
+        if not isinstance(space, int):
+            raise BadAnswer(self.name, "get_version")
+        return space
+
+    async def allocate(
+        self,
+        storage_index: bytes,
+        secrets: LeaseSecrets,
+        shares: Set[int],
+        size: int,
+        open_ended: bool = False,
+    ) -> Allocation:
+        """
+        See ``IStorageServer``.
+
+        The protocol knows no open end: such a share is allocated at its largest size,
+        and closed early; the server keeps it sparse.
+        """
+        already, writers = await self.call(
+            self.remote,
+            "allocate_buckets",
+            storage_index,
+            secrets.renew,
+            secrets.cancel,
+            set(shares),
+            size,
+            self._canary,
+        )
+        return Allocation(
+            already,
+            # A server might offer what was not asked for.
+            {
+                share: FoolscapWriter(self, writer)
+                for share, writer in writers.items()
+                if share in shares
+            },
+        )
+
+    async def buckets(self, storage_index: bytes) -> Mapping[int, IShareReader]:
+        """See ``IStorageServer``."""
+        found = await self.call(self.remote, "get_buckets", storage_index)
+        return {share: FoolscapReader(self, reader) for share, reader in found.items()}
+
+    async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
+        """See ``IStorageServer``."""
+        await self.call(
+            self.remote, "add_lease", storage_index, secrets.renew, secrets.cancel
+        )
+
+    async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
+        """See ``IStorageServer``."""
+        text = reason.encode("utf-8")
+        await self.call(
+            self.remote, "advise_corrupt_share", b"immutable", storage_index, share, text
+        )
+
+    async def call(self, remote: Any, method: str, *arguments: object) -> Any:
+        """Return the answer of *remote*, an object of this server."""
+        if remote is None:
+            raise NotConnected(self.name)
+        try:
+            return await remote.callRemote(method, *arguments)
+        except (DeadReferenceError, ConnectionLost, ConnectError):
+            raise NotConnected(self.name) from None
+        except RemoteException as error:
+            # The peer's own words: not to be believed, nor to be long.
+            reason = str(error.failure.getErrorMessage()).partition("\n")[0]
+            raise CallFailed(self.name, method, ascii(reason[:_MAX_REASON])) from None
+        except Violation:
+            raise BadAnswer(self.name, method) from None
+
+
+@implementer(IShareWriter)
+@define(eq=False)
+class FoolscapWriter:
+    """A share in progress over there."""
+
+    _server: FoolscapServer
+    _remote: Any = field(repr=False)
+    _open: bool = field(default=True, init=False)
+
+    async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
+        """See ``IShareWriter``."""
+        data = b"".join(parts)
+        if data:  # a server refuses an empty write
+            await self._server.call(self._remote, "write", offset, data)
+
+    async def close(self, size: int) -> None:
+        """See ``IShareWriter``; the file over there keeps its allocated length."""
+        await self._server.call(self._remote, "close")
+        self._open = False
+
+    async def abort(self) -> None:
+        """See ``IShareWriter``; without a connection the server has done it already."""
+        if self._open:
+            self._open = False
+            try:
+                await self._server.call(self._remote, "abort")
+            except (Unavailable, Corrupt):
+                return
+
+
+@implementer(IShareReader)
+@define(eq=False)
+class FoolscapReader:
+    """A finished share over there."""
+
+    _server: FoolscapServer
+    _remote: Any = field(repr=False)
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """See ``IShareReader``."""
+        data: bytes = await self._server.call(self._remote, "read", offset, length)
+        if len(data) > length:
+            raise BadAnswer(self._server.name, "read")
+        return data

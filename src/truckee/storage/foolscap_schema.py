@@ -1,0 +1,107 @@
+"""
+The storage protocol as foolscap carries it: names, arguments, results.
+
+Source: ``docs/formats/storage-foolscap.md``.  Both sides are checked against this: what
+arrives from a peer has these types and sizes or is refused before it reaches us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from foolscap.api import Any, DictOf, ListOf, Referenceable, RemoteInterface, SetOf, TupleOf
+from foolscap.constraint import ByteStringConstraint, IntegerConstraint
+from zope.interface import implementer
+
+T = TypeVar("T")
+
+_MOST_SHARES = 256
+
+StorageIndex = ByteStringConstraint(16)
+Secret = ByteStringConstraint(maxLength=32, minLength=32)
+Bytes = ByteStringConstraint()
+Offset = IntegerConstraint(8)
+ShareNumbers = SetOf(int, maxLength=_MOST_SHARES)
+ReadVector = ListOf(TupleOf(Offset, int))
+TestVector = ListOf(TupleOf(Offset, int, bytes, bytes))
+DataVector = ListOf(TupleOf(Offset, Bytes))
+
+
+class RIBucketWriter(RemoteInterface):
+    """A share in progress."""
+
+    __remote_name__ = "RIBucketWriter"
+
+    def write(offset=Offset, data=Bytes):
+        return None
+
+    def close():
+        return None
+
+    def abort():
+        return None
+
+
+class RIBucketReader(RemoteInterface):
+    """A finished share."""
+
+    __remote_name__ = "RIBucketReader"
+
+    def read(offset=Offset, length=int):
+        return Bytes
+
+    def advise_corrupt_share(reason=Bytes):
+        return None
+
+
+class RIStorageServer(RemoteInterface):
+    """A storage server."""
+
+    __remote_name__ = "RIStorageServer.tahoe.allmydata.com"
+
+    def get_version():
+        return DictOf(bytes, Any())
+
+    def allocate_buckets(
+        storage_index=StorageIndex,
+        renew_secret=Secret,
+        cancel_secret=Secret,
+        sharenums=ShareNumbers,
+        allocated_size=Offset,
+        canary=Referenceable,
+    ):
+        return TupleOf(ShareNumbers, DictOf(int, RIBucketWriter, maxKeys=_MOST_SHARES))
+
+    def add_lease(storage_index=StorageIndex, renew_secret=Secret, cancel_secret=Secret):
+        return Any()
+
+    def get_buckets(storage_index=StorageIndex):
+        return DictOf(int, RIBucketReader, maxKeys=_MOST_SHARES)
+
+    def slot_readv(storage_index=StorageIndex, shares=ListOf(int), readv=ReadVector):
+        return DictOf(int, ListOf(Bytes))
+
+    def slot_testv_and_readv_and_writev(
+        storage_index=StorageIndex,
+        secrets=TupleOf(Secret, Secret, Secret),
+        tw_vectors=DictOf(int, TupleOf(TestVector, DataVector, Any())),
+        r_vector=ReadVector,
+    ):
+        return TupleOf(bool, DictOf(int, ListOf(Bytes)))
+
+    def advise_corrupt_share(
+        share_type=bytes, storage_index=StorageIndex, shnum=int, reason=Bytes
+    ):
+        return None
+
+
+def serves(interface: object) -> Callable[[type[T]], type[T]]:
+    """Declare that a class has the methods of a RemoteInterface, named ``remote_…``."""
+    return implementer(interface)
+
+
+# Keys of the answer to get_version.
+PROTOCOL = b"http://allmydata.org/tahoe/protocols/storage/v1"
+MAX_SHARE_SIZE = b"maximum-immutable-share-size"
+AVAILABLE_SPACE = b"available-space"

@@ -1,0 +1,187 @@
+"""Any storage server, with an end to every wait."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping, Sequence, Set
+from typing import Any, TypeVar
+
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from truckee.codec.hashes import Buffer
+from truckee.codec.secrets import LeaseSecrets
+from truckee.errors import Unavailable
+from truckee.flow.limits import Budget
+from truckee.storage.interfaces import (
+    Allocation,
+    IShareReader,
+    IShareWriter,
+    IStorageServer,
+)
+
+T = TypeVar("T")
+
+
+@define
+class TooSlow(Unavailable):
+    """{server} did not answer within {seconds:.0f} seconds."""
+
+    server: str
+    seconds: float
+
+
+@frozen
+class Patience:
+    """Seconds until a call counts as failed."""
+
+    question: float = 15.0  # small answers; what stock clients grant
+    read: float = 30.0  # up to a block; another server may have the share
+    # A batch of 1 MiB may share a thin line with nine others: 10 MiB take 90 s at 1 Mbit/s.
+    write: float = 300.0
+
+
+# Calls under way at one server; more wait here.  What a window of segments needs is less.
+_CALLS = 64
+
+
+@implementer(IStorageServer)
+@define(eq=False)
+class LimitedServer:
+    """Wraps *inner*: bounded waits, a bounded number of calls at a time."""
+
+    inner: IStorageServer
+    _clock: IReactorTime
+    _patience: Patience = field(factory=Patience)
+    _calls: Budget = field(factory=lambda: Budget(_CALLS), init=False)
+
+    @property
+    def name(self) -> str:
+        """See ``IStorageServer``."""
+        return self.inner.name
+
+    @property
+    def permutation_seed(self) -> bytes:
+        """See ``IStorageServer``."""
+        return self.inner.permutation_seed
+
+    @property
+    def lease_seed(self) -> bytes:
+        """See ``IStorageServer``."""
+        return self.inner.lease_seed
+
+    async def available_space(self) -> int:
+        """See ``IStorageServer``."""
+        return await self.bounded(self.inner.available_space(), self._patience.question)
+
+    async def allocate(
+        self,
+        storage_index: bytes,
+        secrets: LeaseSecrets,
+        shares: Set[int],
+        size: int,
+        open_ended: bool = False,
+    ) -> Allocation:
+        """See ``IStorageServer``."""
+        answer = await self.bounded(
+            self.inner.allocate(storage_index, secrets, shares, size, open_ended),
+            self._patience.question,
+        )
+        writers = {
+            share: LimitedWriter(writer, self, self._patience)
+            for share, writer in answer.writers.items()
+        }
+        return Allocation(answer.already, writers)
+
+    async def buckets(self, storage_index: bytes) -> Mapping[int, IShareReader]:
+        """See ``IStorageServer``."""
+        found = await self.bounded(
+            self.inner.buckets(storage_index), self._patience.question
+        )
+        return {
+            share: LimitedReader(reader, self, self._patience)
+            for share, reader in found.items()
+        }
+
+    async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
+        """See ``IStorageServer``."""
+        await self.bounded(
+            self.inner.add_lease(storage_index, secrets), self._patience.question
+        )
+
+    async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
+        """See ``IStorageServer``."""
+        await self.bounded(
+            self.inner.advise_corrupt(storage_index, share, reason), self._patience.question
+        )
+
+    async def bounded(self, work: Coroutine[Deferred[Any], Any, T], seconds: float) -> T:
+        """
+        Return what *work* returns, when it is its turn.
+
+        :raises TooSlow: when that takes more than *seconds*; *work* is cancelled then.
+        """
+        try:
+            await self._calls.take(1)
+        except BaseException:
+            work.close()
+            raise
+        late: list[bool] = []
+
+        def too_late(outcome: T | Failure, _: float) -> T | Failure:
+            late.append(True)
+            return outcome
+
+        answer = Deferred.fromCoroutine(work)
+        answer.addTimeout(seconds, self._clock, too_late)
+        try:
+            return await answer
+        except CancelledError:
+            if late:
+                raise TooSlow(self.name, seconds) from None
+            raise
+        finally:
+            self._calls.give(1)
+
+
+@implementer(IShareWriter)
+@define(eq=False)
+class LimitedWriter:
+    """A share in progress, with an end to every wait."""
+
+    _inner: IShareWriter
+    _server: LimitedServer
+    _patience: Patience
+
+    async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
+        """See ``IShareWriter``."""
+        await self._server.bounded(self._inner.write(offset, parts), self._patience.write)
+
+    async def close(self, size: int) -> None:
+        """See ``IShareWriter``."""
+        await self._server.bounded(self._inner.close(size), self._patience.write)
+
+    async def abort(self) -> None:
+        """See ``IShareWriter``; a server that does not answer will forget it by itself."""
+        try:
+            await self._server.bounded(self._inner.abort(), self._patience.question)
+        except TooSlow:
+            return
+
+
+@implementer(IShareReader)
+@define(eq=False)
+class LimitedReader:
+    """A finished share, with an end to every wait."""
+
+    _inner: IShareReader
+    _server: LimitedServer
+    _patience: Patience
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """See ``IShareReader``."""
+        return await self._server.bounded(
+            self._inner.read(offset, length), self._patience.read
+        )
