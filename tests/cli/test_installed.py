@@ -21,11 +21,15 @@ class InstalledTests(SynchronousTestCase):
     def test_command(self) -> None:
         """The truckee command is installed, and its help names the first thing to do."""
         command = Path(sys.executable).with_name("truckee")
-        shown = subprocess.run([command, "--help"], check=True, capture_output=True, text=True)
+        shown = subprocess.run(
+            [command, "--help"], check=True, capture_output=True, text=True
+        )
         self.assertIn("truckee run", shown.stdout)
 
     def test_twistd(self) -> None:
         """Twisted's launcher knows the truckee service."""
         command = Path(sys.executable).with_name("twistd")
-        shown = subprocess.run([command, "--help"], check=True, capture_output=True, text=True)
+        shown = subprocess.run(
+            [command, "--help"], check=True, capture_output=True, text=True
+        )
         self.assertIn("The streaming edge of a Tahoe-LAFS grid.", shown.stdout)

@@ -560,10 +560,10 @@ class FormTests(_Case):
             self.assertEqual(reply.status, 400, reply.body)
         before = self.grid.memory()[0]
         with Wire(self.url) as wire:
-            wire.request("POST /uri", f"Content-Length: {200 * MIB}", FORM)
+            wire.request("POST /uri", f"Content-Length: {70 * MIB}", FORM)
             wire.send(part("a", b"")[:-2])
             with contextlib.suppress(ConnectionError):
-                for _ in range(100):
+                for _ in range(60):
                     wire.send(bytes(MIB))
             self.assertEqual(wire.reply().status, 400)
         self.assertLess(self.grid.memory()[0] - before, 8 * MIB)
@@ -721,6 +721,17 @@ class ErrorTests(_Case):
                 body = wire.read(int(head["content-length"]))
                 self.check_error(Reply(status, head, body), 413, str(MAX_SIZE))
                 self.assertEqual(head["connection"], "close")
+
+    def test_form_too_large(self) -> None:
+        """A form that must hold a file above the limit is refused before its body: 413."""
+        with Wire(self.url) as wire:
+            wire.request(
+                "POST /uri?t=upload",
+                f"Content-Length: {MAX_SIZE + MIB}",
+                "Content-Type: multipart/form-data; boundary=b",
+                "Expect: 100-continue",
+            )
+            self.check_error(wire.reply(), 413, str(MAX_SIZE))
 
     def test_too_large_in_the_middle(self) -> None:
         """A body of unknown length is refused where it passes the limit: 413."""

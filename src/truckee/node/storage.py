@@ -43,10 +43,12 @@ class StorageOpener:
         :raises NoStorage: when none is.
         """
         servers, missing = [], []
-        for path in paths:
+        for number, path in enumerate(paths):
+            # What clients are told of has no path in it.
+            name = f"storage directory {number}"
             try:
                 identity = _read_identity(path)
-                servers.append(self._open(path, str(path), identity, identity, reserved_space))
+                servers.append(self._open(path, name, identity, identity, reserved_space))
             except (OSError, ValueError) as error:
                 log.error(
                     "The storage directory {path} cannot be used: {error}. "

@@ -17,6 +17,8 @@ from truckee.errors import Misuse
 # All small fields together; the file is not counted.
 MAX_FIELDS_SIZE = 64 * 1024  # bytes
 MAX_FIELDS = 64
+# At least this much more than the file itself: all small fields, and the lines between.
+FORM_OVERHEAD = 2 * MAX_FIELDS_SIZE  # bytes
 
 
 @define

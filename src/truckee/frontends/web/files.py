@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from truckee.codec.caps import ChkReadCap, LiteralCap, MalformedCap, UnknownCap
 from truckee.errors import Misuse
-from truckee.frontends.http.multipart import Form, boundary_of
+from truckee.frontends.http.multipart import FORM_OVERHEAD, Form, boundary_of
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import TEXT, Answer, NotFound, WrongMethod
 from truckee.frontends.http.streaming import IStreamingResource
@@ -70,6 +70,8 @@ class UriResource(Resource):
             self._uploader.check_size(request.bodyLength)
         else:
             check_same_site(request)
+            if request.bodyLength is not None:
+                self._uploader.check_size(request.bodyLength - FORM_OVERHEAD)
             boundary_of(request.getHeader("content-type") or "")
 
     async def receive(
