@@ -20,9 +20,9 @@ from truckee.node.config import (
     NodeConfig,
     load_config,
     parse_size,
-    render_config,
 )
 from truckee.node.layout import NodeDirectory
+from truckee.node.templates import grid_config
 
 
 class _Case(SynchronousTestCase):
@@ -67,7 +67,6 @@ class DefaultTests(_Case):
         """Sections, keys and interpolations that are not known here do no harm."""
         text = "[client]\nhelpers = pb://x\n[tor]\nx = %(y)s\n[node]\ncolour = 5%\n"
         self.assertEqual(self.load(text), self.load(""))
-
 
     def test_unsupported(self) -> None:
         """What is set and does nothing here is named; what changes nothing is not."""
@@ -207,7 +206,7 @@ class RenderTests(_Case):
     def test_round_trip(self, nickname: str, happy: int, more: int) -> None:
         """What is rendered is read again as it was."""
         shape = GridShape(1, happy, happy + more)
-        config = self.load(render_config(nickname, "tcp:1%", shape, ["a", "b"]))
+        config = self.load(grid_config(nickname, "tcp:1%", shape, ["a", "b"]))
         self.assertEqual(config.nickname, nickname)
         self.assertEqual(config.web_port, "tcp:1%")
         self.assertEqual(config.shape, shape)
@@ -217,14 +216,14 @@ class RenderTests(_Case):
     def test_no_stock_services(self) -> None:
         """A stock node that is started on it by mistake listens nowhere, stores nothing."""
         parser = ConfigParser()
-        parser.read_string(render_config("n", "tcp:1", GridShape(), []))
+        parser.read_string(grid_config("n", "tcp:1", GridShape(), []))
         self.assertEqual(parser["node"]["tub.port"], "disabled")
         self.assertEqual(parser["node"]["tub.location"], "disabled")
         self.assertEqual(parser["storage"]["enabled"], "false")
 
     def test_commented_defaults(self) -> None:
         """The values in comments are read like any others."""
-        text = render_config("n", "tcp:1", GridShape(), [])
+        text = grid_config("n", "tcp:1", GridShape(), [])
         config = self.load(text.replace("\n#upload.", "\nupload."))
         self.assertEqual(config.memory_limit, DEFAULT_MEMORY_LIMIT)
         self.assertEqual(config.limits.max_size, 10**12)

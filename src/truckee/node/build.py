@@ -161,7 +161,7 @@ class Node:
     def _build_site(self, keys: NodeKeys, journal: Journal) -> StreamingSite:
         config = self.config
         selector = Selector(self.servers, keys.lease_secret, config.shape.happy)
-        # On our own disks an open end costs nothing; elsewhere it is room that is asked for.
+        # On our own disks an open end costs nothing; elsewhere room must be asked for.
         limits = config.limits
         unknown = limits.max_size if self.is_grid else limits.max_unknown_size
         sinks = GridSinks(

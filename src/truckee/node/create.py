@@ -6,18 +6,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from attrs import define
 
 from truckee.codec import base32
 from truckee.errors import Misuse
-from truckee.node.config import (
-    DEFAULT_STORAGE_DIRS,
-    DEFAULT_WEB_PORT,
-    GridShape,
-    render_config,
-)
-from truckee.node.keys import create_keys
+from truckee.node.config import DEFAULT_STORAGE_DIRS, DEFAULT_WEB_PORT, GridShape
+from truckee.node.keys import create_keys, write_private
 from truckee.node.layout import NodeDirectory
+from truckee.node.peers import check_furl
+from truckee.node.templates import grid_config
 
 SERVER_ID = "server-id"
 SERVER_ID_SIZE = 20  # bytes
@@ -30,6 +28,41 @@ class NotEmpty(Misuse):
     path: Path
 
 
+def create_node(
+    node: NodeDirectory,
+    config: str,
+    introducer: str | None = None,
+    storage_dirs: tuple[str, ...] = (),
+    random: Callable[[int], bytes] = os.urandom,
+) -> None:
+    """
+    Make a node with the text *config* for its ``tahoe.cfg``, which is written last: a
+    directory without it is no node yet.
+
+    :raises NotEmpty: when something is there already.
+    :raises BadPeers: when the furl of the *introducer* is none.
+    """
+    if node.path.exists() and any(node.path.iterdir()):
+        raise NotEmpty(node.path)
+    if introducer is not None:
+        check_furl(node.path, "--introducer", introducer)
+    node.path.mkdir(parents=True, exist_ok=True)
+    create_keys(node.private, random)
+    if introducer is not None:
+        entry = {"introducers": {"introducer": {"furl": introducer}}}
+        write_private(node.private / "introducers.yaml", yaml.safe_dump(entry).encode())
+    for name in storage_dirs:
+        directory = node.path / name
+        directory.mkdir(parents=True)
+        # It tells this directory from an empty mount point, and stays with its shares
+        # when they move to another disk.
+        identity = base32.encode(random(SERVER_ID_SIZE))
+        (directory / SERVER_ID).write_text(identity + "\n", "ascii")
+    draft = node.config.with_suffix(".new")
+    draft.write_text(config, "utf-8")
+    draft.rename(node.config)
+
+
 def create_grid(
     node: NodeDirectory,
     shape: GridShape,
@@ -38,26 +71,7 @@ def create_grid(
     nickname: str = "truckee",
     random: Callable[[int], bytes] = os.urandom,
 ) -> None:
-    """
-    Make a grid of *storage_dirs* directories in one node directory.
-
-    ``tahoe.cfg`` is written last: a directory without it is no node yet.
-
-    :raises NotEmpty: when something is there already.
-    """
-    if node.path.exists() and any(node.path.iterdir()):
-        raise NotEmpty(node.path)
-    node.path.mkdir(parents=True, exist_ok=True)
-    create_keys(node.private, random)
-    names = [f"storage/{number}" for number in range(storage_dirs)]
-    for name in names:
-        directory = node.path / name
-        directory.mkdir(parents=True)
-        # It tells this directory from an empty mount point, and stays with its shares
-        # when they move to another disk.
-        identity = base32.encode(random(SERVER_ID_SIZE))
-        (directory / SERVER_ID).write_text(identity + "\n", "ascii")
-    text = render_config(nickname, web_port, shape, names)
-    draft = node.config.with_suffix(".new")
-    draft.write_text(text, "utf-8")
-    draft.rename(node.config)
+    """Make a grid of *storage_dirs* directories in one node directory."""
+    names = tuple(f"storage/{number}" for number in range(storage_dirs))
+    config = grid_config(nickname, web_port, shape, names)
+    create_node(node, config, storage_dirs=names, random=random)

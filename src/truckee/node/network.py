@@ -209,5 +209,3 @@ def _hints(location: str, port: str) -> Sequence[str]:
         addresses = {"127.0.0.1", *(str(address[4][0]) for address in found)}
         hints += [f"tcp:{address}:{number}" for address in sorted(addresses)]
     return hints
-
-

@@ -21,7 +21,6 @@ from truckee.storage.interfaces import (
     IStorageServer,
 )
 
-
 _MAX_REASON = 200  # characters of what a peer says of its error
 
 

@@ -1,0 +1,126 @@
+"""The ``tahoe.cfg`` of new nodes, which explains itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from truckee.node.config import GridShape
+
+_NODE = """\
+# Lines that begin with # are comments. Restart the node after a change.
+
+[node]
+nickname = {nickname}
+"""
+
+_WEB = """\
+# A Twisted endpoint. Whoever reaches it can use the grid: keep it on loopback.
+web.port = {web_port}
+"""
+
+_TUB = """\
+# Where other nodes reach this one: an endpoint, and what they are told.
+tub.port = {tub_port}
+tub.location = {tub_location}
+"""
+
+_CLIENT = """
+[client]
+# Any "needed" of the "total" shares give a file back. An upload succeeds when its shares
+# are on at least "happy" {places}.
+shares.needed = {needed}
+shares.happy = {happy}
+shares.total = {total}
+# File data of all uploads in memory.
+#upload.memory-limit = 128MiB
+# The largest file that is taken.
+#upload.max-size = 1T
+# The largest file that is spooled (encrypted) to find its convergent key.
+#upload.spool-limit = 64GiB
+"""
+
+_UNKNOWN = """\
+# The largest file of unannounced length: room for it is asked for on every server.
+#upload.max-unknown-size = 4GiB
+"""
+
+_STORAGE = """
+[storage]
+enabled = {enabled}
+"""
+
+_OFFERED = """\
+# Disk space that shares never use.
+reserved_space = {reserved_space}
+#readonly = true
+#storage_dir = storage
+"""
+
+_GRID = """
+[grid]
+# Point each at a disk of its own; move what is in it along. Paths are relative to this
+# file's directory, or absolute.
+storage_dirs =
+{storage_dirs}
+# Disk space that shares never use.
+reserved_space = {reserved_space}
+"""
+
+DISABLED = "disabled"
+
+
+def _literal(text: str) -> str:
+    """Return *text* as a value that is read back as it is."""
+    return text.replace("%", "%%")
+
+
+def _client(shape: GridShape, places: str) -> str:
+    return _CLIENT.format(
+        needed=shape.needed, happy=shape.happy, total=shape.total, places=places
+    )
+
+
+def _head(nickname: str, web_port: str | None, tub_port: str, tub_location: str) -> str:
+    web = "" if web_port is None else _WEB.format(web_port=_literal(web_port))
+    tub = _TUB.format(tub_port=_literal(tub_port), tub_location=_literal(tub_location))
+    return _NODE.format(nickname=_literal(nickname)) + web + tub
+
+
+def grid_config(
+    nickname: str,
+    web_port: str,
+    shape: GridShape,
+    storage_dirs: Sequence[str],
+    reserved_space: str = "1G",
+) -> str:
+    """Return the configuration of a gateway with storage directories of its own."""
+    return (
+        _head(nickname, web_port, DISABLED, DISABLED)
+        + _client(shape, "storage directories")
+        + _STORAGE.format(enabled="false")
+        + _GRID.format(
+            storage_dirs="\n".join(f"    {name}" for name in storage_dirs),
+            reserved_space=reserved_space,
+        )
+    )
+
+
+def client_config(nickname: str, web_port: str, shape: GridShape) -> str:
+    """Return the configuration of a gateway to a grid of other machines."""
+    return (
+        _head(nickname, web_port, DISABLED, DISABLED)
+        + _client(shape, "servers")
+        + _UNKNOWN
+        + _STORAGE.format(enabled="false")
+    )
+
+
+def storage_config(
+    nickname: str, tub_port: str, tub_location: str, reserved_space: str
+) -> str:
+    """Return the configuration of a storage server for others."""
+    return (
+        _head(nickname, None, tub_port, tub_location)
+        + _STORAGE.format(enabled="true")
+        + _OFFERED.format(reserved_space=reserved_space)
+    )
