@@ -22,8 +22,10 @@ SEGMENT = 1048578  # 1 MiB rounded up to a multiple of 3
 SYNC_EVERY = 4 << 20  # bytes of one share between two fdatasync calls, as the server does
 
 
-def bare_upload(directory: Path, size: int, *, sync: bool, k: int = 3, n: int = 10) -> float:
-    """Return the seconds that *size* bytes take; *sync* makes them durable as the node does."""
+def bare_upload(
+    directory: Path, size: int, *, sync: bool, k: int = 3, n: int = 10
+) -> float:
+    """Return the seconds that *size* bytes take; *sync*: durable, as the node does it."""
     encoder = zfec.Encoder(k, n)
     block = SEGMENT // k
     plaintext = os.urandom(SEGMENT)
@@ -46,7 +48,8 @@ def bare_upload(directory: Path, size: int, *, sync: bool, k: int = 3, n: int = 
             for share, data in enumerate(blocks):
                 sha256(data).digest()
                 os.pwrite(files[share], data, number * block)
-                if sync and (number + 1) * block // SYNC_EVERY > number * block // SYNC_EVERY:
+                before, after = number * block, (number + 1) * block
+                if sync and after // SYNC_EVERY > before // SYNC_EVERY:
                     os.fdatasync(files[share])
 
         started = time.perf_counter()

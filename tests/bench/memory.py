@@ -29,12 +29,14 @@ def main() -> None:
     options = parser.parse_args()
     part = 8 if options.quick else 1
     rows = []
-    for count, size, chunked, limit, config in (
-        (1, 4096 * MIB // part, True, 64, ""),
-        (1, 4096 * MIB // part, False, 64, ""),
-        (20, 128 * MIB // part, True, BUDGET, f"[client]\nupload.memory-limit={BUDGET}MiB\n"),
-        (20, 128 * MIB // part, False, BUDGET, f"[client]\nupload.memory-limit={BUDGET}MiB\n"),
+    config = f"[client]\nupload.memory-limit={BUDGET}MiB\n"
+    for count, mib, chunked, limit in (
+        (1, 4096, True, 64),
+        (1, 4096, False, 64),
+        (20, 128, True, BUDGET),
+        (20, 128, False, BUDGET),
     ):
+        size = mib * MIB // part
         with tempfile.TemporaryDirectory(dir=options.directory) as place:
             grid = GridProcess.create(Path(place) / "grid", config=config)
             with running(grid):
@@ -59,7 +61,8 @@ def main() -> None:
 def _put_many(grid: GridProcess, count: int, size: int, chunked: bool) -> None:
     with ThreadPoolExecutor(count) as pool:
         done = [
-            pool.submit(put, grid.url + "uri", size, 0, chunked=chunked) for _ in range(count)
+            pool.submit(put, grid.url + "uri", size, 0, chunked=chunked)
+            for _ in range(count)
         ]
         for each in done:
             each.result()

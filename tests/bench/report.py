@@ -18,7 +18,8 @@ def report(name: str, rows: Sequence[Mapping[str, object]]) -> None:
     ]
     print(f"\n{name}  ({os.cpu_count()} cores, Python {platform.python_version()})")
     for line in [columns, ["-" * width for width in widths], *cells]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(padded).rstrip())
     print(json.dumps({"benchmark": name, "rows": rows}))
 
 

@@ -42,8 +42,8 @@ def put(
     first_segment = 0.0
     with socket.create_connection((parts.hostname or "", parts.port or 80)) as connection:
         length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
-        head = f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n{length}"
-        connection.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode())
+        head = f"PUT {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{length}\r\n"
+        connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
         started = time.perf_counter()
         sent = 0
         while sent < size:
