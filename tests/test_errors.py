@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """The four families and the sentences that their leaves say."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """
 The floors of the house: who may import whom.
 

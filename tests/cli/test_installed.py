@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """What an installation puts where."""
 
 from __future__ import annotations

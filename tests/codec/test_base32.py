@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Base32 as caps, storage indexes and secrets are written."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Capabilities: text in, values out, and back."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """The cipher, from any byte of the file."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """The file in which a storage server keeps a share and its leases."""
 
 from __future__ import annotations

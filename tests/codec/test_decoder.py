@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """From shares to ciphertext: all that is true is read, all that is not is refused."""
 
 from __future__ import annotations

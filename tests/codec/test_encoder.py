@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """From ciphertext to shares, byte for byte."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """The erasure code, against an independent one written here."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """How a file is cut."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Tagged hashes and the uses they have."""
 
 from __future__ import annotations

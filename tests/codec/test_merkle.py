@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Merkle trees: built leaf by leaf, proved by chains, read in pages."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Netstrings, the parts that hashes and UEBs are made of."""
 
 from __future__ import annotations

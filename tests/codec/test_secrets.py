@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Keys from contents and lease secrets from a client's secret."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """A stream in chunks of any size becomes pieces of one size."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Where the parts of a share stand."""
 
 from __future__ import annotations

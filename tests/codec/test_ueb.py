@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """The UEB, whose hash is in the cap."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Published caps of known files, reproduced from the plaintext."""
 
 from __future__ import annotations

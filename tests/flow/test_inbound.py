@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Bytes from outside as an asynchronous iterator."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """A thousand connections of every manner, good and bad, against one site."""
 
 from __future__ import annotations

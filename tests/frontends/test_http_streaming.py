@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """HTTP/1.1 with streamed bodies, over real sockets on loopback."""
 
 from __future__ import annotations

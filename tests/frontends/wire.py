@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """A client that writes what it likes, and resources that tell what they got."""
 
 from __future__ import annotations

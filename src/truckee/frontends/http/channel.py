@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """One connection: HTTP/1.1 whose requests begin when their head is complete."""
 
 from __future__ import annotations

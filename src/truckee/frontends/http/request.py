@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """A request whose resource is found, and asked, before its body."""
 
 from __future__ import annotations

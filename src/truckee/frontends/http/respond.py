@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """
 Answers: what a resource gives back, and what becomes of an error.
 """

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """The HTTP server of one tree of resources."""
 
 from __future__ import annotations
