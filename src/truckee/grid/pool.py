@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -18,6 +18,18 @@ from truckee.storage.interfaces import IStorageServer
 from truckee.storage.limited import LimitedServer
 
 log = Logger()
+
+
+@frozen
+class ServerStatus:
+    """What people and clients are told of one server."""
+
+    server_id: str
+    nickname: str
+    connected: bool
+    version: str | None = None
+    available_space: int | None = None  # bytes
+    last_received: float | None = None  # Unix seconds
 
 
 @define(eq=False)
@@ -38,6 +50,18 @@ class PooledServer:
     def connected(self) -> bool:
         """Whether it can be asked now."""
         return self.server.remote is not None
+
+    @property
+    def status(self) -> ServerStatus:
+        """What is known of it."""
+        return ServerStatus(
+            self.announcement.server_id,
+            self.announcement.nickname,
+            self.connected,
+            self.version,
+            self.available_space,
+            self.last_received,
+        )
 
     def start(self) -> None:
         """Connect, now and whenever the connection is lost."""

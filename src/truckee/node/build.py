@@ -16,6 +16,8 @@ from truckee.flow.limits import Budget
 from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
 from truckee.frontends.web.root import STATUSES, RootResource
+from truckee.frontends.web.welcome import GridStatus
+from truckee.grid.pool import ServerStatus
 from truckee.grid.selection import Selector
 from truckee.immutable.download import Downloader
 from truckee.immutable.grid_sink import GridSinks
@@ -80,6 +82,16 @@ class Node:
     def servers(self) -> list[IStorageServer]:
         """Return the storage servers that can be asked now."""
         return [*self.local, *(self.network.pool.servers() if self.network else ())]
+
+    def status(self) -> GridStatus:
+        """Return what people and clients are told of the grid."""
+        local = [ServerStatus(each.name, each.name, True) for each in self.local]
+        if self.network is None:
+            return GridStatus(local)
+        return GridStatus(
+            [*local, *(each.status for each in self.network.pool.known.values())],
+            [f"{each.petname}: {each.status}" for each in self.network.introducers],
+        )
 
     async def start(self) -> None:
         """
@@ -179,7 +191,7 @@ class Node:
         )
         responder = Responder(STATUSES)
         downloader = Downloader(selector.find, self._cpu)
-        root = RootResource(self._uploader, downloader, responder)
+        root = RootResource(self._uploader, downloader, responder, self.status)
         return StreamingSite(root, responder, reactor=self.reactor)
 
 
