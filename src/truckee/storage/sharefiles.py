@@ -107,7 +107,10 @@ class ShareFile:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return the bytes at *offset*, none past the end."""
-        length = max(0, min(length, self.length - offset))
+        length = min(length, self.length - offset)
+        if length <= 0:
+            # The system refuses an offset that no file has, and a broken share names some.
+            return b""
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return os.pread(descriptor, length, container.HEADER_SIZE + offset)
