@@ -264,6 +264,19 @@ class DamageTests(_Case):
         self.assertEqual(await grid.read(file.cap), file.plaintext)
         self.assertEqual(grid.servers[0].advice, [])
 
+    async def test_server_is_told(self) -> None:
+        """A server that holds a useless share is told which, and why, once."""
+        file = random_file((2, 3, 64, 300, False))
+        grid = Grid.new(self)
+        self.give_all(grid, file)
+        put_share(grid.servers[0], INDEX, 0, file.shares[1])
+        self.assertEqual(await grid.read(file.cap), file.plaintext)
+        self.assertEqual([share for share, _ in grid.servers[0].advice], [0])
+        advisories = list(
+            (grid.servers[0].directory.root / "corruption-advisories").iterdir()
+        )
+        self.assertEqual(len(advisories), 1)
+
     async def test_too_few_are_counted(self) -> None:
         """The error says how many good shares there are, and how many it takes."""
         file = random_file((3, 10, 1000, 2500, False))
@@ -318,6 +331,22 @@ class ServerTests(_Case):
         grid.servers[0].mood = failing("advise_corrupt")
         self.assertEqual(await grid.read(file.cap), file.plaintext)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    async def test_cancel(self) -> None:
+        """A read that waits for a server for ever can be cancelled, wherever it waits."""
+        file = random_file((2, 3, 64, 300, False))
+        for operation in ("buckets", "read", "advise_corrupt"):
+            grid = Grid.new(self)
+            self.give_all(grid, file)
+            for server in grid.servers:
+                server.mood = hanging(operation)
+            if operation == "advise_corrupt":
+                put_share(grid.servers[0], INDEX, 0, b"rubbish")
+            reading = Deferred.fromCoroutine(grid.read(file.cap))
+            await pause(0.05)
+            self.assertNoResult(reading)
+            reading.cancel()
+            await self.assertFailure(reading, CancelledError)
 
 
 class LiarTests(_Case):

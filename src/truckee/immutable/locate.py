@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from attrs import define, field
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
 from truckee.codec.caps import ChkVerifyCap
@@ -36,6 +36,7 @@ class Source:
     server: IStorageServer
     reader: IShareReader
     proof: ShareProof | None = field(default=None, init=False)
+    useless: bool = field(default=False, init=False)  # for every segment
 
 
 Find = Callable[[bytes], Awaitable[Holders]]
@@ -98,6 +99,9 @@ class Located:
 
     async def give_up(self, source: Source, reason: str) -> None:
         """Never use *source* again, and tell its server why."""
+        if source.useless:
+            return  # several segments can find that out at once
+        source.useless = True
         if source in self.good:
             self.good.remove(source)
         log.warn(
@@ -110,6 +114,8 @@ class Located:
             await source.server.advise_corrupt(
                 self.cap.storage_index, source.number, reason
             )
+        except CancelledError:
+            raise
         except Exception:
             log.failure("{server} took no advice", server=source.server.name)
 
