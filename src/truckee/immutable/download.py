@@ -77,7 +77,8 @@ class Download:
     def stop(self) -> None:
         """Fetch no more."""
         ahead, self._ahead = self._ahead, deque()
-        for segment in ahead:
+        # The last first: those before it hold what it waits for.
+        for segment in reversed(ahead):
             segment.addErrback(lambda _: b"")
             segment.cancel()
 

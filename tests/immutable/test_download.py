@@ -1,0 +1,150 @@
+# mypy: disable-error-code="no-untyped-call"
+"""Plaintext in order, a bounded piece ahead of its reader."""
+
+from __future__ import annotations
+
+import random
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from tests.grids import Grid, MadeFile, failing, hanging, make_file, pause, put_share
+from truckee.codec.geometry import Encoding
+from truckee.codec.hashes import storage_index_of
+from truckee.immutable.download import AHEAD, Download
+from truckee.immutable.locate import NotEnoughShares
+
+KEY = b"k" * 16
+INDEX = storage_index_of(KEY)
+SEGMENT = 64
+SEGMENTS = 40
+
+
+class DownloadTests(TestCase):
+    timeout = 30
+
+    def new_grid(self) -> tuple[Grid, MadeFile]:
+        """Return a grid with one file on it, each share on a server of its own."""
+        plaintext = random.Random(1).randbytes(SEGMENT * SEGMENTS - 7)
+        file = make_file(plaintext, KEY, Encoding(2, 3, SEGMENT))
+        grid = Grid.new(self)
+        for number, share in enumerate(file.shares):
+            put_share(grid.servers[number], INDEX, number, share)
+        return grid, file
+
+    async def open(self, grid: Grid, file: MadeFile) -> Download:
+        """Return the whole file."""
+        return await grid.downloader.open(file.cap, 0, file.cap.size)
+
+    async def test_ranges(self) -> None:
+        """Every range is what it is of the file, in pieces that are never empty."""
+        grid, file = self.new_grid()
+        size = file.cap.size
+        rng = random.Random(2)
+        ranges = [(0, size), (0, 0), (size, size), (0, 1), (size - 1, size), (64, 128)]
+        ranges += [(63, 65), (64, 64), (1, 63), (0, 64)]
+        for _ in range(60):
+            start = rng.randrange(size)
+            ranges.append((start, rng.randint(start, size)))
+        for start, end in ranges:
+            download = await grid.downloader.open(file.cap, start, end)
+            pieces = [piece async for piece in download]
+            download.stop()
+            self.assertTrue(all(pieces))
+            self.assertEqual(b"".join(pieces), file.plaintext[start:end])
+
+    async def test_range_reads_only_its_segments(self) -> None:
+        """A range in one segment reads the blocks of no other one."""
+        grid, file = self.new_grid()
+        await grid.read(file.cap, 5 * SEGMENT + 1, 5 * SEGMENT + 2)
+        # Header, proof, block tree, block; the ciphertext tree from one of them.
+        self.assertLessEqual(max(server.reads for server in grid.servers), 5 + 2)
+
+    async def test_slow_reader(self) -> None:
+        """While the reader is slow, no more than a few segments are fetched ahead."""
+        grid, file = self.new_grid()
+        download = await self.open(grid, file)
+        before = sum(server.reads for server in grid.servers)
+        # Two blocks each; the trees cost one read each for all of the file.
+        trees = 3
+        for done in range(1, 5):
+            await download.__anext__()
+            await pause(0.1)
+            reads = sum(server.reads for server in grid.servers) - before
+            self.assertLessEqual(reads, trees + 2 * (done + AHEAD))
+            self.assertGreaterEqual(reads, trees + 2 * (done + 1))
+        download.stop()
+
+    async def test_fast_reader(self) -> None:
+        """A reader that goes on has the next segments ready."""
+        grid, file = self.new_grid()
+        download = await self.open(grid, file)
+        await download.__anext__()
+        await pause(0.1)
+        for server in grid.servers:
+            server.mood = hanging("read")
+        for number in range(1, AHEAD + 1):
+            piece = Deferred.fromCoroutine(download.__anext__())
+            self.assertEqual(
+                self.successResultOf(piece),
+                file.plaintext[number * SEGMENT : (number + 1) * SEGMENT],
+            )
+        download.stop()
+
+    async def test_stop(self) -> None:
+        """After a stop nothing is read any more, and nothing is left to complain of."""
+        grid, file = self.new_grid()
+        download = await self.open(grid, file)
+        await download.__anext__()
+        download.stop()
+        await pause(0.05)
+        reads = [server.reads for server in grid.servers]
+        await pause(0.1)
+        self.assertEqual([server.reads for server in grid.servers], reads)
+        download.stop()
+
+    async def test_stop_ends_what_hangs(self) -> None:
+        """A stop ends the reads that servers do not answer."""
+        grid, file = self.new_grid()
+        download = await self.open(grid, file)
+        ended = []
+
+        async def mood(operation: str, share: int) -> None:
+            try:
+                await Deferred()
+            finally:
+                ended.append(share)
+
+        for server in grid.servers:
+            server.mood = mood
+        waiting = Deferred.fromCoroutine(download.__anext__())
+        await pause(0.05)
+        self.assertNoResult(waiting)
+        waiting.addErrback(lambda _: None)
+        begun = sum(server.reads for server in grid.servers)
+        download.stop()
+        await pause(0.05)
+        self.assertGreater(len(ended), 0)
+        self.assertEqual(sum(server.reads for server in grid.servers), begun)
+
+    async def test_segment_fails(self) -> None:
+        """When the shares are gone halfway, what came was right; the rest is an error."""
+        grid, file = self.new_grid()
+        download = await self.open(grid, file)
+        got = b""
+        with self.assertRaises(NotEnoughShares):
+            async for piece in download:
+                got += piece
+                if len(got) == 4 * SEGMENT:
+                    for server in grid.servers:
+                        server.mood = failing("read")
+        download.stop()
+        self.assertTrue(file.plaintext.startswith(got))
+        self.assertGreaterEqual(len(got), 4 * SEGMENT)
+
+    async def test_nothing_there(self) -> None:
+        """A file without shares cannot be opened, and the error says what is missing."""
+        grid = Grid.new(self)
+        file = make_file(b"x" * 100, KEY, Encoding(2, 3, SEGMENT))
+        with self.assertRaises(NotEnoughShares):
+            await self.open(grid, file)
