@@ -1,0 +1,352 @@
+"""
+The storage protocol as HTTPS carries it: addresses, headers, messages.  Pure.
+
+Source: ``docs/formats/storage-https.md``.  What a peer sent is read here and nowhere else;
+whatever has another form is a ``ValueError``.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Sequence, Set
+from hashlib import sha256
+from typing import Any
+
+import cbor2
+from attrs import field, frozen
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_der_x509_certificate
+
+from truckee.codec import base32
+
+PREFIX = "/storage/v1"
+CBOR = b"application/cbor"
+OCTETS = b"application/octet-stream"
+
+MAX_ALLOCATE = 8 * 1024  # bytes of the question; 256 share numbers take 800
+MAX_REPORT = 32 * 1024  # bytes of a report of corruption
+MAX_REASON = 32_765  # characters in it
+# Bytes of an answer.  The largest names gaps in a share: 30,000 of them fit.
+MAX_ANSWER = 1 << 20
+MAX_SHARES = 256
+MAX_NUMBER = (1 << 64) - 1
+MAX_SECRET = 1024  # bytes; the usual ones have 20 and 32
+_MAX_DEPTH = 8  # of CBOR items in each other; four are needed
+
+RENEW = "lease-renew-secret"
+CANCEL = "lease-cancel-secret"
+UPLOAD = "upload-secret"
+WRITE_ENABLER = "write-enabler"
+SECRETS = {RENEW: 32, CANCEL: 32, UPLOAD: None, WRITE_ENABLER: None}  # lengths in bytes
+
+# Keys of the answer to ``version``: byte strings, unlike those of the other messages.
+_PROTOCOL = b"http://allmydata.org/tahoe/protocols/storage/v1"
+_MAX_SHARE_SIZE = b"maximum-immutable-share-size"
+_AVAILABLE_SPACE = b"available-space"
+
+_NURL = re.compile(
+    r"pb://(?P<hash>[A-Za-z0-9_-]{43})@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
+    r":(?P<port>[0-9]{1,5})/(?P<swissnum>[A-Za-z0-9._~-]{1,256})#v=1"
+)
+
+
+# Addresses
+
+
+@frozen
+class Nurl:
+    """Where a server is, what key it has, and the word that lets one in."""
+
+    spki_hash: bytes  # SHA-256 of the DER form of its public key
+    host: str  # without brackets
+    port: int
+    swissnum: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Nurl:
+        """:raises ValueError: when *text* is no NURL of version 1."""
+        found = _NURL.fullmatch(text)
+        if found is None:
+            raise ValueError("a NURL looks like pb://HASH@HOST:PORT/SWISSNUM#v=1")
+        spki_hash = urlsafe_b64decode(found["hash"] + "=")
+        port = int(found["port"])
+        if _hash_text(spki_hash) != found["hash"] or not 0 < port < 65536:
+            raise ValueError("the hash or the port of a NURL is impossible")
+        return cls(spki_hash, found["host"].strip("[]"), port, found["swissnum"])
+
+    @property
+    def authority(self) -> str:
+        """Host and port as they stand in addresses."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def text(self) -> str:
+        """The NURL; whoever knows it may use the server."""
+        return f"pb://{_hash_text(self.spki_hash)}@{self.authority}/{self.swissnum}#v=1"
+
+
+def _hash_text(spki_hash: bytes) -> str:
+    return urlsafe_b64encode(spki_hash).decode("ascii").rstrip("=")
+
+
+def spki_hash(certificate: bytes) -> bytes:
+    """
+    Return the hash of the public key in a DER *certificate*.
+
+    :raises ValueError: when it has none that we know.
+    """
+    try:
+        key = load_der_x509_certificate(certificate).public_key()
+    except Exception as error:
+        raise ValueError("the certificate has no key that can be read") from error
+    return sha256(
+        key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ).digest()
+
+
+# Headers
+
+
+def authorization(swissnum: str) -> bytes:
+    """Return the value of ``Authorization``."""
+    return b"Tahoe-LAFS " + b64encode(swissnum.encode("ascii"))
+
+
+def secret_header(name: str, secret: bytes) -> bytes:
+    """Return the value of one ``X-Tahoe-Authorization``."""
+    return name.encode("ascii") + b" " + b64encode(secret)
+
+
+def parse_secrets(values: Sequence[bytes], wanted: Set[str]) -> dict[str, bytes]:
+    """
+    Return the secrets in the values of ``X-Tahoe-Authorization``, by name.
+
+    :raises ValueError: unless they are those *wanted*, each once and as long as it is.
+    """
+    found: dict[str, bytes] = {}
+    for value in values[: len(SECRETS) + 1]:
+        name, _, text = value.decode("ascii").partition(" ")
+        if len(text) > 2 * MAX_SECRET:
+            raise ValueError("a secret is too long")
+        secret = b64decode(text, validate=True)
+        length = SECRETS.get(name)
+        if name in found or not secret or length not in (None, len(secret)):
+            raise ValueError("a secret comes twice or has another length")
+        found[name] = secret
+    if found.keys() != wanted:
+        raise ValueError(
+            "other secrets are needed: " + (", ".join(sorted(wanted)) or "none")
+        )
+    return found
+
+
+def content_range(begin: int, end: int) -> bytes:
+    """Return the ``Content-Range`` of the bytes from *begin* to before *end*."""
+    return b"bytes %d-%d/*" % (begin, end - 1)
+
+
+def parse_content_range(value: bytes) -> tuple[int, int]:
+    """Return the (begin, end) in a ``Content-Range``; the total is not looked at."""
+    return _bounds(re.fullmatch(rb"bytes (\d{1,20})-(\d{1,20})/(?:\d{1,20}|\*)", value))
+
+
+def range_header(begin: int, end: int) -> bytes:
+    """Return the ``Range`` of the bytes from *begin* to before *end*."""
+    return b"bytes=%d-%d" % (begin, end - 1)
+
+
+def parse_range(value: bytes) -> tuple[int, int]:
+    """Return the (begin, end) in a ``Range`` that has both and is the only one."""
+    return _bounds(re.fullmatch(rb"bytes=(\d{1,20})-(\d{1,20})", value))
+
+
+def _bounds(found: re.Match[bytes] | None) -> tuple[int, int]:
+    if found is None:
+        raise ValueError("it is no range of bytes with a first and a last")
+    begin, last = int(found[1]), int(found[2])
+    if not begin <= last < MAX_NUMBER:
+        raise ValueError("the range ends before it begins, or is too large")
+    return begin, last + 1
+
+
+def parse_storage_index(text: str) -> bytes:
+    """Return the 16 bytes that *text* in a path stands for."""
+    storage_index = base32.decode(text)
+    if len(storage_index) != 16:
+        raise ValueError("a storage index has 16 bytes")
+    return storage_index
+
+
+# Messages
+
+
+def encode_allocate(shares: Set[int], size: int) -> bytes:
+    """Ask for *shares* of *size* bytes each."""
+    return cbor2.dumps({"share-numbers": set(shares), "allocated-size": size})
+
+
+def parse_allocate(body: bytes) -> tuple[Set[int], int]:
+    """Return the shares asked for and their size."""
+    shares, size = _fields(_decode(body), "share-numbers", "allocated-size")
+    numbers = _numbers(shares)
+    if any(number >= MAX_SHARES for number in numbers):
+        raise ValueError("share numbers are 0 to 255")
+    return numbers, _unsigned(size)
+
+
+def encode_allocated(already: Set[int], allocated: Set[int]) -> bytes:
+    """Answer which shares are there, and which may be written."""
+    return cbor2.dumps({"already-have": set(already), "allocated": set(allocated)})
+
+
+def parse_allocated(body: bytes) -> tuple[Set[int], Set[int]]:
+    """Return the shares that are there, and those that may be written."""
+    already, allocated = _fields(_decode(body), "already-have", "allocated")
+    return _numbers(already), _numbers(allocated)
+
+
+def encode_required(ranges: Iterable[tuple[int, int]]) -> bytes:
+    """Answer which bytes of a share are missing, as (begin, end)."""
+    return cbor2.dumps(
+        {"required": [{"begin": begin, "end": end} for begin, end in ranges]}
+    )
+
+
+def parse_required(body: bytes) -> list[tuple[int, int]]:
+    """Return which bytes of a share are missing, as (begin, end)."""
+    (ranges,) = _fields(_decode(body), "required")
+    if not isinstance(ranges, (list, tuple)):
+        raise ValueError("the missing ranges are no array")
+    pairs = [_fields(each, "begin", "end") for each in ranges]
+    return [(_unsigned(begin), _unsigned(end)) for begin, end in pairs]
+
+
+def encode_shares(shares: Set[int]) -> bytes:
+    """Answer which finished shares there are."""
+    return cbor2.dumps(set(shares))
+
+
+def parse_shares(body: bytes) -> Set[int]:
+    """Return which finished shares there are."""
+    return _numbers(_decode(body))
+
+
+def encode_report(reason: str) -> bytes:
+    """Say what is wrong with a share, cut to what fits."""
+    # Some room is left for the CBOR around it.
+    text = reason.encode("utf-8", "replace")[: MAX_REPORT - 64].decode("utf-8", "ignore")
+    return cbor2.dumps({"reason": text or "no reason was given"})
+
+
+def parse_report(body: bytes) -> str:
+    """Return what is wrong with a share."""
+    (reason,) = _fields(_decode(body), "reason")
+    if not isinstance(reason, str) or not 0 < len(reason) <= MAX_REASON:
+        raise ValueError("a reason is a text of 1 to 32765 characters")
+    return reason
+
+
+def encode_version(application: bytes, space: int) -> bytes:
+    """Answer what the server is, and how many bytes it would take now."""
+    return cbor2.dumps(
+        {
+            _PROTOCOL: {
+                _MAX_SHARE_SIZE: space,
+                b"maximum-mutable-share-size": 0,
+                _AVAILABLE_SPACE: space,
+            },
+            b"application-version": application,
+        }
+    )
+
+
+def parse_version(body: bytes) -> int:
+    """Return how many bytes the server would take now."""
+    version = _decode(body)
+    known = version.get(_PROTOCOL) if isinstance(version, dict) else None
+    if not isinstance(known, dict):
+        raise ValueError("the version names no protocol that we speak")
+    return _unsigned(known.get(_AVAILABLE_SPACE, known.get(_MAX_SHARE_SIZE)))
+
+
+def _fields(value: Any, *names: str) -> list[Any]:
+    """Return the fields of a map that has these and no others."""
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise ValueError("it is no map of " + ", ".join(names))
+    return [value[name] for name in names]
+
+
+def _numbers(value: Any) -> Set[int]:
+    if not isinstance(value, (set, frozenset)) or len(value) > MAX_SHARES:
+        raise ValueError("it is no set of at most 256 share numbers")
+    return frozenset(_unsigned(number) for number in value)
+
+
+def _unsigned(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_NUMBER:  # a bool is an int too
+        raise ValueError("it is no number of 0 or more in 64 bits")
+    return value
+
+
+def _decode(data: bytes) -> Any:
+    """Return the one CBOR item that *data* is."""
+    _check_plain(data)
+    try:
+        return cbor2.loads(data)
+    except (cbor2.CBORError, TypeError) as error:
+        raise ValueError("it is not CBOR") from error
+
+
+def _check_plain(data: bytes) -> None:
+    """
+    Let only plain items through: what decoders make of others is code we do not need.
+
+    Plain are numbers, strings, arrays, maps and sets of known length, booleans and null,
+    with nothing behind them.
+    """
+    position = 0
+    due = [1]  # items that are still to come, at each depth
+    while due:
+        if not due[-1]:
+            due.pop()
+            continue
+        due[-1] -= 1
+        kind, number, position = _head(data, position)
+        if kind in _STRINGS:
+            position += number
+        elif kind in _INSIDE:
+            due.append(_INSIDE[kind] * number)
+        elif (kind == _TAG and number != _SET) or (
+            kind == _SIMPLE and number not in _WORDS
+        ):
+            raise ValueError("it has a tag or a value that we do not know")
+        elif kind == _TAG:
+            due.append(1)
+        if position > len(data) or len(due) > _MAX_DEPTH:
+            raise ValueError("it is cut off, or nested too deeply")
+    if position != len(data):
+        raise ValueError("something stands behind it")
+
+
+# Kinds of CBOR items, the first three bits of each.
+_STRINGS = (2, 3)
+_INSIDE = {4: 1, 5: 2}  # items for each one counted in an array, and in a map
+_TAG, _SIMPLE = 6, 7
+_KNOWN = {_TAG: (258,), _SIMPLE: (20, 21, 22)}  # a set; false, true, null
+
+
+def _head(data: bytes, position: int) -> tuple[int, int, int]:
+    """Return the kind and the number of the item at *position*, and where they end."""
+    if position >= len(data):
+        raise ValueError("it is cut off")
+    kind, number = divmod(data[position], 32)
+    position += 1
+    if number > 23:
+        width = 1 << (number - 24)
+        if width > 8 or kind == _SIMPLE:
+            raise ValueError("it has floats, or no known length")
+        number = int.from_bytes(data[position : position + width], "big")
+        position += width
+    return kind, number, position
