@@ -318,9 +318,7 @@ def _check_plain(data: bytes) -> None:
             position += number
         elif kind in _INSIDE:
             due.append(_INSIDE[kind] * number)
-        elif (kind == _TAG and number != _SET) or (
-            kind == _SIMPLE and number not in _WORDS
-        ):
+        elif number not in _KNOWN.get(kind, (number,)):
             raise ValueError("it has a tag or a value that we do not know")
         elif kind == _TAG:
             due.append(1)
