@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """
 Grids of disk servers for tests: real workers, real directories, servers with moods.
 
@@ -8,11 +7,13 @@ Shares are also made here without any of the code that stores them.
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
 from pathlib import Path
 from struct import pack
 from typing import Any, ParamSpec, TypeVar
+from unittest import SkipTest
 
 from attrs import define, field, frozen
 from twisted.internet import reactor
@@ -62,6 +63,25 @@ def new_workers(
     workers.start()
     case.addCleanup(workers.stop)
     return workers
+
+
+def new_small_disk(case: SynchronousTestCase, size: int) -> Path:
+    """Return the root of a file system of *size* bytes; skips where it cannot be had."""
+    if os.geteuid() != 0:
+        raise SkipTest("mounting a small file system takes root")
+    path = new_directory(case)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
+    done = subprocess.run(command, check=False, capture_output=True)
+    if done.returncode != 0:
+        raise SkipTest(f"cannot mount: {done.stderr.decode().strip()}")
+    case.addCleanup(subprocess.run, ["umount", "--lazy", str(path)], check=True)
+    return path
+
+
+def space_used(path: Path) -> int:
+    """Return the bytes that are used on a file system."""
+    status = os.statvfs(path)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
 async def pause(seconds: float = 0.0) -> None:
@@ -254,7 +274,7 @@ class Grid:
     def __attrs_post_init__(self) -> None:
         self.selector = Selector(lambda: self.servers, LEASE_SECRET, self.happy)
         self.journal = Journal(self.root / "journal", self.disk)
-        self.journal.start()
+        self.journal.start(self.servers)
         self.sinks = GridSinks(
             self.encoding, self.selector, self.journal, self.cpu, self.budget, self.max_size
         )

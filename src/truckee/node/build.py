@@ -108,12 +108,12 @@ class Node:
             keys = NodeKeys.load(self.directory.private)
             self.directory.spool.mkdir(exist_ok=True)
             journal = Journal(self.directory.journal, self._disk)
-            journal.start()
             opener = StorageOpener(self._disk)
             if self.is_grid:
                 self.local = opener.open_grid(
                     self.config.storage_dirs, self.config.reserved_space
                 )
+            journal.start(self.local)
             self._cpu.start()
             self._disk.start()
             if not self.is_grid:

@@ -2,8 +2,11 @@
 What a gateway is about to show to readers on its own disks.
 
 A file's shares become visible one by one.  Were the process killed in between, shares
-would stay that no cap belongs to.  So their paths are noted first and struck out when all
-are there; at the next start, what is still noted is removed.
+would stay that no cap belongs to.  So they are noted first and struck out when all are
+there; at the next start, what is still noted is removed.
+
+A note names servers, not paths, so that a disk may be mounted elsewhere by then; and it is
+kept while one of its disks is away.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from attrs import define
+from attrs import define, frozen
 from twisted.logger import Logger
 
+from truckee.codec import base32
 from truckee.flow.cpu import Workers
 from truckee.storage.interfaces import IStorageServer
 from truckee.storage.server import DiskServer, disk_errors
@@ -27,6 +31,24 @@ log = Logger()
 _DRAFT = ".new"
 
 
+@frozen
+class _Noted:
+    """One share that is about to be shown."""
+
+    server: str  # its lease seed in base32
+    storage_index: str  # in base32
+    share: int
+
+    @classmethod
+    def parse(cls, line: str) -> _Noted:
+        """:raises ValueError: when it is no line of ours."""
+        server, storage_index, share = line.split(" ")
+        return cls(server, storage_index, int(share))
+
+    def __str__(self) -> str:
+        return f"{self.server} {self.storage_index} {self.share}"
+
+
 @define(eq=False)
 class Journal:
     """Notes in *directory*, a file for each upload that is being shown."""
@@ -34,14 +56,29 @@ class Journal:
     directory: Path
     _disk: Workers
 
-    def start(self) -> None:
-        """Remove the shares of uploads that died while they were shown; blocks."""
+    def start(self, servers: Iterable[DiskServer]) -> None:
+        """
+        Remove the shares of uploads that died while they were shown; blocks.
+
+        *servers* are those that are there now.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
+        here = {_name(server): server for server in servers}
         for note in sorted(self.directory.iterdir()):
             if note.suffix == _DRAFT:
                 note.unlink()
+                continue
+            away = []
+            for line in note.read_text("ascii").splitlines():
+                noted = _Noted.parse(line)
+                if noted.server in here:
+                    _remove(here[noted.server], noted)
+                else:
+                    away.append(noted)
+            if away:
+                _write(note, away)
             else:
-                _remove_noted(note)
+                _strike(note)
 
     @asynccontextmanager
     async def showing(
@@ -52,50 +89,60 @@ class Journal:
 
         When it ends well they stay; when it raises, those on our own disks are removed.
         """
-        shares = [
-            server.directory.home(storage_index) / str(share)
+        index = base32.encode(storage_index)
+        noted = {
+            _Noted(_name(server), index, share): server
             for share, server in servers.items()
             if isinstance(server, DiskServer)
-        ]
-        if not shares:
+        }
+        if not noted:
             yield
             return
-        with disk_errors(str(self.directory)):
-            note = await self._disk.run(_write_note, self.directory, shares)
+        note = self.directory / uuid4().hex
         try:
+            # Cancelled here or at the end, the note may be there or not: a note that stays
+            # would take away what is stored under the same name later.
+            with disk_errors("the disk of the node directory"):
+                await self._disk.run(_write, note, noted)
             yield
+            await self._disk.run(_strike, note)
         except BaseException:
-            await self._disk.run(_remove_noted, note)
+            await self._disk.run(_undo, note, noted)
             raise
-        await self._disk.run(_strike, note)
 
 
-def _write_note(directory: Path, shares: Iterable[Path]) -> Path:
-    note = directory / uuid4().hex
+def _name(server: IStorageServer) -> str:
+    return base32.encode(server.lease_seed)
+
+
+def _write(note: Path, noted: Iterable[_Noted]) -> None:
     draft = note.with_suffix(_DRAFT)
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.writelines(f"{path}\n" for path in shares)
+        with draft.open("w", encoding="ascii") as file:
+            file.writelines(f"{each}\n" for each in noted)
             file.flush()
             os.fsync(file.fileno())
     except OSError:
         draft.unlink(missing_ok=True)
         raise
     draft.rename(note)
-    sync_directory(directory)
-    return note
+    sync_directory(note.parent)
 
 
-def _remove_noted(note: Path) -> None:
-    shares = [Path(line) for line in note.read_text("utf-8").splitlines()]
-    for share in shares:
-        share.unlink(missing_ok=True)
-        with suppress(OSError):
-            share.parent.rmdir()
-    log.info("Removed the {count} shares of an unfinished upload", count=len(shares))
+def _undo(note: Path, noted: Mapping[_Noted, DiskServer]) -> None:
+    for each, server in noted.items():
+        _remove(server, each)
     _strike(note)
 
 
+def _remove(server: DiskServer, noted: _Noted) -> None:
+    home = server.directory.home(base32.decode(noted.storage_index))
+    (home / str(noted.share)).unlink(missing_ok=True)
+    with suppress(OSError):
+        home.rmdir()
+    log.info("Removed a share of an unfinished upload from {name}", name=server.name)
+
+
 def _strike(note: Path) -> None:
-    note.unlink()
+    note.unlink(missing_ok=True)
     sync_directory(note.parent)
