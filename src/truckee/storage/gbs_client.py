@@ -130,11 +130,11 @@ class GbsServer:
     permutation_seed: bytes
     lease_seed: bytes
     _nurl: Nurl = field(repr=False)
-    _reactor: Any
+    _reactor: Any = field(repr=False)
     _random: Callable[[int], bytes]
     patience: Patience = field(factory=Patience)
-    _slots: Budget = field(factory=lambda: Budget(_CONNECTIONS), init=False)
-    _pool: _Pool = field(init=False)
+    _slots: Budget = field(factory=lambda: Budget(_CONNECTIONS), init=False, repr=False)
+    _pool: _Pool = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._pool = _Pool(self.name, self._nurl, self._reactor)
@@ -598,7 +598,7 @@ class _Pool:
 
     _server: str
     _nurl: Nurl = field(repr=False)
-    _reactor: Any
+    _reactor: Any = field(repr=False)
     _waiting: list[_Connection] = field(factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
     _tls: _AnyCertificate = field(factory=_AnyCertificate, init=False)

@@ -49,6 +49,7 @@ _NURL = re.compile(
     r"pb://(?P<hash>[A-Za-z0-9_-]{43})@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
     r":(?P<port>[0-9]{1,5})/(?P<swissnum>[A-Za-z0-9._~-]{1,256})#v=1"
 )
+_HINT = re.compile(r"tcp:(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
 
 # Addresses
@@ -85,6 +86,21 @@ class Nurl:
     def text(self) -> str:
         """The NURL; whoever knows it may use the server."""
         return f"pb://{_hash_text(self.spki_hash)}@{self.authority}/{self.swissnum}#v=1"
+
+
+def nurls_of(furl: str, spki_hash: bytes) -> list[Nurl]:
+    """
+    Return the addresses over HTTPS of the server that is at *furl* over foolscap.
+
+    There is one for each ``tcp:`` hint; *spki_hash* is that of the tub's certificate.
+    """
+    hints, _, swissnum = furl.partition("@")[2].rpartition("/")
+    found = (_HINT.fullmatch(hint) for hint in hints.split(","))
+    return [
+        Nurl(spki_hash, hint["host"].strip("[]"), int(hint["port"]), swissnum)
+        for hint in found
+        if hint is not None
+    ]
 
 
 def _hash_text(spki_hash: bytes) -> str:
