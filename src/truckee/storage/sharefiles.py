@@ -146,6 +146,7 @@ class IncomingShare:
     written: int = field(default=0, init=False)  # bytes, those written twice count twice
     _unsynced: int = field(default=0, init=False)
     _descriptor: int = field(default=-1, init=False)
+    _named: bool = field(default=False, init=False)  # it has its final name
 
     def create(self) -> None:
         """Make the file."""
@@ -187,6 +188,7 @@ class IncomingShare:
         self._close()
         self._final.parent.mkdir(parents=True, exist_ok=True)
         os.rename(self._incoming, self._final)
+        self._named = True
         for directory in list(self._final.parents)[:3]:  # the file's, the prefix's, shares/
             sync_directory(directory)
         self._tidy()
@@ -195,6 +197,9 @@ class IncomingShare:
         """Remove the file."""
         self._close()
         self._incoming.unlink(missing_ok=True)
+        if self._named:
+            # Nobody was told that it is there: publishing it was cut short.
+            self._final.unlink(missing_ok=True)
         self._tidy()
 
     def _close(self) -> None:
