@@ -494,6 +494,41 @@ class FailureTests(_Case):
                     await grid.uploader.upload(broken(), size, choice)
                 self.assert_nothing_left(grid)
 
+    async def test_cancelled(self) -> None:
+        """Cancelled at any moment, an upload leaves no file, no share and no memory."""
+        rng = random.Random(7)
+        cancelled = 0
+        grid = Grid.new(self, Encoding(2, 3, 64))
+        for turn in range(120):
+            choice = CHOICES[turn % 3]
+            data = some_bytes(1500)
+            upload = Deferred.fromCoroutine(store(grid, data, choice, turn % 2 == 0, 200))
+            await pause(rng.random() * 0.04)
+            upload.cancel()
+            try:
+                cap = await upload
+            except CancelledError:
+                cancelled += 1
+                self.assert_nothing_left(grid)
+            else:
+                cap = await self.assert_stored(grid, cap, data)
+                for server in grid.servers:
+                    for file in server.directory.shares(cap.storage_index).values():
+                        file.path.unlink()
+            if not turn % 10:
+                self.assertEqual(grid.budget.used, 0)
+        self.assertGreater(cancelled, 30)
+
+    async def test_cancelled_at_every_step(self) -> None:
+        """Cancelled in any call to a server, an upload leaves nothing."""
+        for choice in CHOICES:
+            await self.cancel_everywhere(choice, self.cancelled_in_call)
+
+    async def test_cancelled_in_every_job(self) -> None:
+        """Cancelled while any of its jobs is in a thread, an upload leaves nothing."""
+        for choice in CHOICES:
+            await self.cancel_everywhere(choice, self.cancelled_in_job)
+
     async def cancel_everywhere(
         self, choice: KeyChoice, at: Callable[[KeyChoice, int], Awaitable[bool]]
     ) -> None:
