@@ -276,7 +276,13 @@ class Grid:
         self.journal = Journal(self.root / "journal", self.disk)
         self.journal.start(self.servers)
         self.sinks = GridSinks(
-            self.encoding, self.selector, self.journal, self.cpu, self.budget, self.max_size
+            self.encoding,
+            self.selector,
+            self.journal,
+            self.cpu,
+            self.budget,
+            self.max_size,
+            REACTOR,
         )
         spool = self.root / "spool"
         spool.mkdir(exist_ok=True)

@@ -9,6 +9,8 @@ and the header follow when the last byte has come.
 from __future__ import annotations
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -25,6 +27,7 @@ from truckee.flow.together import Group, Turns, together
 from truckee.grid.placement import happiness
 from truckee.grid.selection import NotEnoughServers, Placement, Selector
 from truckee.immutable.existing import ExistingShares
+from truckee.immutable.laggards import laggards
 from truckee.immutable.share_stream import ShareStream
 from truckee.immutable.sinks import ICiphertextSink, WrongSize
 from truckee.storage.interfaces import NoSpace
@@ -34,6 +37,8 @@ log = Logger()
 
 # Segments of one file under way: one is coded by each core, one is written, one waits.
 WINDOW = 4
+# How often it is looked whether one server keeps the others waiting.
+LOOK = 0.1  # seconds
 
 
 @define
@@ -47,6 +52,14 @@ class DamagedShares(Unavailable):
     needed: int
 
 
+@define
+class LeftBehind(Unavailable):
+    """{server} took {seconds:.1f} seconds for a write while all others waited."""
+
+    server: str
+    seconds: float
+
+
 @define(eq=False)
 class GridSinks:
     """Opens sinks that store files on a grid."""
@@ -57,6 +70,7 @@ class GridSinks:
     _cpu: Workers
     _budget: Budget  # bytes of file data in memory
     max_unknown_size: int  # bytes a file may grow to whose size is not known
+    _clock: IReactorTime
 
     async def open(
         self, storage_index: bytes, size: int | None, guarded: bool = False
@@ -94,6 +108,7 @@ class GridSinks:
             self._journal,
             self._cpu,
             self._budget,
+            self._clock,
             guarded,
         )
         try:
@@ -118,6 +133,7 @@ class GridSink:
     _journal: Journal
     _cpu: Workers
     _budget: Budget
+    _clock: IReactorTime
     _guarded: bool
 
     _encoder: FileEncoder = field(init=False)
@@ -129,6 +145,7 @@ class GridSink:
     _window: Budget = field(factory=lambda: Budget(WINDOW), init=False)
     _received: int = field(default=0, init=False)  # bytes
     _segments: int = field(default=0, init=False)  # begun so far
+    _look: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         k, n = self._encoding.needed, self._encoding.total
@@ -137,7 +154,12 @@ class GridSink:
         self._existing = ExistingShares(self._storage_index, k, n)
         self._streams = [
             ShareStream(
-                share, self._placement.servers[share], writer, self._group, self._on_lost
+                share,
+                self._placement.servers[share],
+                writer,
+                self._group,
+                self._clock.seconds,
+                self._on_lost,
             )
             for share, writer in self._placement.writers.items()
         ]
@@ -145,6 +167,7 @@ class GridSink:
     async def look_at_existing(self) -> None:
         """Read what finished shares say about themselves, before the first write."""
         await self._existing.read(self._placement.existing)
+        self._watch()
 
     async def write(self, chunk: Buffer) -> None:
         """See ``ICiphertextSink``."""
@@ -172,11 +195,13 @@ class GridSink:
             await together(stream.close(layout.size) for stream in self._streams)
             self._check_happiness(file.ueb)
             lost = [stream for stream in self._streams if stream.error]
-            await together(stream.writer.abort() for stream in lost)
+            await together(self._remove(stream) for stream in lost)
+        self._stop_watching()
         return file.verify_cap
 
     async def abort(self) -> None:
         """See ``ICiphertextSink``."""
+        self._stop_watching()
         await self._group.stop()
         await together(stream.writer.abort() for stream in self._streams)
 
@@ -242,13 +267,10 @@ class GridSink:
         self, stream: ShareStream, file: EncodedFile, layout: ShareLayout
     ) -> None:
         """Write what follows the blocks, and the header last."""
-        position = layout.data + file.geometry.share_data_size
-        for part in [
-            bytes(layout.plaintext_tree_size),
-            *file.trailer(stream.share, layout),
-        ]:
-            await stream.put(position, part)
-            position += len(part)
+        end = layout.data + file.geometry.share_data_size
+        # One piece, which is one call: over a network each costs a round trip.
+        unread = bytes(layout.plaintext_tree_size)
+        await stream.put(end, b"".join([unread, *file.trailer(stream.share, layout)]))
         await stream.put(0, layout.pack_header())
 
     def _on_lost(self, lost: ShareStream) -> None:
@@ -259,12 +281,37 @@ class GridSink:
             server=lost.server.name,
             error=repr(lost.error),
         )
-        shares = frozenset(stream.share for stream in self._streams if stream.error)
-        found = self._placement.happiness(shares)
+        found = self._happiness_without()
         if found < self._happy:
             if isinstance(lost.error, NoSpace):
                 raise lost.error
             raise NotEnoughServers(found, self._happy) from lost.error
+
+    def _happiness_without(self, *more: ShareStream) -> int:
+        """Return the happiness if *more* were given up too."""
+        lost = [*more, *(stream for stream in self._streams if stream.error)]
+        return self._placement.happiness(frozenset(stream.share for stream in lost))
+
+    def _watch(self) -> None:
+        """Go on without a server that all the others wait for, now and then."""
+        self._look = self._clock.callLater(LOOK, self._watch)
+        live = [stream for stream in self._streams if stream.error is None]
+        for stream in laggards(live):
+            if self._happiness_without(stream) >= self._happy:
+                stream.leave_behind(LeftBehind(stream.server.name, stream.waited or 0.0))
+
+    def _stop_watching(self) -> None:
+        look, self._look = self._look, None
+        if look is not None and look.active():
+            look.cancel()
+
+    async def _remove(self, lost: ShareStream) -> None:
+        """Remove a share that was given up; who was left behind may take its time."""
+        if not isinstance(lost.error, LeftBehind):
+            await lost.writer.abort()
+            return
+        removing = Deferred.fromCoroutine(lost.writer.abort())
+        removing.addErrback(lambda failure: log.failure("A share was not removed", failure))
 
     def _check_happiness(self, ueb: bytes) -> None:
         """Count what is really there: new shares, and old ones of this very file."""

@@ -8,7 +8,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 
 from truckee.codec.hashes import Buffer
-from truckee.flow.together import Group
+from truckee.flow.together import Group, Work
 from truckee.storage.interfaces import IShareWriter, IStorageServer
 
 # The most that one call hands to a server, so that small calls need not wait long.
@@ -35,8 +35,12 @@ class ShareStream:
     server: IStorageServer
     writer: IShareWriter
     _group: Group
+    _now: Callable[[], float]  # seconds
     _lost: Callable[[ShareStream], None]  # told of the first error; may raise
     error: Exception | None = field(default=None, init=False)  # why it was given up
+    slowest: float = field(default=0.0, init=False)  # seconds of a recent long call
+    _since: float | None = field(default=None, init=False)  # when the call began
+    _call: Deferred[None] | None = field(default=None, init=False, repr=False)
     _queue: list[_Piece] = field(factory=list, init=False, repr=False)
     _busy: bool = field(default=False, init=False)
 
@@ -60,18 +64,45 @@ class ShareStream:
         """Close the share if it was not given up; giving it up now is no error here."""
         if self.error is None:
             try:
-                await self.writer.close(size)
+                await self._ask(self.writer.close(size))
             except CancelledError:
                 raise
             except Exception as error:
                 self._give_up(error)
+
+    @property
+    def waited(self) -> float | None:
+        """Seconds that the call under way has taken, None when there is none."""
+        return None if self._since is None else self._now() - self._since
+
+    def leave_behind(self, error: Exception) -> None:
+        """Give the share up because of *error*, in the middle of a call."""
+        self._give_up(error)
+        if self._call is not None:
+            self._call.cancel()
+
+    async def _ask(self, work: Work[None]) -> None:
+        """Wait for one call to the server; when it is left behind, that is its error."""
+        self._since = self._now()
+        self._call = Deferred.fromCoroutine(work)
+        try:
+            await self._call
+        except CancelledError:
+            if self.error is not None:
+                raise self.error from None
+            raise
+        finally:
+            # Long calls are remembered for some time, since they come and go.
+            self.slowest = max(self._now() - self._since, self.slowest * 0.9)
+            self._since = self._call = None
 
     async def _work(self) -> None:
         """Write until the queue is empty."""
         try:
             while self._queue and self.error is None:
                 batch = self._next_batch()
-                await self.writer.write(batch[0].offset, [each.data for each in batch])
+                data = [each.data for each in batch]
+                await self._ask(self.writer.write(batch[0].offset, data))
                 _release(batch)
         except CancelledError as error:
             # Who waits for these need not be in the group, and would wait for ever.
@@ -85,8 +116,9 @@ class ShareStream:
             self._busy = False
 
     def _give_up(self, error: Exception) -> None:
-        self._drop(error)
-        self._lost(self)
+        if self.error is None:
+            self._drop(error)
+            self._lost(self)
 
     def _drop(self, error: Exception) -> None:
         self.error = error

@@ -177,7 +177,13 @@ class Node:
         limits = config.limits
         unknown = limits.max_size if self.is_grid else limits.max_unknown_size
         sinks = GridSinks(
-            config.encoding, selector, journal, self._cpu, self.budget, unknown
+            config.encoding,
+            selector,
+            journal,
+            self._cpu,
+            self.budget,
+            unknown,
+            self.reactor,
         )
         self._uploader = Uploader(
             sinks,
