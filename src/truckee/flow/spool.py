@@ -82,7 +82,7 @@ class Spool:
             raise SpoolFull(self.limit)
         try:
             if self._descriptor == -1:
-                self._descriptor = await self._disk.run(_open_nameless, self._directory)
+                await self._disk.run(self._open)
             await self._disk.run(_write, self._descriptor, self._key, self.size, data)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -94,6 +94,10 @@ class Spool:
         """Give all bytes, *piece* at a time."""
         for offset in range(0, self.size, piece):
             yield await self._disk.run(_read, self._descriptor, self._key, offset, piece)
+
+    def _open(self) -> None:
+        # In the thread, so that what was opened is known also when its caller is cancelled.
+        self._descriptor = _open_nameless(self._directory)
 
     def close(self) -> None:
         """Give the space back."""
