@@ -91,7 +91,10 @@ async def together(work: Iterable[Work[T]]) -> list[T]:
         results[number] = await each
 
     for number, each in enumerate(work):
-        group.start(keep(number, each))
+        if group.failure is None:
+            group.start(keep(number, each))
+        else:
+            each.close()
     await group.join()
     return [results[number] for number in sorted(results)]
 
