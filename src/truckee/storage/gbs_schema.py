@@ -31,6 +31,7 @@ MAX_REASON = 32_765  # characters in it
 MAX_ANSWER = 1 << 20
 MAX_SHARES = 256
 MAX_NUMBER = (1 << 64) - 1
+MAX_OFFSET = 1 << 63  # bytes; no file has that many
 MAX_SECRET = 1024  # bytes; the usual ones have 20 and 32
 _MAX_DEPTH = 8  # of CBOR items in each other; four are needed
 

@@ -71,6 +71,7 @@ class GbsShare:
     _forget: Callable[[], object]  # takes it out of those in progress
     _written: RangeSet = field(factory=RangeSet, init=False)
     _finishing: bool = field(default=False, init=False)
+    _ended: bool = field(default=False, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
 
     def begin(self) -> None:
@@ -116,7 +117,9 @@ class GbsShare:
         done.addErrback(lambda failure: log.failure("A share was not removed", failure))
 
     def _end(self) -> None:
-        self._forget()
+        if not self._ended:
+            self._ended = True
+            self._forget()
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
