@@ -6,32 +6,44 @@ Pure: servers are any hashable things, shares are numbers.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import TypeVar
 
 S = TypeVar("S", bound=Hashable)
+T = TypeVar("T", bound=Hashable)
 
 
-def match(wishes: Mapping[int, Sequence[S]]) -> dict[int, S]:
+def match(wishes: Mapping[T, Sequence[S]]) -> dict[T, S]:
     """
-    Return a largest set of pairs (share, server) in which no server stands twice.
+    Return a largest set of pairs (key, value) in which no value stands twice.
 
-    *wishes* are the servers that each share could be paired with, the best first.
+    *wishes* are the values that each key could be paired with, the best first.  Keys come
+    in the order of their importance: a later one never takes the place of an earlier one.
     """
-    holder: dict[S, int] = {}
-
-    def place(share: int, tried: set[S]) -> bool:
-        for server in wishes[share]:
-            if server not in tried:
-                tried.add(server)
-                if server not in holder or place(holder[server], tried):
-                    holder[server] = share
-                    return True
-        return False
-
-    for share in wishes:
-        place(share, set())
-    return {share: server for server, share in holder.items()}
+    pairs: dict[T, S] = {}
+    holder: dict[S, T] = {}
+    hopeless: set[S] = set()  # where a search ended in vain, every later one does too
+    for key in wishes:
+        # Who would have to yield what, from this key on, until something is free.
+        asked_by: dict[S, T] = {}
+        asking = deque([key])
+        free: S | None = None
+        while asking and free is None:
+            asks = asking.popleft()
+            new = [v for v in wishes[asks] if v not in asked_by and v not in hopeless]
+            asked_by.update(dict.fromkeys(new, asks))
+            free = next((value for value in new if value not in holder), None)
+            asking.extend(holder[value] for value in new if value in holder)
+        if free is None:
+            hopeless.update(asked_by)
+        while free is not None:
+            asks = asked_by[free]
+            holder[free] = asks
+            yielded = pairs.get(asks)
+            pairs[asks] = free
+            free = yielded
+    return pairs
 
 
 def happiness(holders: Mapping[int, Collection[S]]) -> int:
@@ -47,22 +59,30 @@ def plan(
 
     *existing* shares are counted where they are and moved nowhere, but one of them may be
     stored once more where that makes the file happier.  *writeable* servers come in
-    permuted order; the first are used first.  With no writeable server, or nothing to
-    do, the plan is empty.
+    permuted order; of those with equally few shares the first are used first.  With no
+    writeable server, or nothing to do, the plan is empty.
     """
-    paired = match({share: list(servers) for share, servers in existing.items()})
-    taken = set(paired.values())
-    free = [server for server in writeable if server not in taken]
+    held: dict[S, list[int]] = {}
+    for share in range(total):
+        for server in existing.get(share, ()):
+            held.setdefault(server, []).append(share)
+    load = {server: len(held.get(server, ())) for server in writeable}
+    by_load = sorted(writeable, key=lambda server: load[server])
+    # Each server is counted once.  Those that take nothing are counted for what they have,
+    # then the fullest, so that the servers left for new shares are many and empty.
+    others = [server for server in held if server not in load]
+    having = [*others, *(server for server in reversed(by_load) if server in held)]
+    paired = match({server: held[server] for server in having})
+    free = [server for server in by_load if server not in paired]
     # A share that exists nowhere is worth storing before a second copy of another.
     lonely = [share for share in range(total) if not existing.get(share)]
+    counted = set(paired.values())
     copies = [
-        share for share in range(total) if existing.get(share) and share not in paired
+        share for share in range(total) if existing.get(share) and share not in counted
     ]
     new = dict(zip([*lonely, *copies], free, strict=False))
-    load = dict.fromkeys(writeable, 0)
-    for server in [*paired.values(), *new.values()]:
-        if server in load:
-            load[server] += 1
+    for server in new.values():
+        load[server] += 1
     for share in lonely:
         if share not in new and load:
             server = min(load, key=lambda each: load[each])
