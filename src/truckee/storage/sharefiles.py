@@ -68,7 +68,7 @@ class ShareDirectory:
             return {}
         found = {}
         for name in names:
-            if re.fullmatch("[0-9]{1,3}", name):
+            if re.fullmatch("0|[1-9][0-9]{0,2}", name):
                 try:
                     found[int(name)] = ShareFile.open(home / name)
                 except (OSError, ValueError):
