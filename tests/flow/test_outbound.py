@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.interfaces import IConsumer, IProducer, IPushProducer
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -20,10 +22,10 @@ class Reader:
 
     room: int = 10
     held: bytes = b""
-    producer: IPushProducer | None = field(default=None)
+    producer: Any = field(default=None)
     streaming: bool = False
 
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         self.producer, self.streaming = producer, streaming
 
     def unregisterProducer(self) -> None:
