@@ -272,7 +272,7 @@ class Grid:
     downloader: Downloader = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.selector = Selector(lambda: self.servers, LEASE_SECRET, self.happy)
+        self.selector = Selector(lambda: self.servers, LEASE_SECRET, self.happy, REACTOR)
         self.journal = Journal(self.root / "journal", self.disk)
         self.journal.start(self.servers)
         self.sinks = GridSinks(

@@ -4,22 +4,22 @@ Finding servers for a new file: ask, plan, allocate, plan again around refusals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import define, field, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from truckee.codec.secrets import LeaseSecrets, lease_secrets
 from truckee.errors import Unavailable
-from truckee.flow.together import together
+from truckee.grid.asking import Round, most
 from truckee.grid.permute import permuted
 from truckee.grid.placement import happiness, plan
 from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServer, NoSpace
 
 log = Logger()
-T = TypeVar("T")
+
+Held = Mapping[IStorageServer, Mapping[int, IShareReader]]
 
 # Rounds of planning around servers that refuse.
 _ROUNDS = 5
@@ -60,6 +60,7 @@ class Selector:
     _servers: Callable[[], Iterable[IStorageServer]]
     _secret: bytes = field(repr=False)  # 32 bytes, of this client, for leases
     _happy: int
+    _clock: IReactorTime
 
     @property
     def happy(self) -> int:
@@ -67,11 +68,22 @@ class Selector:
         return self._happy
 
     async def find(
-        self, storage_index: bytes
+        self, storage_index: bytes, needed: int
     ) -> Mapping[int, Mapping[IStorageServer, IShareReader]]:
-        """Return all finished shares of a file, by number and server."""
+        """
+        Return the finished shares of a file, by number and server.
+
+        Once *needed* of them are found, slow servers are not waited for long.
+        """
         servers = permuted(self._servers(), storage_index)
-        return _by_share(servers, await _ask(servers, lambda s: s.buckets(storage_index)))
+
+        def enough(held: Held) -> bool:
+            return len({share for found in held.values() for share in found}) >= needed
+
+        held = await Round(servers, self._clock, enough).ask(
+            lambda server: server.buckets(storage_index)
+        )
+        return _by_share(servers, held)
 
     async def place(
         self, storage_index: bytes, total: int, size: int, open_ended: bool = False
@@ -83,7 +95,9 @@ class Selector:
         :raises NotEnoughServers: when there is not enough for another reason.
         """
         candidates = permuted(self._servers(), storage_index)[: 2 * total]
-        held = await _ask(candidates, lambda s: s.buckets(storage_index))
+        held = await Round(candidates, self._clock, most(candidates)).ask(
+            lambda server: server.buckets(storage_index)
+        )
         existing = _by_share(candidates, held)
         writeable = [server for server in candidates if server in held]
         writers: dict[int, IShareWriter] = {}
@@ -135,8 +149,9 @@ class Selector:
                 servers[share] = server
             return wishes <= answer.writers.keys() | answer.already
 
-        pleased = await _ask(list(shares), allocate)
-        return {server for server in shares if not pleased.get(server)}
+        asked = list(shares)
+        pleased = await Round(asked, self._clock, most(asked)).ask(allocate)
+        return {server for server in asked if not pleased.get(server)}
 
     def secrets(self, storage_index: bytes, server: IStorageServer) -> LeaseSecrets:
         """Return this client's lease secrets for a file on *server*."""
@@ -146,35 +161,18 @@ class Selector:
         self, candidates: Sequence[IStorageServer], found: int, size: int
     ) -> None:
         """Raise the error that tells why there is not enough happiness."""
-        space = await _ask(candidates, lambda server: server.available_space())
+        space = await Round(candidates, self._clock, most(candidates)).ask(
+            lambda server: server.available_space()
+        )
         full = [server.name for server in candidates if space.get(server, size) < size]
         if full:
             raise NoSpace(", ".join(full))
         raise NotEnoughServers(found, self._happy)
 
 
-async def _ask(
-    servers: Sequence[IStorageServer],
-    question: Callable[[IStorageServer], Coroutine[Deferred[Any], Any, T]],
-) -> dict[IStorageServer, T]:
-    """Return the answers of all *servers* that answered, asked side by side."""
-
-    async def ask(server: IStorageServer) -> tuple[IStorageServer, list[T]]:
-        try:
-            return server, [await question(server)]
-        except CancelledError:
-            raise
-        except Exception:
-            log.failure("{server} did not answer", server=server.name)
-            return server, []
-
-    answers = await together(ask(each) for each in servers)
-    return {server: answer[0] for server, answer in answers if answer}
-
-
 def _by_share(
     servers: Sequence[IStorageServer],
-    held: Mapping[IStorageServer, Mapping[int, IShareReader]],
+    held: Held,
 ) -> dict[int, dict[IStorageServer, IShareReader]]:
     """Turn shares by server into servers by share, servers in their order."""
     found: dict[int, dict[IStorageServer, IShareReader]] = {}

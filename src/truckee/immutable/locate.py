@@ -39,7 +39,8 @@ class Source:
     useless: bool = field(default=False, init=False)  # for every segment
 
 
-Find = Callable[[bytes], Awaitable[Holders]]
+# Given a storage index and k.
+Find = Callable[[bytes, int], Awaitable[Holders]]
 
 
 @define(eq=False)
@@ -60,7 +61,7 @@ class Located:
     async def search(cls, cap: ChkVerifyCap, find: Find) -> Located:
         """Ask for the shares of *cap*.  :raises NotEnoughShares: when there are too few."""
         located = cls(cap)
-        holders = await find(cap.storage_index)
+        holders = await find(cap.storage_index, cap.needed)
         # First one source of each share, then the second ones: any k shares do.  A share
         # number that the file does not have is a server's mistake.
         by_share = [

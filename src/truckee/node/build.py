@@ -172,7 +172,9 @@ class Node:
 
     def _build_site(self, keys: NodeKeys, journal: Journal) -> StreamingSite:
         config = self.config
-        selector = Selector(self.servers, keys.lease_secret, config.shape.happy)
+        selector = Selector(
+            self.servers, keys.lease_secret, config.shape.happy, self.reactor
+        )
         # On our own disks an open end costs nothing; elsewhere room must be asked for.
         limits = config.limits
         unknown = limits.max_size if self.is_grid else limits.max_unknown_size

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define, field
 from foolscap.api import DeadReferenceError, Referenceable, RemoteException, Violation
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionLost
 from zope.interface import implementer
 
@@ -89,7 +90,7 @@ class FoolscapServer:
         The protocol knows no open end: such a share is allocated at its largest size,
         and closed early; the server keeps it sparse.
         """
-        already, writers = await self.call(
+        answer = self._call(
             self.remote,
             "allocate_buckets",
             storage_index,
@@ -99,6 +100,15 @@ class FoolscapServer:
             size,
             self._canary,
         )
+        answered: Deferred[None] = Deferred()
+        answer.addBoth(_pass_on, answered)
+        try:
+            await answered
+        except CancelledError:
+            # The server does not know: what it allocates is given back when it tells.
+            answer.addCallbacks(self._give_back, lambda _: None)
+            raise
+        already, writers = await _errors(self.name, "allocate_buckets", answer)
         return Allocation(
             already,
             # A server might offer what was not asked for.
@@ -108,6 +118,11 @@ class FoolscapServer:
                 if share in shares
             },
         )
+
+    def _give_back(self, answer: tuple[object, Mapping[int, Any]]) -> None:
+        for remote in answer[1].values():
+            done = Deferred.fromCoroutine(FoolscapWriter(self, remote).abort())
+            done.addErrback(lambda _: None)
 
     async def buckets(self, storage_index: bytes) -> Mapping[int, IShareReader]:
         """See ``IStorageServer``."""
@@ -129,18 +144,33 @@ class FoolscapServer:
 
     async def call(self, remote: Any, method: str, *arguments: object) -> Any:
         """Return the answer of *remote*, an object of this server."""
+        return await _errors(self.name, method, self._call(remote, method, *arguments))
+
+    def _call(self, remote: Any, method: str, *arguments: object) -> Deferred[Any]:
         if remote is None:
             raise NotConnected(self.name)
-        try:
-            return await remote.callRemote(method, *arguments)
-        except (DeadReferenceError, ConnectionLost, ConnectError):
-            raise NotConnected(self.name) from None
-        except RemoteException as error:
-            # The peer's own words: not to be believed, nor to be long.
-            reason = str(error.failure.getErrorMessage()).partition("\n")[0]
-            raise CallFailed(self.name, method, ascii(reason[:_MAX_REASON])) from None
-        except Violation:
-            raise BadAnswer(self.name, method) from None
+        answer: Deferred[Any] = remote.callRemote(method, *arguments)
+        return answer
+
+
+def _pass_on(result: Any, answered: Deferred[None]) -> Any:
+    if not answered.called:
+        answered.callback(None)
+    return result
+
+
+async def _errors(server: str, method: str, answer: Deferred[Any]) -> Any:
+    """Return *answer*, or raise one of our errors for foolscap's."""
+    try:
+        return await answer
+    except (DeadReferenceError, ConnectionLost, ConnectError):
+        raise NotConnected(server) from None
+    except RemoteException as error:
+        # The peer's own words: not to be believed, nor to be long.
+        reason = str(error.failure.getErrorMessage()).partition("\n")[0]
+        raise CallFailed(server, method, ascii(reason[:_MAX_REASON])) from None
+    except Violation:
+        raise BadAnswer(server, method) from None
 
 
 @implementer(IShareWriter)

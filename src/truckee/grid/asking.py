@@ -1,0 +1,107 @@
+"""Asking many servers at once, without waiting for the last few for long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+log = Logger()
+
+S = TypeVar("S", bound=Hashable)
+T = TypeVar("T")
+
+# What the last ones have at least, in seconds; else as long as the others took.
+GRACE = 0.5
+
+
+@define(eq=False)
+class Round(Generic[S]):
+    """
+    One question to each of *servers*.
+
+    When *enough* says so of the answers, those who are still silent have as long again;
+    then they are cancelled, and clean up behind themselves.
+    """
+
+    servers: Sequence[S]
+    _clock: IReactorTime
+    _enough: Callable[[Mapping[S, Any]], bool]
+    answers: dict[S, Any] = field(factory=dict, init=False)
+    _running: dict[S, Deferred[None]] = field(factory=dict, init=False, repr=False)
+    _over: bool = field(default=False, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    _waiting: Deferred[None] = field(factory=Deferred, init=False)
+
+    async def ask(
+        self, question: Callable[[S], Coroutine[Deferred[Any], Any, T]]
+    ) -> dict[S, T]:
+        """
+        Return the answers that came in time; a server that failed has none.
+
+        Cancelling this cancels all questions and waits for their ends.
+        """
+        began = self._clock.seconds()
+        for server in self.servers:
+            running: Deferred[None] = Deferred.fromCoroutine(self._one(server, question))
+            self._running[server] = running
+        for server, running in list(self._running.items()):
+            running.addCallback(self._ended, server, began)
+        try:
+            if self._running:
+                await self._waiting
+        except CancelledError:
+            await self._end_all()
+            raise
+        finally:
+            self._over = True
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+        for server, running in list(self._running.items()):
+            log.warn("{server} was not waited for", server=getattr(server, "name", server))
+            running.cancel()
+        return self.answers
+
+    async def _one(
+        self, server: S, question: Callable[[S], Coroutine[Deferred[Any], Any, object]]
+    ) -> None:
+        try:
+            answer = await question(server)
+        except CancelledError:
+            return
+        except Exception as error:
+            name = getattr(server, "name", server)
+            log.warn("{server} did not answer: {error}", server=name, error=str(error))
+        else:
+            if not self._over:
+                self.answers[server] = answer
+
+    def _ended(self, _: None, server: S, began: float) -> None:
+        del self._running[server]
+        if self._waiting.called:
+            return
+        if not self._running:
+            self._waiting.callback(None)
+        elif self._timer is None and self._enough(self.answers):
+            grace = max(GRACE, self._clock.seconds() - began)
+            self._timer = self._clock.callLater(grace, self._waiting.callback, None)
+
+    async def _end_all(self) -> None:
+        self._over = True
+        for running in list(self._running.values()):
+            running.cancel()
+        while self._running:
+            self._waiting = Deferred()
+            try:
+                await self._waiting
+            except CancelledError:
+                continue
+
+
+def most(servers: Sequence[S]) -> Callable[[Mapping[S, Any]], bool]:
+    """Return whether two thirds of *servers* have answered."""
+    return lambda answers: 3 * len(answers) >= 2 * len(servers)
