@@ -11,6 +11,13 @@ from truckee.node.layout import NodeDirectory
 from truckee.node.templates import storage_config
 
 
+def _reached(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Refuse what means that nobody can connect."""
+    if text.strip().lower() in ("", "disabled", "none"):
+        raise click.BadParameter("other nodes must reach it", param=parameter)
+    return options.one_line(context, parameter, text)
+
+
 @click.command("create-storage", short_help="Make a storage server for a grid.")
 @options.nodedir
 @options.introducer
@@ -18,20 +25,21 @@ from truckee.node.templates import storage_config
     "--port",
     metavar="STRPORT",
     required=True,
-    callback=options.one_line,
+    callback=_reached,
     help="Where other nodes reach it: a Twisted endpoint such as tcp:8099.",
 )
 @click.option(
     "--location",
     metavar="HINT",
     required=True,
-    callback=options.one_line,
+    callback=_reached,
     help="What other nodes are told: tcp:HOST:PORT, several with commas, or AUTO.",
 )
 @click.option(
     "--reserved-space",
     metavar="SIZE",
     default="1G",
+    callback=options.one_line,
     show_default=True,
     help="Disk space that shares never use, as in 5G or 512MiB.",
 )
