@@ -1,53 +1,74 @@
-# mypy: disable-error-code="no-untyped-call"
 """The storage servers that pass the suite."""
 
 from __future__ import annotations
 
-import shutil
+from functools import cache
 
+from foolscap.api import Tub, flushEventualQueue
+from foolscap.util import allocate_tcp_port
 from twisted.internet.defer import Deferred
 
-from tests.contracts.storage_server import INDEX, StorageServerContract
-from tests.grids import SECRETS, new_directory, new_workers
-from truckee.storage.server import DiskServer
-from truckee.storage.sharefiles import ShareDirectory
+from tests.contracts.storage_server import StorageServerContract
+from tests.grids import REACTOR, new_directory
+from truckee.node.tub import make_tub
+from truckee.storage.foolscap_client import CallFailed, FoolscapServer
+from truckee.storage.foolscap_server import FoolscapStorage
+from truckee.storage.interfaces import IStorageServer
+from truckee.storage.limited import LimitedServer
 
 
 class DiskServerTests(StorageServerContract):
-    threads = 4
-
-    def setUp(self) -> None:
-        directory = ShareDirectory(new_directory(self))
-        self.disk = DiskServer(
-            name="disk",
-            permutation_seed=b"p" * 20,
-            lease_seed=b"l" * 20,
-            directory=directory,
-            disk=new_workers(self, self.threads),
-            now=lambda: 1e9,
-        )
-        self.disk.start()
-        self.server = self.disk
-        # Cleanups run before tearDown, the last one first: the workers are still there.
-        self.addCleanup(lambda: Deferred.fromCoroutine(self.check_end()))
-
-    async def forget(self) -> None:
-        shutil.rmtree(self.disk.directory.home(INDEX), ignore_errors=True)
-
-    async def check_end(self) -> None:
-        """Whatever a test did, nothing is promised when its writers are done with."""
-        for writer in list(self.disk._writers.values()):
-            await writer.abort()
-        incoming = self.disk.directory.root / "shares" / "incoming"
-        self.assertEqual([path for path in incoming.rglob("*") if path.is_file()], [])
-        self.assertEqual(await self.disk.buckets(b"n" * 16), {})
-        await self.disk.add_lease(INDEX, SECRETS)
+    async def new_server(self) -> IStorageServer:
+        return self.disk
 
 
 class OneThreadTests(DiskServerTests):
     """All that goes to the disk is done in the order it was asked for."""
 
     threads = 1
+
+
+class LimitedServerTests(StorageServerContract):
+    async def new_server(self) -> IStorageServer:
+        return LimitedServer(self.disk, REACTOR)
+
+
+@cache
+def certificate(name: str) -> bytes:
+    """Return a certificate and its key; they take long to make."""
+    data: bytes = Tub().getCertData()
+    return data
+
+
+class FoolscapServerTests(StorageServerContract):
+    """A server over real connections of this machine."""
+
+    open_ended = False
+    waits_when_cancelled = False
+    too_large = CallFailed
+    closed = CallFailed
+
+    async def new_server(self) -> IStorageServer:
+        directory = new_directory(self)
+        tubs = []
+        for name in ("theirs", "ours"):
+            (directory / name).write_bytes(certificate(name))
+            tub = make_tub(directory / name)
+            tub.startService()
+            self.addCleanup(self.stop, tub)
+            tubs.append(tub)
+        theirs, ours = tubs
+        port = allocate_tcp_port()
+        theirs.listenOn(f"tcp:{port}:interface=127.0.0.1")
+        theirs.setLocation(f"tcp:127.0.0.1:{port}")
+        furl = theirs.registerReference(FoolscapStorage(self.disk, REACTOR))
+        remote = await ours.getReference(furl)
+        return FoolscapServer("foolscap", b"p" * 20, b"l" * 20, remote)
+
+    def stop(self, tub: Tub) -> Deferred[None]:
+        """End its connections, and let those who watch them hear of it."""
+        stopped: Deferred[None] = tub.stopService()
+        return stopped.addCallback(flushEventualQueue)
 
 
 del StorageServerContract  # it is no test of its own here
