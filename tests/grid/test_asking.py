@@ -19,6 +19,8 @@ class Asked:
     clock: Clock = field(factory=Clock)
     pending: dict[str, Deferred[int]] = field(factory=dict)
     cancelled: list[str] = field(factory=list)
+    silent: set[str] = field(factory=set)
+    harm: bool = True
 
     async def question(self, server: str) -> int:
         self.pending[server] = Deferred()
@@ -30,7 +32,7 @@ class Asked:
 
     def ask(self, servers: str, enough: Any = None) -> Deferred[Any]:
         names = list(servers)
-        asking = Round(names, self.clock, enough or most(names))
+        asking = Round(names, self.clock, enough or most(names), self.silent, self.harm)
         return Deferred.fromCoroutine(asking.ask(self.question))
 
     def answer(self, servers: str) -> None:
@@ -100,3 +102,28 @@ class RoundTests(SynchronousTestCase):
         self.failureResultOf(round, CancelledError)
         self.assertEqual(sorted(self.asked.cancelled), ["e", "f"])
         self.assertEqual(self.asked.clock.getDelayedCalls(), [])
+
+    def test_silent(self) -> None:
+        """Who was silent the last time is asked again, and not waited for alone."""
+        round = self.asked.ask("abc")
+        self.asked.answer("ab")
+        self.asked.clock.advance(1)
+        self.successResultOf(round)
+        round = self.asked.ask("abc")
+        self.asked.answer("ab")
+        self.assertEqual(sorted(self.successResultOf(round)), ["a", "b"])
+        round = self.asked.ask("abc")
+        self.asked.answer("cab")
+        self.assertEqual(sorted(self.successResultOf(round)), ["a", "b", "c"])
+        self.assertEqual(self.asked.silent, set())
+
+    def test_late_answer(self) -> None:
+        """A harmless question goes on, and its late answer ends the silence."""
+        self.asked.harm = False
+        round = self.asked.ask("abc")
+        self.asked.answer("ab")
+        self.asked.clock.advance(1)
+        self.assertEqual(sorted(self.successResultOf(round)), ["a", "b"])
+        self.assertEqual(self.asked.silent, {"c"})
+        self.asked.answer("c")
+        self.assertEqual(self.asked.silent, set())

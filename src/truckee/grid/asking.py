@@ -24,13 +24,17 @@ class Round(Generic[S]):
     """
     One question to each of *servers*.
 
-    When *enough* says so of the answers, those who are still silent have as long again;
-    then they are cancelled, and clean up behind themselves.
+    When *enough* says so of the answers, those who are still silent have as long again.
+    Then an allocation is cancelled, and cleans up behind itself; a question that does no
+    *harm* may go on, so that a server that is well again is noticed.  Nobody waits for
+    those alone who were *silent* the last time.
     """
 
     servers: Sequence[S]
     _clock: IReactorTime
     _enough: Callable[[Mapping[S, Any]], bool]
+    _silent: set[S] = field(factory=set)
+    _harm: bool = False
     answers: dict[S, Any] = field(factory=dict, init=False)
     _running: dict[S, Deferred[None]] = field(factory=dict, init=False, repr=False)
     _over: bool = field(default=False, init=False)
@@ -62,8 +66,11 @@ class Round(Generic[S]):
             if self._timer is not None and self._timer.active():
                 self._timer.cancel()
         for server, running in list(self._running.items()):
-            log.warn("{server} was not waited for", server=getattr(server, "name", server))
-            running.cancel()
+            if server not in self._silent:
+                log.warn("{server} was not waited for", server=_name(server))
+            self._silent.add(server)
+            if self._harm:
+                running.cancel()
         return self.answers
 
     async def _one(
@@ -74,9 +81,11 @@ class Round(Generic[S]):
         except CancelledError:
             return
         except Exception as error:
-            name = getattr(server, "name", server)
-            log.warn("{server} did not answer: {error}", server=name, error=str(error))
+            log.warn(
+                "{server} did not answer: {error}", server=_name(server), error=str(error)
+            )
         else:
+            self._silent.discard(server)
             if not self._over:
                 self.answers[server] = answer
 
@@ -84,11 +93,16 @@ class Round(Generic[S]):
         del self._running[server]
         if self._waiting.called:
             return
-        if not self._running:
+        enough = self._enough(self.answers)
+        if not self._running or (enough and self._running.keys() <= self._silent):
             self._waiting.callback(None)
-        elif self._timer is None and self._enough(self.answers):
+        elif self._timer is None and enough:
             grace = max(GRACE, self._clock.seconds() - began)
-            self._timer = self._clock.callLater(grace, self._waiting.callback, None)
+            self._timer = self._clock.callLater(grace, self._be_over)
+
+    def _be_over(self) -> None:
+        if not self._waiting.called:
+            self._waiting.callback(None)
 
     async def _end_all(self) -> None:
         self._over = True
@@ -100,6 +114,10 @@ class Round(Generic[S]):
                 await self._waiting
             except CancelledError:
                 continue
+
+
+def _name(server: object) -> object:
+    return getattr(server, "name", server)
 
 
 def most(servers: Sequence[S]) -> Callable[[Mapping[S, Any]], bool]:

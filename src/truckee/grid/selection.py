@@ -61,6 +61,7 @@ class Selector:
     _secret: bytes = field(repr=False)  # 32 bytes, of this client, for leases
     _happy: int
     _clock: IReactorTime
+    _silent: set[IStorageServer] = field(factory=set, init=False)  # the last time
 
     @property
     def happy(self) -> int:
@@ -80,7 +81,7 @@ class Selector:
         def enough(held: Held) -> bool:
             return len({share for found in held.values() for share in found}) >= needed
 
-        held = await Round(servers, self._clock, enough).ask(
+        held = await Round(servers, self._clock, enough, self._silent).ask(
             lambda server: server.buckets(storage_index)
         )
         return _by_share(servers, held)
@@ -95,7 +96,7 @@ class Selector:
         :raises NotEnoughServers: when there is not enough for another reason.
         """
         candidates = permuted(self._servers(), storage_index)[: 2 * total]
-        held = await Round(candidates, self._clock, most(candidates)).ask(
+        held = await Round(candidates, self._clock, most(candidates), self._silent).ask(
             lambda server: server.buckets(storage_index)
         )
         existing = _by_share(candidates, held)
@@ -150,7 +151,9 @@ class Selector:
             return wishes <= answer.writers.keys() | answer.already
 
         asked = list(shares)
-        pleased = await Round(asked, self._clock, most(asked)).ask(allocate)
+        pleased = await Round(asked, self._clock, most(asked), self._silent, harm=True).ask(
+            allocate
+        )
         return {server for server in asked if not pleased.get(server)}
 
     def secrets(self, storage_index: bytes, server: IStorageServer) -> LeaseSecrets:
