@@ -100,15 +100,14 @@ class FoolscapServer:
             size,
             self._canary,
         )
-        answered: Deferred[None] = Deferred()
-        answer.addBoth(_pass_on, answered)
+        answered: Deferred[Any] = Deferred()
+        answer.addBoth(_hand_over, answered)
         try:
-            await answered
+            already, writers = await _errors(self.name, "allocate_buckets", answered)
         except CancelledError:
             # The server does not know: what it allocates is given back when it tells.
             answer.addCallbacks(self._give_back, lambda _: None)
             raise
-        already, writers = await _errors(self.name, "allocate_buckets", answer)
         return Allocation(
             already,
             # A server might offer what was not asked for.
@@ -153,10 +152,11 @@ class FoolscapServer:
         return answer
 
 
-def _pass_on(result: Any, answered: Deferred[None]) -> Any:
-    if not answered.called:
-        answered.callback(None)
-    return result
+def _hand_over(result: Any, answered: Deferred[Any]) -> Any:
+    """Give *result* to whoever waits for it, or pass it on when nobody does any more."""
+    if answered.called:
+        return result
+    return answered.callback(result)
 
 
 async def _errors(server: str, method: str, answer: Deferred[Any]) -> Any:
