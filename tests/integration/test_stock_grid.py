@@ -29,7 +29,7 @@ from tests.integration.stock_grid import (
     reaches,
     write_node,
 )
-from tests.processes import Wire, curl, eventually
+from tests.processes import Wire, curl, eventually, run
 from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap, parse_cap
 from truckee.codec.secrets import lease_secrets
@@ -496,3 +496,111 @@ class StockDirectoryTests(_DefaultShape):
 
 def _cached(text: bytes) -> dict[str, object]:
     return {entry["key_s"]: entry["ann"] for entry in yaml.safe_load(text)}
+
+
+_TUBID = "a" * 32
+
+
+def _listening(port: str) -> str:
+    return f"[node]\ntub.port = {port}\ntub.location = tcp:127.0.0.1:1\n"
+
+
+class BadFilesTests(SynchronousTestCase):
+    """Whatever is wrong, the operator learns the file, the place and the reason."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        room = tempfile.TemporaryDirectory()
+        self.addCleanup(room.cleanup)
+        self.room = Path(room.name)
+
+    def refused(self, path: Path, *words: str) -> None:
+        """Check that the node does not start and says why."""
+        node = self.room / "node"
+        done = run("run", str(node))
+        self.assertEqual(done.code, 1, (words, done))
+        self.assertNotIn("Traceback", done.errors)
+        self.assertTrue(done.errors.startswith("Error: "), done.errors)
+        for word in (str(path), *words):
+            self.assertIn(word, done.errors)
+
+    def test_yaml(self) -> None:
+        """Files that are no YAML, or something else than what belongs there."""
+        node = write_node(self.room / "node", "")
+        furl = f"pb://{_TUBID}@tcp:127.0.0.1:1"
+        for name, text, words in (
+            ("introducers.yaml", "introducers: {\n", ["line 2"]),
+            ("introducers.yaml", "\x00", ["cannot be read"]),
+            ("introducers.yaml", "- a\n", ["introducers:"]),
+            ("introducers.yaml", "introducers:\n  a: b\n", ["introducers: a", "furl"]),
+            ("introducers.yaml", "introducers:\n  a:\n    furl: x\n", ["a: furl", "pb://"]),
+            ("introducers.yaml", f"introducers:\n  a:\n    furl: {furl}\n", ["a: furl"]),
+            (
+                "introducers.yaml",
+                f"introducers:\n  ../a:\n    furl: {furl}/x\n",
+                ["../a"],
+            ),
+            ("servers.yaml", "storage: [\n", ["line 2"]),
+            ("servers.yaml", "storage:\n  a: b\n", ["storage: a", "ann"]),
+            ("servers.yaml", "storage:\n  a:\n    ann: {}\n", ["storage: a", "FURL"]),
+            (
+                "servers.yaml",
+                f"storage:\n  a:\n    ann:\n      anonymous-storage-FURL: {furl}\n",
+                ["storage: a", "pb://"],
+            ),
+            (
+                "servers.yaml",
+                "storage:\n  a:\n    ann:\n"
+                f"      anonymous-storage-FURL: {furl}/x\n"
+                "      permutation-seed-base32: '!'\n",
+                ["storage: a"],
+            ),
+        ):
+            path = node.directory / "private" / name
+            path.write_text(text)
+            self.refused(path, *words)
+            path.unlink()
+
+    def test_config(self) -> None:
+        """Values in tahoe.cfg that cannot be."""
+        node = write_node(self.room / "node", "")
+        config = node.directory / "tahoe.cfg"
+        closed = "[storage]\nenabled = false\n"
+        for text, words in (
+            ("[node\n", ["cannot be read"]),
+            (f"[client]\nintroducer.furl = pb://x\n{closed}", ["[client] introducer.furl"]),
+            (f"{_listening('nonsense:1')}{closed}", ["[node] tub.port"]),
+            (f"{_listening('tcp')}{closed}", ["[node] tub.port"]),
+            (f"{_listening('tcp:x')}{closed}", ["[node] tub.port"]),
+            ("[storage]\nenabled = perhaps\n", ["[storage] enabled"]),
+            ("[storage]\nenabled = true\n", ["tub.port"]),
+        ):
+            config.write_text(text)
+            self.refused(config, *words)
+
+    def test_own_files(self) -> None:
+        """Files that the node wrote itself and that were damaged since."""
+        [port] = free_ports(1)
+        node = write_node(self.room / "node", "", port, storage=True, web=False)
+        for name, text in (
+            ("private/node.privkey", "priv-v0-aaaa\n"),
+            ("private/secret", "\n"),
+            ("private/node.pem", "nothing\n"),
+            ("private/storage.furl", "nothing\n"),
+            ("permutation-seed", "!\n"),
+            ("announcement-seqnum", "\n"),
+        ):
+            path = node.directory / name
+            before = path.read_bytes() if path.exists() else None
+            path.write_text(text)
+            self.refused(path)
+            if before is None:
+                path.unlink()
+            else:
+                path.write_bytes(before)
+
+    def test_port_taken(self) -> None:
+        """A port of another program is named."""
+        port = _Shared.grid.introducer.port
+        write_node(self.room / "node", "", port, storage=True, web=False)
+        self.refused(Path(f"tcp:{port}"), "tub.port")

@@ -7,6 +7,7 @@ Source: ``docs/formats/announcements.md``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
@@ -24,6 +25,8 @@ from truckee.codec import base32
 MAX_MESSAGE = 64 * 1024  # bytes
 _PREFIX = "v0-"
 _TUBID_CHARACTERS = 32
+# What foolscap takes, and not what it would fail on later.
+_FURL = re.compile(r"pb://(?P<tubid>[^@\s]+)@(?P<hints>[^/\s]*)/\S+")
 
 Envelope = tuple[bytes, bytes, bytes]
 
@@ -53,10 +56,10 @@ class Announcement:
 
 def tubid_of(furl: str) -> bytes:
     """Return the 20-byte tub id in *furl*.  :raises ValueError: when there is none."""
-    head, _, rest = furl.partition("@")
-    if not furl.startswith("pb://") or not rest:
+    match = _FURL.fullmatch(furl)
+    if match is None or (match["hints"] and "" in match["hints"].split(",")):
         raise ValueError("a furl looks like pb://TUBID@tcp:HOST:PORT/SWISSNUM")
-    tubid = base32.decode(head.removeprefix("pb://")[:_TUBID_CHARACTERS])
+    tubid = base32.decode(match["tubid"][:_TUBID_CHARACTERS])
     if len(tubid) != 20:
         raise ValueError("the tub id of a furl has 20 bytes, 32 characters")
     return tubid

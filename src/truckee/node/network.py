@@ -141,7 +141,10 @@ class Network:
 
         def heard(announcement: Announcement) -> None:
             self.pool.heard(announcement)
-            save_cache(cache, introducer.known)
+            try:
+                save_cache(cache, introducer.known)
+            except OSError as error:
+                log.error("{path} cannot be kept: {error}", path=str(cache), error=error)
 
         introducer = IntroducerClient(
             petname, furl, self._tub, self._config.nickname, heard
@@ -163,7 +166,8 @@ class Network:
             text = f"tcp:{description}" if description.strip().isdigit() else description
             try:
                 endpoint = _Watched(serverFromString(self._reactor, text.strip()))
-            except ValueError as error:
+            except Exception as error:
+                # A parser of its own for each kind of endpoint, with errors of its own.
                 where = "[node] tub.port"
                 raise BadConfig(self._directory.config, where, str(error)) from None
             self._tub.listenOn(endpoint)
@@ -189,9 +193,9 @@ class _Watched:
             self.listening.callback(None)
             return result
 
-        def tell_failure(failure: Any) -> Any:
+        def tell_failure(failure: Any) -> None:
+            # Foolscap would have it logged with a traceback, and does not need it.
             self.listening.errback(failure)
-            return failure
 
         done.addCallbacks(tell, tell_failure)
         return done

@@ -5,19 +5,34 @@ Our storage for others: a server on the network, and its announcement.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from foolscap.furl import BadFURLError
+from foolscap.tokens import WrongTubIdError
 from twisted.internet.interfaces import IReactorTime
 
 from truckee import __version__
 from truckee.codec import base32
+from truckee.errors import Misuse
 from truckee.grid.announcements import Envelope, sign
 from truckee.node.keys import write_private
 from truckee.node.layout import NodeDirectory
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.interfaces import IStorageServer
+
+
+@define
+class BadOffer(Misuse):
+    """
+    {path} cannot be used: {reason}. Restore it from a backup: other nodes know this server
+    by what is in it.
+    """
+
+    path: Path
+    reason: str
 
 
 @define(eq=False)
@@ -39,13 +54,21 @@ class StorageOffer:
         if not path.exists():
             public = base32.encode(self._key.public_key().public_bytes_raw())
             write_private(path, (base32.encode(public.encode("ascii")) + "\n").encode())
-        return base32.decode(path.read_text("ascii").strip())
+        try:
+            return base32.decode(path.read_text("ascii").strip())
+        except (OSError, ValueError) as error:
+            raise BadOffer(path, str(error)) from None
 
     def register(self, tub: Any, storage: IStorageServer, reactor: IReactorTime) -> str:
         """Let *tub* serve *storage*; return its furl, the same at every start."""
-        furl_file = str(self._directory.private / "storage.furl")
+        path = self._directory.private / "storage.furl"
         served = FoolscapStorage(storage, reactor)
-        furl: str = tub.registerReference(served, furlFile=furl_file)
+        try:
+            furl: str = tub.registerReference(served, furlFile=str(path))
+        except WrongTubIdError:
+            raise BadOffer(path, "it belongs to another private/node.pem") from None
+        except (ValueError, BadFURLError) as error:
+            raise BadOffer(path, str(error)) from None
         return furl
 
     def announcement(self, furl: str) -> Envelope:
@@ -70,5 +93,7 @@ class StorageOffer:
             number = int(path.read_text("ascii")) + 1
         except FileNotFoundError:
             number = 1
+        except (OSError, ValueError) as error:
+            raise BadOffer(path, str(error)) from None
         write_private(path, b"%d\n" % number)
         return number

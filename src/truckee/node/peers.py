@@ -39,6 +39,8 @@ def load_introducers(path: Path) -> dict[str, str]:
         furl = entry.get("furl") if isinstance(entry, dict) else None
         if not isinstance(petname, str) or not isinstance(furl, str):
             raise BadPeers(path, f"introducers: {petname}", "it needs a furl: pb://…")
+        if "/" in petname or "\0" in petname:
+            raise BadPeers(path, f"introducers: {petname}", "a name has no slash")
         furls[petname] = check_furl(path, f"introducers: {petname}: furl", furl)
     return furls
 
@@ -72,17 +74,34 @@ def load_cache(path: Path) -> list[Announcement]:
     try:
         entries = yaml.safe_load(_read(path) or "[]")
         return [parse_fields(entry["key_s"], entry["ann"]) for entry in entries or []]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        yaml.YAMLError,
+    ):
         log.warn("{path} cannot be read and is not used", path=str(path))
         return []
 
 
 def save_cache(path: Path, known: Mapping[str, Announcement]) -> None:
     """Keep what an introducer said."""
-    entries = [
-        {"ann": dict(each.fields), "key_s": server_id} for server_id, each in known.items()
-    ]
-    write_private(path, yaml.safe_dump(entries).encode("utf-8"))
+    text = "".join(
+        _cache_entry({"ann": dict(each.fields), "key_s": server_id})
+        for server_id, each in known.items()
+    )
+    write_private(path, (text or "[]\n").encode("utf-8"))
+
+
+def _cache_entry(entry: dict[str, Any]) -> str:
+    """Return *entry* as a list of one; nothing if its server made it too deep to write."""
+    try:
+        return yaml.safe_dump([entry])
+    except RecursionError:
+        return ""
 
 
 def _section(path: Path, name: str) -> dict[Any, Any]:

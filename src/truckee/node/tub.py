@@ -7,6 +7,8 @@ from typing import Any
 
 from foolscap.api import Tub
 
+from truckee.node.keys import BadSecret
+
 # Seconds of silence before a peer is asked whether it lives, and before it counts as gone.
 # A write of a megabyte on a thin line is not silence: bytes keep coming.
 KEEPALIVE = 60
@@ -17,9 +19,14 @@ def make_tub(certificate: Path | None) -> Any:
     """
     Return a tub that is not started: with a lasting identity, or with a new one.
 
-    *certificate* is made when there is none yet.
+    *certificate* is made when there is none yet.  :raises BadSecret: when it is damaged.
     """
-    tub = Tub() if certificate is None else Tub(certFile=str(certificate))
+    try:
+        tub = Tub() if certificate is None else Tub(certFile=str(certificate))
+    except Exception:
+        if certificate is None:
+            raise
+        raise BadSecret(certificate, "it is not a certificate and its key") from None
     # With exposed types a remote error cannot be awaited.
     tub.setOption("expose-remote-exception-types", False)
     tub.setOption("accept-gifts", False)

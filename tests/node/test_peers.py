@@ -1,0 +1,176 @@
+"""Which introducers and servers the operator named, and what was heard last time."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.grid.test_announcements import FIELDS, FURL, SERVER_ID
+from tests.grids import new_directory
+from truckee.errors import Misuse
+from truckee.grid.announcements import parse_fields
+from truckee.node.peers import (
+    BadPeers,
+    check_furl,
+    load_cache,
+    load_introducers,
+    load_static_servers,
+    save_cache,
+)
+
+
+class _Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.path = new_directory(self) / "some.yaml"
+
+    def bad(self, load: Any, text: str | bytes, where: str) -> None:
+        """Check that *text* is refused with its file and place, on one line."""
+        self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        error = self.assertRaises(BadPeers, load, self.path)
+        self.assertIsInstance(error, Misuse)
+        self.assertEqual(error.where, where, text)
+        self.assertIn(f"{self.path}: {where}: ", str(error))
+
+
+class IntroducersTests(_Case):
+    def test_several(self) -> None:
+        """Each has a name and a furl."""
+        self.path.write_text(
+            f"introducers:\n  one:\n    furl: {FURL}\n  zwei ü:\n    furl: {FURL}2\n"
+        )
+        self.assertEqual(load_introducers(self.path), {"one": FURL, "zwei ü": f"{FURL}2"})
+
+    def test_none(self) -> None:
+        """No file, and files with nothing in them, name none."""
+        self.assertEqual(load_introducers(self.path), {})
+        for text in ("", "# none\n", "{}\n", "introducers:\n", "introducers: {}\n"):
+            self.path.write_text(text)
+            self.assertEqual(load_introducers(self.path), {}, text)
+
+    def test_bad(self) -> None:
+        """What is wrong is named with its place."""
+        for text, where in (
+            ("introducers: {\n", "line 2"),
+            ("introducers:\n\t- a\n", "line 2"),
+            ("a: [\nb\n", "line 3"),
+            (b"\xff\xfe\xff", "cannot be read"),
+            (b"a\x00", "cannot be read"),
+            ("- a\n", "at its top"),
+            ("text\n", "at its top"),
+            ("other: {}\n", "at its top"),
+            ("introducers: []\n", "at its top"),
+            ("introducers:\n  a: b\n", "introducers: a"),
+            ("introducers:\n  a: {}\n", "introducers: a"),
+            ("introducers:\n  a:\n    furl: 5\n", "introducers: a"),
+            (f"introducers:\n  5:\n    furl: {FURL}\n", "introducers: 5"),
+            ("introducers:\n  a:\n    furl: x\n", "introducers: a: furl"),
+            (f"introducers:\n  a/b:\n    furl: {FURL}\n", "introducers: a/b"),
+            ("introducers: !!python/object/apply:os.getcwd []\n", "line 1"),
+        ):
+            self.bad(load_introducers, text, where)
+
+    def test_unreadable(self) -> None:
+        """A directory of that name, and a file without end, are named too."""
+        self.path.mkdir()
+        self.assertRaises(BadPeers, load_introducers, self.path)
+        self.path.rmdir()
+        with self.path.open("wb") as file:
+            file.truncate(1 << 30)
+        self.assertRaises(BadPeers, load_introducers, self.path)
+
+    def test_furl(self) -> None:
+        """A furl without an object's name is refused where it stands."""
+        self.assertEqual(check_furl(self.path, "there", FURL), FURL)
+        furl = FURL.removesuffix("/swissnum")
+        error = self.assertRaises(BadPeers, check_furl, self.path, "there", furl)
+        self.assertEqual(error.where, "there")
+
+
+class StaticServersTests(_Case):
+    def test_one(self) -> None:
+        """A furl is enough."""
+        self.path.write_text(
+            f"storage:\n  one:\n    ann:\n      anonymous-storage-FURL: {FURL}\n"
+        )
+        [server] = load_static_servers(self.path)
+        self.assertEqual(
+            (server.server_id, server.furl, server.nickname), ("one", FURL, "")
+        )
+
+    def test_none(self) -> None:
+        """No file names none."""
+        self.assertEqual(load_static_servers(self.path), [])
+
+    def test_bad(self) -> None:
+        """What is wrong is named with its place."""
+        for text, where in (
+            ("storage: [\n", "line 2"),
+            ("introducers: {}\n", "at its top"),
+            ("storage:\n  a: b\n", "storage: a"),
+            ("storage:\n  a:\n    ann: 5\n", "storage: a"),
+            ("storage:\n  a:\n    ann: {}\n", "storage: a"),
+            ("storage:\n  a:\n    ann:\n      anonymous-storage-FURL: x\n", "storage: a"),
+        ):
+            self.bad(load_static_servers, text, where)
+
+
+class CacheTests(_Case):
+    def test_round_trip(self) -> None:
+        """What was heard is read again, by its owner only."""
+        known = {
+            SERVER_ID: parse_fields(SERVER_ID, FIELDS),
+            "other": parse_fields("other", FIELDS | {"nickname": "ü\ud800", "x": [{}]}),
+        }
+        save_cache(self.path, known)
+        self.assertEqual(load_cache(self.path), list(known.values()))
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+        save_cache(self.path, {})
+        self.assertEqual(load_cache(self.path), [])
+
+    def test_too_deep(self) -> None:
+        """A server that says something too deep to be written costs the others nothing."""
+        deep: list[object] = []
+        for _ in range(20_000):
+            deep = [deep]
+        known = {
+            "deep": parse_fields("deep", FIELDS | {"deep": deep}),
+            SERVER_ID: parse_fields(SERVER_ID, FIELDS),
+        }
+        save_cache(self.path, known)
+        self.assertEqual(load_cache(self.path), [known[SERVER_ID]])
+
+    def test_stock_form(self) -> None:
+        """The file has the form that stock nodes read and write."""
+        self.path.write_text(
+            f"- ann:\n    anonymous-storage-FURL: {FURL}\n    seqnum: 1\n"
+            f"  key_s: {SERVER_ID}\n"
+        )
+        [found] = load_cache(self.path)
+        self.assertEqual((found.server_id, found.furl, found.seqnum), (SERVER_ID, FURL, 1))
+
+    def test_broken(self) -> None:
+        """A cache that is missing, empty or broken is none, and no error."""
+        self.assertEqual(load_cache(self.path), [])
+        for text in (
+            b"",
+            b"[",
+            b"5",
+            b"- 5",
+            b"- {}",
+            b"\xff",
+            b"a: b",
+            b"- {key_s: 5, ann: 6}",
+            b"- {key_s: a, ann: {anonymous-storage-FURL: x}}",
+            b"[" * 5000,
+        ):
+            self.path.write_bytes(text)
+            self.assertEqual(load_cache(self.path), [], text[:20])
+
+    def test_no_path(self) -> None:
+        """A cache that cannot be written is an OSError for whoever hears."""
+        known = {SERVER_ID: parse_fields(SERVER_ID, FIELDS)}
+        nowhere = Path(self.path.parent / "no" / "cache.yaml")
+        self.assertRaises(OSError, save_cache, nowhere, known)
