@@ -99,7 +99,9 @@ class Selector:
         held = await Round(candidates, self._clock, most(candidates), self._silent).ask(
             lambda server: server.buckets(storage_index)
         )
-        existing = _by_share(candidates, held)
+        # A number that the file does not have is a server's mistake.
+        found = _by_share(candidates, held).items()
+        existing = {share: holders for share, holders in found if 0 <= share < total}
         writeable = [server for server in candidates if server in held]
         writers: dict[int, IShareWriter] = {}
         servers: dict[int, IStorageServer] = {}
@@ -118,9 +120,9 @@ class Selector:
                     break
                 writeable = [server for server in writeable if server not in refused]
             placement = Placement(writers, servers, existing)
-            found = placement.happiness()
-            if found < self._happy or not (writers or existing):
-                await self._explain(candidates, found, size)
+            happy = placement.happiness()
+            if happy < self._happy or not (writers or existing):
+                await self._explain(candidates, happy, size)
         except Exception:
             for writer in writers.values():
                 await writer.abort()

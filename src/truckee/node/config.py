@@ -87,7 +87,7 @@ def parse_size(text: str) -> int:
 
     :raises ValueError: when it is none of these.
     """
-    match = re.fullmatch(r"([0-9]{1,20})\s*([KMGTPE]?)(I?)B?", text.strip().upper())
+    match = re.fullmatch(r"([0-9]{1,20}) ?([KMGTPE]?)(I?)B?", text.strip().upper())
     if match is None:
         raise ValueError(f"{text!r} is not a size like 500M, 10G or 64MiB")
     digits, unit, binary = match.groups()
@@ -182,7 +182,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             for section, key, off in _UNSUPPORTED
             if (text := get(section, key, "", str).lower()) not in ("", off)
         ],
-        web_port=get("node", "web.port", None, lambda text: text),
+        web_port=get("node", "web.port", None, _or_none),
         shape=shape,
         encoding=encoding,
         memory_limit=get(

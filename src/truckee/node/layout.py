@@ -19,7 +19,7 @@ from truckee.errors import Misuse, Unavailable
 class NoNodeDirectory(Misuse):
     """
     There is no node in {path} (it has no tahoe.cfg). Make one with: truckee create-grid
-    {path}
+    {path} (or create-client, create-storage).
     """
 
     path: Path
