@@ -45,7 +45,6 @@ T = TypeVar("T")
 # What stock clients use, too.
 _CONNECTIONS = 10
 _UPLOAD_SECRET = 20  # bytes
-_ZEROS = 1 << 20  # bytes of a hole that are filled with one write
 
 
 @define
@@ -56,6 +55,15 @@ class NeedsKnownSize(Misuse):
     """
 
     server: str
+
+
+@define
+class ShareIncomplete(Misuse):
+    """Share {share} cannot be closed: {missing} of its {size} bytes were not written."""
+
+    share: int
+    missing: int
+    size: int
 
 
 @implementer(IStorageServer)
@@ -251,7 +259,7 @@ class GbsWriter:
     _size: int
     _secret: bytes = field(repr=False)
     _written: RangeSet = field(factory=RangeSet, init=False, repr=False)
-    _last: bytes = field(default=b"\0", init=False, repr=False)  # the byte at the end
+    _last: bytes = field(default=b"", init=False, repr=False)  # the byte at the end
     _open: bool = field(default=True, init=False)
     _under_way: int = field(default=0, init=False)  # writes
     _settled: Deferred[None] | None = field(default=None, init=False, repr=False)
@@ -278,9 +286,10 @@ class GbsWriter:
 
     async def close(self, size: int) -> None:
         """
-        See ``IShareWriter``; what was not written is filled with zeros.
+        See ``IShareWriter``.
 
         :raises NeedsKnownSize: when *size* is not what was allocated.
+        :raises ShareIncomplete: when not all of it was written; it stays open then.
         """
         if size > self._size:
             raise ShareTooLarge(self._share, size, self._size)
@@ -290,9 +299,9 @@ class GbsWriter:
             await self._wait()
             if not self._open:
                 raise ShareClosed(self._share)
-            for begin, end in self._written.missing(size - 1):
-                for start in range(begin, end, _ZEROS):
-                    await self._send(start, bytes(min(_ZEROS, end - start)))
+            missing = size - self._written.size - len(self._last)
+            if missing:
+                raise ShareIncomplete(self._share, missing, size)
             await self._send(size - 1, self._last, finished=True)
             self._open = False
 

@@ -125,6 +125,7 @@ class _Connection(HTTP11ClientProtocol):
         self.idle: IDelayedCall | None = None
         self._server = server
         self._pin = pin
+        self._lost = False
         self._endless = False  # the head was
         self._head: int | None = None  # bytes of the head that is being received
 
@@ -145,6 +146,7 @@ class _Connection(HTTP11ClientProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See ``IProtocol``."""
+        self._lost = True
         super().connectionLost(reason)
         if not self.ready.called:
             self.ready.errback(reason)
@@ -162,8 +164,8 @@ class _Connection(HTTP11ClientProtocol):
         super().dataReceived(data)
 
     def drop(self) -> None:
-        """Close it, whatever is under way."""
-        if self.transport is not None:
+        """Close it, whatever is under way; may be called twice."""
+        if self.transport is not None and not self._lost:
             cast(Any, self.transport).abortConnection()
 
     async def exchange(self, request: Request, limit: int) -> Reply:

@@ -425,6 +425,11 @@ class _Request(Request):
         if self._work is not None:
             self._work.cancel()
 
+    def unregisterProducer(self) -> None:
+        """See ``Request``, which cannot do it when the connection is gone."""
+        if not self._disconnected:
+            super().unregisterProducer()
+
     async def _serve(self, storage: GbsStorage) -> None:
         try:
             if not storage.lets_in(self.header("Authorization")):
@@ -437,6 +442,8 @@ class _Request(Request):
         except CancelledError:
             raise
         except Exception as error:
+            if self._disconnected:
+                return
             status, text = _status_of(error)
             if status == 500:
                 log.failure("A request over HTTPS failed")
