@@ -81,7 +81,8 @@ class PooledServer:
         self.version = str(version.get(b"application-version", b"?"), "ascii", "replace")
         protocol = version.get(PROTOCOL, {})
         if isinstance(protocol, dict):
-            self.available_space = protocol.get(AVAILABLE_SPACE)
+            space = protocol.get(AVAILABLE_SPACE)
+            self.available_space = space if isinstance(space, int) else None
         self.last_received = self._now()
         self.server.remote = remote
 
