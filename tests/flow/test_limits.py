@@ -79,6 +79,21 @@ class BudgetTests(SynchronousTestCase):
         self.successResultOf(second)
         self.assertEqual(budget.used, 10)
 
+    def test_given_back_at_once(self) -> None:
+        """However many wait, each may give back at once what it was given."""
+        budget = Budget(1)
+        self.successResultOf(take(budget, 1))
+
+        async def work() -> None:
+            await budget.take(1)
+            budget.give(1)
+
+        waiting = [Deferred.fromCoroutine(work()) for _ in range(1000)]
+        budget.give(1)
+        for each in waiting:
+            self.successResultOf(each)
+        self.assertEqual((budget.used, budget.peak), (0, 1))
+
     @given(st.integers(1, 20), st.lists(st.tuples(st.integers(0, 30), st.booleans())))
     def test_everybody_is_served(self, limit: int, wishes: list[tuple[int, bool]]) -> None:
         """All who stay get theirs, within the limit or alone, and all comes back."""

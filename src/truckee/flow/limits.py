@@ -24,6 +24,7 @@ class Budget:
     peak: int = field(default=0, init=False)  # the most ever used at once
     _taken: int = field(default=0, init=False)  # of what is used; the rest is reserved
     _waiting: deque[tuple[int, Deferred[None]]] = field(factory=deque, init=False)
+    _serving: bool = field(default=False, init=False)
 
     async def take(self, amount: int) -> None:
         """Return when *amount* bytes are the caller's, who gives them back."""
@@ -62,10 +63,18 @@ class Budget:
         self.reserve(amount)
 
     def _serve(self) -> None:
-        while self._waiting and self._fits(self._waiting[0][0]):
-            amount, turn = self._waiting.popleft()
-            self._take(amount)
-            turn.callback(None)
+        if self._serving:
+            # One who was just served gave it back at once.  The loop that served it goes
+            # on; a loop in a loop for everybody who waits would be too deep.
+            return
+        self._serving = True
+        try:
+            while self._waiting and self._fits(self._waiting[0][0]):
+                amount, turn = self._waiting.popleft()
+                self._take(amount)
+                turn.callback(None)
+        finally:
+            self._serving = False
 
     def _leave(self, turn: Deferred[None]) -> None:
         self._waiting = deque(entry for entry in self._waiting if entry[1] is not turn)
