@@ -143,6 +143,21 @@ class GroupTests(_Case):
         self.successResultOf(stopped)
         self.successResultOf(Deferred.fromCoroutine(group.stop()))
 
+    def test_stopped_while_joined(self) -> None:
+        """Whoever waits for a group learns of its end, however many do."""
+        group = Group()
+        cleanup: Deferred[None] = Deferred()
+        group.start(self.stubborn("s", cleanup))
+        waiting = [Deferred.fromCoroutine(group.join()) for _ in range(2)]
+        waiting += [Deferred.fromCoroutine(group.stop()) for _ in range(2)]
+        for each in waiting:
+            self.assertNoResult(each)
+        self.clean_up(cleanup)
+        for each in waiting[:2]:
+            self.failureResultOf(each, CancelledError)
+        for each in waiting[2:]:
+            self.successResultOf(each)
+
     def test_start_after_failure(self) -> None:
         """After a failure work is not begun, and nobody complains about it."""
         group = Group()

@@ -24,7 +24,7 @@ class Group:
 
     failure: Failure | None = field(default=None, init=False)
     _running: dict[Deferred[None], None] = field(factory=dict, init=False, repr=False)
-    _waiting: Deferred[None] | None = field(default=None, init=False)
+    _waiting: list[Deferred[None]] = field(factory=list, init=False)
 
     def start(self, work: Work[None]) -> None:
         """Let *work* run; after a failure it is closed unused."""
@@ -44,9 +44,8 @@ class Group:
     async def join(self) -> None:
         """Return when all have ended well; raise the first failure when all have ended."""
         while self._running:
-            self._waiting = Deferred()
             try:
-                await self._waiting
+                await self._all_ended()
             except CancelledError:
                 await self.stop()
                 raise
@@ -57,9 +56,8 @@ class Group:
         while self._running:
             self._cancel()
             if self._running:
-                self._waiting = Deferred()
                 try:
-                    await self._waiting
+                    await self._all_ended()
                 except CancelledError:
                     continue
 
@@ -72,14 +70,18 @@ class Group:
         for running in list(self._running):
             running.cancel()
 
+    def _all_ended(self) -> Deferred[None]:
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
     def _end(self, _: object, running: Deferred[None]) -> None:
         del self._running[running]
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            if self._running:
-                self._waiting = waiting
-            elif not waiting.called:
-                waiting.callback(None)
+        if not self._running:
+            ended, self._waiting = self._waiting, []
+            for waiting in ended:
+                if not waiting.called:  # by a cancellation
+                    waiting.callback(None)
 
 
 async def together(work: Iterable[Work[T]]) -> list[T]:
