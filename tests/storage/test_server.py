@@ -199,6 +199,39 @@ class SpaceTests(_Case):
         self.assertEqual(dict(await server.buckets(INDEX)), {})
         self.assertEqual(files_below(server.directory.root), [filler])
 
+    async def test_allocation_cancelled_twice(self) -> None:
+        """However often an allocation is cancelled, none of its shares is left behind."""
+        for steps in range(10):
+            server = self.new()
+            asking = Deferred.fromCoroutine(
+                server.allocate(INDEX, SECRETS, {0, 1, 2, 3}, 8)
+            )
+            for _ in range(steps):
+                await pause(0.0003)
+            while not asking.called:
+                asking.cancel()
+                await pause(0.0003)
+            try:
+                for writer in (await asking).writers.values():
+                    await writer.abort()
+            except CancelledError:
+                pass
+            self.assertEqual(server._writers, {})
+            self.assertEqual(files_below(server.directory.root), [])
+
+    async def test_abort_cancelled(self) -> None:
+        """An abort that is cancelled while a write is under way is done all the same."""
+        server = self.new()
+        writer = (await server.allocate(INDEX, SECRETS, {0}, MIB)).writers[0]
+        writing = Deferred.fromCoroutine(writer.write(0, [bytes(MIB)]))
+        aborting = Deferred.fromCoroutine(writer.abort())
+        for _ in range(2):
+            aborting.cancel()
+        await self.assertFailure(aborting, CancelledError)
+        await writing
+        self.assertEqual(server._writers, {})
+        self.assertEqual(files_below(server.directory.root), [])
+
     async def test_nothing_is_promised_in_the_end(self) -> None:
         """However writers end, what they were promised is free again."""
         server = self.new()

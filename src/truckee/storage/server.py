@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 
 from attrs import define, field
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -18,6 +18,7 @@ from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Exclusive
+from truckee.flow.together import together
 from truckee.storage.interfaces import (
     Allocation,
     IShareReader,
@@ -95,8 +96,8 @@ class DiskServer:
                 await writers[share].abort()
                 del writers[share]
         except Exception:
-            for writer in writers.values():
-                await writer.abort()
+            # All at once: whoever is cancelled again must not leave the rest behind.
+            await together(writer.abort() for writer in writers.values())
             raise
         return Allocation(finished.keys(), writers)
 
@@ -237,13 +238,25 @@ class DiskWriter:
             self._end()
 
     async def abort(self) -> None:
-        """See ``IShareWriter``."""
-        async with self._turn:
+        """See ``IShareWriter``.  Cancelled, it is done all the same."""
+        cancelled: CancelledError | None = None
+        while True:
+            try:
+                await self._turn.acquire()
+                break
+            except CancelledError as error:
+                # Nobody else would abort the share.
+                cancelled = error
+        try:
             if self._open:
                 try:
                     await self._disk.run(self.file.discard)
                 finally:
                     self._end()
+        finally:
+            self._turn.release()
+        if cancelled is not None:
+            raise cancelled
 
     def _check_open(self) -> None:
         if not self._open:
