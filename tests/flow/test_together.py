@@ -116,6 +116,34 @@ class GroupTests(_Case):
         self.failureResultOf(joined, Oops)
         self.assertEqual(self.log, ["s cleaned up"])
 
+    def test_failure_from_within(self) -> None:
+        """One that ends its own group is cancelled where it waits next."""
+        for first_wait in (False, True):
+            self.log.clear()
+            group = Group()
+            gate: Deferred[None] = Deferred()
+
+            async def fail() -> None:
+                raise Oops
+
+            async def ends_itself(
+                group: Group = group,
+                waits: bool = first_wait,
+                gate: Deferred[None] = gate,
+            ) -> None:
+                if waits:
+                    await gate
+                group.start(fail())
+                self.log.append("goes on")
+                await self.quiet("itself", Deferred())
+
+            group.start(ends_itself())
+            joined = Deferred.fromCoroutine(group.join())
+            gate.callback(None)
+            self.failureResultOf(joined, Oops)
+            self.assertEqual(self.log, ["goes on", "itself cancelled"])
+            self.assertEqual(group._running, {})
+
     def test_cancelled_join(self) -> None:
         """A join that is cancelled cancels all, and ends when they have ended."""
         group = Group()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Generator, Iterable
+from functools import partial
+from types import coroutine
 from typing import Any, TypeVar
 
 from attrs import define, field
@@ -11,6 +13,52 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 Work = Coroutine[Deferred[Any], Any, T]
+
+
+@define(eq=False)
+class _Member:
+    """
+    One coroutine of a group, which can be cancelled from within.
+
+    What a coroutine calls can end the group, while Twisted can only cancel one that waits:
+    then it is cancelled where it waits next.
+    """
+
+    _work: Work[None]
+    _runs: bool = field(default=False, init=False)
+    _due: bool = field(default=False, init=False)
+    _ended: Deferred[None] | None = field(default=None, init=False)
+
+    def start(self) -> Deferred[None]:
+        """Run up to the first wait; return what fires at the end."""
+        self._ended = Deferred.fromCoroutine(self._run())
+        return self._ended
+
+    def cancel(self) -> None:
+        """Cancel it now or, if it is running, as soon as it waits."""
+        if self._runs or self._ended is None:
+            self._due = True
+        else:
+            self._ended.cancel()
+
+    @coroutine
+    def _run(self) -> Generator[Deferred[Any], Any, None]:
+        step = partial(self._work.send, None)
+        while True:
+            self._runs = True
+            try:
+                awaited = step()
+            except StopIteration:
+                return
+            finally:
+                self._runs = False
+            if self._due:
+                self._due = False
+                awaited.cancel()
+            try:
+                step = partial(self._work.send, (yield awaited))
+            except BaseException as error:
+                step = partial(self._work.throw, error)
 
 
 @define(eq=False)
@@ -23,7 +71,7 @@ class Group:
     """
 
     failure: Failure | None = field(default=None, init=False)
-    _running: dict[Deferred[None], None] = field(factory=dict, init=False, repr=False)
+    _running: dict[_Member, None] = field(factory=dict, init=False, repr=False)
     _waiting: list[Deferred[None]] = field(factory=list, init=False)
 
     def start(self, work: Work[None]) -> None:
@@ -31,10 +79,11 @@ class Group:
         if self.failure is not None:
             work.close()
             return
-        running = Deferred.fromCoroutine(work)
-        self._running[running] = None
-        running.addErrback(self._fail)
-        running.addCallback(self._end, running)
+        member = _Member(work)
+        self._running[member] = None
+        ended = member.start()
+        ended.addErrback(self._fail)
+        ended.addCallback(self._end, member)
 
     def check(self) -> None:
         """:raises Exception: the first failure, if there was one."""
@@ -67,16 +116,16 @@ class Group:
             self._cancel()
 
     def _cancel(self) -> None:
-        for running in list(self._running):
-            running.cancel()
+        for member in list(self._running):
+            member.cancel()
 
     def _all_ended(self) -> Deferred[None]:
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
         return waiting
 
-    def _end(self, _: object, running: Deferred[None]) -> None:
-        del self._running[running]
+    def _end(self, _: object, member: _Member) -> None:
+        del self._running[member]
         if not self._running:
             ended, self._waiting = self._waiting, []
             for waiting in ended:
