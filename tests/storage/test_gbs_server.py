@@ -3,19 +3,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
+from unittest import SkipTest
+from urllib.parse import quote
 
+from attrs import define
+from foolscap.api import Tub
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.contracts import storage_server
 from tests.contracts.storage_server import INDEX
-from tests.grids import REACTOR, SECRETS, pause, until
+from tests.grids import REACTOR, SECRETS, new_directory, pause, until
+from tests.integration.stock import TAHOE, StockNode
+from tests.processes import ask
 from tests.storage.gbs_served import SWISSNUM, Served, certificate, listen, new_client, stop
 from truckee.codec import base32
 from truckee.storage import gbs_schema
@@ -467,6 +475,58 @@ class IdleTests(TestCase):
         reader = (await client.buckets(INDEX))[0]
         self.assertEqual(await reader.read(0, 9), b"12345678")
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+@define(eq=False)
+class HttpsNode(StockNode):
+    """A stock node that is ready when its server over HTTPS is, of which it says so."""
+
+    def _connected(self) -> bool:
+        try:
+            self.url = (self.directory / "node.url").read_text("ascii").strip()
+            (server,) = json.loads(ask(f"{self.url}?t=json").body)["servers"]
+        except (OSError, ValueError):
+            return False
+        return bool(server["connection_status"] == "connected")
+
+
+class StockClientTests(TestCase):
+    """A stock client with our server, which it can reach over HTTPS only."""
+
+    timeout = 120
+
+    async def test_stock_client(self) -> None:
+        """It stores a file, finds it healthy, reads it, and reads a part of it."""
+        if not TAHOE.exists():
+            raise SkipTest("tahoe-lafs is not installed")
+        served = Served.new(self)
+        room = new_directory(self)
+        node = HttpsNode(room / "node", room / "storage", (1, 1, 1))
+        await deferToThread(node.create)
+        config = node.directory / "tahoe.cfg"
+        text = config.read_text()
+        config.write_text(text.replace("[client]\n", "[client]\nforce_foolscap = false\n"))
+        # Nobody speaks foolscap at this address; the NURL is the way.
+        tubid = Tub(certData=certificate()).tubID
+        (node.directory / "private" / "servers.yaml").write_text(
+            "storage:\n  ours:\n    ann:\n"
+            f"      anonymous-storage-FURL: pb://{tubid}@tcp:127.0.0.1:1/{SWISSNUM}\n"
+            f"      anonymous-storage-NURLs: [{json.dumps(served.nurl.text)}]\n"
+        )
+        try:
+            await deferToThread(node.start)
+        finally:
+            self.addCleanup(deferToThread, node.stop)
+        data = os.urandom(3_000_001)
+        put = await deferToThread(ask, "-T", "-", f"{node.url}uri", data=data)
+        self.assertEqual(put.status, 200, put.body)
+        url = f"{node.url}uri/{quote(put.text, safe='')}"
+        self.assertEqual((await deferToThread(ask, url)).body, data)
+        part = await deferToThread(ask, "--range", "1000000-2000000", url)
+        self.assertEqual(part.body, data[1000000:2000001])
+        check = f"{url}?t=check&verify=true&add-lease=true&output=JSON"
+        found = await deferToThread(ask, "--request", "POST", check)
+        self.assertTrue(json.loads(found.body)["results"]["healthy"], found.body)
 
 
 def _fields(nurl: Nurl) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class _Connection(HTTP11ClientProtocol):
         self.idle: IDelayedCall | None = None
         self._server = server
         self._pin = pin
-        self._lost = False
+        self._gone = False
         self._endless = False  # the head was
         self._head: int | None = None  # bytes of the head that is being received
 
@@ -146,7 +146,7 @@ class _Connection(HTTP11ClientProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See ``IProtocol``."""
-        self._lost = True
+        self._gone = True
         super().connectionLost(reason)
         if not self.ready.called:
             self.ready.errback(reason)
@@ -163,9 +163,15 @@ class _Connection(HTTP11ClientProtocol):
                 return
         super().dataReceived(data)
 
+    @property
+    def usable(self) -> bool:
+        """Whether a request may be sent over it now."""
+        return self.state == "QUIESCENT" and not self._gone
+
     def drop(self) -> None:
         """Close it, whatever is under way; may be called twice."""
-        if self.transport is not None and not self._lost:
+        if self.transport is not None and not self._gone:
+            self._gone = True
             cast(Any, self.transport).abortConnection()
 
     async def exchange(self, request: Request, limit: int) -> Reply:
@@ -274,7 +280,7 @@ class Connections:
             connection = self._waiting.pop()
             if connection.idle is not None and connection.idle.active():
                 connection.idle.cancel()
-            if connection.state == "QUIESCENT":
+            if connection.usable:
                 return connection
         return await self._connect()
 

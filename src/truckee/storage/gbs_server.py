@@ -14,7 +14,7 @@ from io import BytesIO
 from typing import Any, TypeVar, cast
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
 from twisted.internet.ssl import CertificateOptions, PrivateCertificate, TLSVersion
 from twisted.logger import Logger
@@ -49,6 +49,7 @@ _MAX_DISCARD = 1 << 20
 # Gaps in one share.  Writers in any order leave as many as they have writes under way.
 _MAX_GAPS = 4096
 _SILENCE = 60  # seconds in which a client sends nothing of a request, or none at all
+_STALL = 300  # seconds in which a client takes nothing of an answer
 _MAX_HEAD = 16 * 1024  # bytes; ten secrets fit
 
 
@@ -439,7 +440,7 @@ class _Request(Request):
                 raise _Refusal(404, "There is nothing here.")
             self.way = path.removeprefix(gbs_schema.PREFIX + "/").split("/")
             await storage.serve(self)
-        except CancelledError:
+        except (CancelledError, TimeoutError):
             raise
         except Exception as error:
             if self._disconnected:
@@ -457,7 +458,7 @@ class _Request(Request):
 
     def _fail(self, failure: Failure) -> None:
         """The connection is lost, or must be."""
-        if not failure.check(CancelledError):
+        if not failure.check(CancelledError, TimeoutError):
             log.failure("A request over HTTPS failed", failure)
         if not self._disconnected:
             self.channel.forceAbortClient()
@@ -523,7 +524,9 @@ class _Request(Request):
         self.tell(b"Content-Type", gbs_schema.OCTETS)
         with Outbound(self) as outbound:
             async for piece in pieces:
-                await outbound.write(piece)
+                taken = Deferred.fromCoroutine(outbound.write(piece))
+                taken.addTimeout(_STALL, self.channel.factory.reactor)
+                await taken
         self.finish()
 
 
