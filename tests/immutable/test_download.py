@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.grids import Grid, MadeFile, failing, hanging, make_file, pause, put_share
+from tests.grids import Grid, MadeFile, failing, hanging, make_file, pause, put_share, until
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
 from truckee.immutable.download import AHEAD, Download
@@ -35,6 +36,14 @@ class DownloadTests(TestCase):
     async def open(self, grid: Grid, file: MadeFile) -> Download:
         """Return the whole file."""
         return await grid.downloader.open(file.cap, 0, file.cap.size)
+
+    def reads(self, grid: Grid) -> int:
+        """Return how often servers were asked for bytes of a share."""
+        return sum(server.reads for server in grid.servers)
+
+    def has_read(self, grid: Grid, count: int) -> bool:
+        """Tell whether that many reads were asked for."""
+        return self.reads(grid) >= count
 
     async def test_ranges(self) -> None:
         """Every range is what it is of the file, in pieces that are never empty."""
@@ -64,15 +73,15 @@ class DownloadTests(TestCase):
         """While the reader is slow, no more than a few segments are fetched ahead."""
         grid, file = self.new_grid()
         download = await self.open(grid, file)
-        before = sum(server.reads for server in grid.servers)
+        before = self.reads(grid)
         # Two blocks each; the trees cost one read each for all of the file.
         trees = 3
         for done in range(1, 5):
             await download.__anext__()
-            await pause(0.1)
-            reads = sum(server.reads for server in grid.servers) - before
-            self.assertLessEqual(reads, trees + 2 * (done + AHEAD))
-            self.assertGreaterEqual(reads, trees + 2 * (done + 1))
+            ahead = before + trees + 2 * (done + AHEAD)
+            await until(partial(self.has_read, grid, ahead))
+            await pause(0.05)
+            self.assertEqual(self.reads(grid), ahead)
         download.stop()
 
     async def test_fast_reader(self) -> None:
@@ -80,7 +89,8 @@ class DownloadTests(TestCase):
         grid, file = self.new_grid()
         download = await self.open(grid, file)
         await download.__anext__()
-        await pause(0.1)
+        await until(lambda: self.reads(grid) >= 4 + 3 + 2 * (1 + AHEAD))
+        await pause(0.05)
         for server in grid.servers:
             server.mood = hanging("read")
         for number in range(1, AHEAD + 1):

@@ -239,10 +239,10 @@ class ShowingTests(TestCase):
         self.journal = Journal(new_small_disk(self, 1 << 20) / "journal", self.disk)
         self.journal.start(self.servers)
         writers = await self.writers()
-        with (self.journal.directory.parent / "filler").open("wb", buffering=0) as filler:
-            with contextlib.suppress(OSError):
-                while True:
-                    filler.write(bytes(4096))
+        filler = self.journal.directory.parent / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
         with self.assertRaises(NoSpace):
             await self.show(writers, None)
         for writer in writers:
