@@ -228,7 +228,7 @@ def beginning(first: bytes, then: bytes) -> Lie:
 
 
 class LyingTests(TestCase):
-    timeout = 30
+    timeout = 120
 
     def liar(self, lie: Lie, patience: float = 5.0) -> tuple[GbsServer, Lies]:
         """Return a client of a server that lies."""
@@ -338,7 +338,7 @@ class LyingTests(TestCase):
             begin = time.monotonic()
             with self.assertRaises(Unavailable):
                 await client.available_space()
-            self.assertLess(time.monotonic() - begin, 5)
+            self.assertLess(time.monotonic() - begin, 20)
 
     async def test_many_waiting(self) -> None:
         """Questions that wait for a connection are served when the others gave up."""
@@ -384,11 +384,11 @@ class LyingTests(TestCase):
             beginning(chunked, chunk),
         )
         for lie in lies:
-            client, said = self.liar(lie)
+            client, said = self.liar(lie, 25.0)
             begin = time.monotonic()
             with self.assertRaises(BadAnswer):
                 await client.available_space()
-            self.assertLess(time.monotonic() - begin, 4)
+            self.assertLess(time.monotonic() - begin, 20)
             # The rest of it stands in the buffers of the system.
             self.assertLess(said.said, 32 << 20)
 
