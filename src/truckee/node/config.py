@@ -60,6 +60,7 @@ class StorageConfig:
     directory: Path
     readonly: bool
     reserved_space: int  # bytes of its disk
+    force_foolscap: bool  # no HTTPS
 
 
 @frozen
@@ -170,6 +171,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             node.path / get("storage", "storage_dir", "storage", str),
             get("storage", "readonly", False, _parse_boolean),
             get("storage", "reserved_space", 0, parse_size),
+            get("storage", "force_foolscap", False, _parse_boolean),
         )
     return NodeConfig(
         nickname=get("node", "nickname", "<unspecified>", str),

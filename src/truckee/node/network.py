@@ -34,7 +34,10 @@ from truckee.node.peers import (
     save_cache,
 )
 from truckee.node.tub import make_tub
+from truckee.storage.gbs_schema import nurls_of
+from truckee.storage.gbs_server import GbsStorage, certificate_hash
 from truckee.storage.interfaces import IStorageServer
+from truckee.storage.port_sharing import SharedEndpoint
 
 log = Logger()
 
@@ -80,6 +83,8 @@ class Network:
     introducers: list[IntroducerClient] = field(factory=list, init=False)
     _tub: Any = field(init=False, repr=False)  # our lasting identity
     _client_tub: Any = field(init=False, repr=False)  # a new one at every start
+    _ports: list[SharedEndpoint] = field(factory=list, init=False)
+    _https: GbsStorage | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._tub = make_tub(self._directory.private / "node.pem")
@@ -123,12 +128,27 @@ class Network:
         key = load_signing_key(self._directory.private, self._random)
         offer = StorageOffer(self._directory, key, self._config.nickname, self._random)
         server = storage(offer.permutation_seed())
-        announcement = offer.announcement(offer.register(self._tub, server, self._reactor))
+        furl = offer.register(self._tub, server, self._reactor)
+        announcement = offer.announcement(furl, self._serve_https(furl, server))
         for introducer in self.introducers:
             introducer.publish(announcement)
 
+    def _serve_https(self, furl: str, server: IStorageServer) -> list[str]:
+        """Serve *server* over HTTPS too, on the same ports; return where."""
+        storage = self._config.storage
+        if storage is None or storage.force_foolscap:
+            return []
+        certificate = self._tub.getCertData()
+        swissnum = furl.rpartition("/")[2]
+        self._https = GbsStorage(server, swissnum, self._reactor)
+        for port in self._ports:
+            port.https = self._https.https(certificate)
+        return [nurl.text for nurl in nurls_of(furl, certificate_hash(certificate))]
+
     async def stop(self) -> None:
         """Leave the network."""
+        if self._https is not None:
+            self._https.stop()
         for introducer in self.introducers:
             introducer.stop()
         self.pool.stop()
@@ -165,11 +185,14 @@ class Network:
         for description in port.split(","):
             text = f"tcp:{description}" if description.strip().isdigit() else description
             try:
-                endpoint = _Watched(serverFromString(self._reactor, text.strip()))
+                inner = serverFromString(self._reactor, text.strip())
             except Exception as error:
                 # A parser of its own for each kind of endpoint, with errors of its own.
                 where = "[node] tub.port"
                 raise BadConfig(self._directory.config, where, str(error)) from None
+            shared = SharedEndpoint(inner, self._reactor)
+            self._ports.append(shared)
+            endpoint = _Watched(shared)
             self._tub.listenOn(endpoint)
             try:
                 await endpoint.listening

@@ -4,7 +4,7 @@ Our storage for others: a server on the network, and its announcement.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,13 @@ class StorageOffer:
             raise BadOffer(path, str(error)) from None
         return furl
 
-    def announcement(self, furl: str) -> Envelope:
-        """Return a new announcement, with a number higher than all before."""
-        fields = {
+    def announcement(self, furl: str, nurls: Sequence[str]) -> Envelope:
+        """
+        Return a new announcement, with a number higher than all before.
+
+        *nurls* are where the same server is reached over HTTPS.
+        """
+        fields: dict[str, object] = {
             "version": 0,
             "service-name": "storage",
             "nickname": self._nickname,
@@ -85,6 +89,8 @@ class StorageOffer:
             "permutation-seed-base32": base32.encode(self.permutation_seed()),
             "anonymous-storage-FURL": furl,
         }
+        if nurls:
+            fields["anonymous-storage-NURLs"] = list(nurls)
         return sign(self._key, fields)
 
     def _next_number(self) -> int:
