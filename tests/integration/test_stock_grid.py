@@ -50,10 +50,11 @@ SHAPES = (
 
 
 class _Shared:
-    """The stock grid of this module."""
+    """The grids of this module."""
 
     cleanup = ExitStack()
     grid: Grid
+    ours: Grid  # with storage servers of ours
 
 
 def setUpModule() -> None:
@@ -252,27 +253,20 @@ def _has_data(share: Path) -> bool:
 class _OurServers(_Case):
     """Ten storage servers of ours, an introducer, and gateways."""
 
-    cleanup: ExitStack
-    made: Grid
-
     @classmethod
     def setUpClass(cls) -> None:
-        with ExitStack() as stack:
-            room = stack.enter_context(tempfile.TemporaryDirectory())
-            cls.made = stack.enter_context(grid(Path(room), kind="ours"))
-            cls.cleanup = stack.pop_all()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.cleanup.close()
+        if not hasattr(_Shared, "ours"):
+            room = _Shared.cleanup.enter_context(tempfile.TemporaryDirectory())
+            made = grid(Path(room), kind="ours")
+            _Shared.ours = _Shared.cleanup.enter_context(made)
 
     def setUp(self) -> None:
         super().setUp()
-        self.made.clear()
+        self.grid.clear()
 
     @property
     def grid(self) -> Grid:
-        return self.made
+        return _Shared.ours
 
 
 class OurServersTests(_OurServers):
