@@ -37,6 +37,7 @@ from truckee.codec.share import ShareLayout
 from truckee.flow.together import together
 from truckee.immutable.fetch import BrokenFile, Fetcher
 from truckee.immutable.locate import Located, NotEnoughShares
+from truckee.storage.foolscap_client import NotConnected
 
 KEY = b"k" * 16
 INDEX = storage_index_of(KEY)
@@ -328,20 +329,34 @@ class ServerTests(_Case):
         grid = Grid.new(self)
         self.give_all(grid, file)
         put_share(grid.servers[0], INDEX, 0, b"rubbish")
-        grid.servers[0].mood = failing("advise_corrupt")
-        self.assertEqual(await grid.read(file.cap), file.plaintext)
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        for mood in (failing("advise_corrupt"), hanging("advise_corrupt")):
+            grid.servers[0].mood = mood
+            self.assertEqual(await grid.read(file.cap), file.plaintext)
+
+    async def test_lost_connection(self) -> None:
+        """A server whose connection is lost is gone round, and is told nothing."""
+        file = random_file((2, 4, 64, 700, False))
+        for last in range(12):
+            grid = Grid.new(self, servers=4)
+            self.give_all(grid, file)
+            server = grid.servers[0]
+
+            async def mood(operation: str, share: int, at: int = last) -> None:
+                if operation == "read" and server.reads > at:  # noqa: B023
+                    raise NotConnected("server 0")
+
+            server.mood = mood
+            self.assertEqual(await grid.read(file.cap), file.plaintext)
+            self.assertEqual(server.advice, [])
 
     async def test_cancel(self) -> None:
         """A read that waits for a server for ever can be cancelled, wherever it waits."""
         file = random_file((2, 3, 64, 300, False))
-        for operation in ("buckets", "read", "advise_corrupt"):
+        for operation in ("buckets", "read"):
             grid = Grid.new(self)
             self.give_all(grid, file)
             for server in grid.servers:
                 server.mood = hanging(operation)
-            if operation == "advise_corrupt":
-                put_share(grid.servers[0], INDEX, 0, b"rubbish")
             reading = Deferred.fromCoroutine(grid.read(file.cap))
             await pause(0.05)
             self.assertNoResult(reading)

@@ -18,7 +18,7 @@ from truckee.codec.share import HEADER_SIZE, ShareOffsets
 from truckee.codec.ueb import size_in_ueb
 from truckee.flow.together import together
 from truckee.immutable.sinks import KeyReused
-from truckee.storage.interfaces import IShareReader, IStorageServer
+from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
 
 Holders = Mapping[int, Mapping[IStorageServer, IShareReader]]
 
@@ -53,7 +53,7 @@ class ExistingShares:
         async def look(share: int, server: IStorageServer, reader: IShareReader) -> None:
             try:
                 offsets, _chain, ueb = await read_proof(reader, self._total)
-            except (ValueError, OSError):
+            except (ValueError, *ReadError):
                 return
             self._uebs[share, server] = ueb
             self._readers.setdefault(ueb, []).append((offsets, reader))
@@ -121,6 +121,6 @@ async def _leaf(
             reader.read(start + at, size) for at, size in tree.missing(segment)
         )
         tree.add(segment, rows)
-    except (ValueError, OSError):
+    except (ValueError, *ReadError):
         return None
     return tree.leaf(segment)

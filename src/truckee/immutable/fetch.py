@@ -19,6 +19,7 @@ from truckee.flow.cpu import Workers
 from truckee.flow.limits import Exclusive
 from truckee.flow.together import together
 from truckee.immutable.locate import Located, Source
+from truckee.storage.interfaces import ReadError
 
 
 @define
@@ -97,8 +98,11 @@ class Fetcher:
                 )
                 if rows:
                     await self._cpu.run(tree.add, leaf, rows)
-            except (ValueError, OSError) as error:
-                await self._located.give_up(source, str(error))
+            except ValueError as error:
+                self._located.give_up(source, str(error), corrupt=True)
+                return False
+            except ReadError as error:
+                self._located.give_up(source, str(error))
                 return False
         return True
 
@@ -111,7 +115,7 @@ class Fetcher:
             return await source.reader.read(
                 *proof.block_range(self._file.geometry, segment)
             )
-        except OSError:
+        except ReadError:
             return None
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.decoder import FileProof, ShareProof
 from truckee.errors import Unavailable
 from truckee.immutable.existing import Holders, read_proof
-from truckee.storage.interfaces import IShareReader, IStorageServer
+from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
 
 log = Logger()
 
@@ -98,8 +98,12 @@ class Located:
         finally:
             self._proving.release()
 
-    async def give_up(self, source: Source, reason: str) -> None:
-        """Never use *source* again, and tell its server why."""
+    def give_up(self, source: Source, reason: str, *, corrupt: bool = False) -> None:
+        """
+        Never use *source* again; if it is *corrupt*, tell its server.
+
+        The server's answer is not waited for.
+        """
         if source.useless:
             return  # several segments can find that out at once
         source.useless = True
@@ -111,14 +115,16 @@ class Located:
             server=source.server.name,
             reason=reason,
         )
+        if corrupt:
+            Deferred.fromCoroutine(self._advise(source, reason))
+
+    async def _advise(self, source: Source, reason: str) -> None:
+        index = self.cap.storage_index
         try:
-            await source.server.advise_corrupt(
-                self.cap.storage_index, source.number, reason
-            )
-        except CancelledError:
-            raise
-        except Exception:
-            log.failure("{server} took no advice", server=source.server.name)
+            await source.server.advise_corrupt(index, source.number, reason)
+        except Exception as error:
+            name = source.server.name
+            log.warn("{server} took no advice: {error}", server=name, error=str(error))
 
     async def _prove(self, source: Source) -> None:
         try:
@@ -128,11 +134,9 @@ class Located:
                 FileProof.check(self.cap, ueb)
             source.proof = ShareProof.check(file, source.number, offsets, chain)
         except ValueError as error:
-            await self.give_up(source, str(error))
-        except OSError as error:
-            log.warn(
-                "{server} cannot read: {error}", server=source.server.name, error=error
-            )
+            self.give_up(source, str(error), corrupt=True)
+        except ReadError as error:
+            self.give_up(source, str(error))
         else:
             self.file = file
             self.good.append(source)

@@ -13,7 +13,7 @@ from zope.interface import Attribute, Interface
 
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
-from truckee.errors import Misuse, Unavailable
+from truckee.errors import Misuse, TruckeeError, Unavailable
 
 
 @define
@@ -65,11 +65,19 @@ class IShareWriter(Interface):
         """Forget the share and free its space.  May be called at any time, and twice."""
 
 
+# What a read may raise: our own errors from elsewhere, the system's from our disks.
+ReadError = (OSError, TruckeeError)
+
+
 class IShareReader(Interface):
     """A finished share."""
 
     async def read(offset: int, length: int) -> bytes:
-        """Return the bytes at *offset*: fewer, or none, past the end of the share."""
+        """
+        Return the bytes at *offset*: fewer, or none, past the end of the share.
+
+        It raises one of ``ReadError`` and nothing else.
+        """
 
 
 @frozen
