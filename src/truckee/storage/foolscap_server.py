@@ -129,7 +129,9 @@ class FoolscapStorage(Referenceable):
             for share, reader in found.items()
         }
 
-    def remote_slot_readv(self, storage_index: bytes, shares: object, readv: object) -> object:
+    def remote_slot_readv(
+        self, storage_index: bytes, shares: object, readv: object
+    ) -> object:
         """There are no slots, which is how a client learns that a file is not here."""
         _check(storage_index)
         return {}
