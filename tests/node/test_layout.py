@@ -9,11 +9,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes import python_path
 from truckee.errors import Misuse, Unavailable
-from truckee.node.layout import DirectoryInUse, NodeDirectory, NoNodeDirectory
+from truckee.node.layout import (
+    DirectoryInUse,
+    DirectoryLock,
+    NodeDirectory,
+    NoNodeDirectory,
+)
 
 HOLDER = """
 import sys
@@ -115,3 +121,34 @@ class LockTests(_Case):
             lock.release()
             self.node.lock().release()
             child.kill()
+
+
+class StockTests(SynchronousTestCase):
+    """A directory in which a stock node runs is refused."""
+
+    def setUp(self) -> None:
+        room = tempfile.TemporaryDirectory()
+        self.addCleanup(room.cleanup)
+        self.path = Path(room.name)
+        self.note = self.path / "running.process"
+        self.pid = os.getpid()
+
+    def acquire(self) -> None:
+        DirectoryLock.acquire(self.path).release()
+
+    def test_running(self) -> None:
+        """A process that lives and began when the note says so runs here."""
+        self.note.write_text(f"{self.pid} {psutil.Process().create_time()}")
+        error = self.assertRaises(DirectoryInUse, self.acquire)
+        self.assertIn(f"pid {self.pid}", str(error))
+
+    def test_reused_pid(self) -> None:
+        """Another process that has the pid by now is not a stock node."""
+        self.note.write_text(f"{self.pid} {psutil.Process().create_time() - 3600}")
+        self.acquire()
+
+    def test_dead(self) -> None:
+        """The note of a node that crashed is no obstacle, nor is one that is no note."""
+        for text in ("4000000 1.5", "", "x y", "7"):
+            self.note.write_text(text)
+            self.acquire()

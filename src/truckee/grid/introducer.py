@@ -18,6 +18,10 @@ from truckee.storage.foolscap_schema import serves
 
 log = Logger()
 
+# Between two attempts to reconnect, at most.  Foolscap's own hour is long for a server
+# that is back after a night.
+MAX_DELAY = 60  # seconds
+
 
 @serves(RIIntroducerSubscriberClient)
 @define(eq=False)
@@ -45,6 +49,7 @@ class IntroducerClient(Referenceable):
     def start(self) -> None:
         """Connect, now and whenever the connection is lost."""
         self._reconnector = self._tub.connectTo(self._furl, self._got_remote)
+        self._reconnector.maxDelay = MAX_DELAY
 
     def stop(self) -> None:
         """Connect no more."""

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from truckee.grid.announcements import Announcement
+from truckee.grid.introducer import MAX_DELAY
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import AVAILABLE_SPACE, PROTOCOL
 from truckee.storage.interfaces import IStorageServer
@@ -66,6 +67,7 @@ class PooledServer:
     def start(self) -> None:
         """Connect, now and whenever the connection is lost."""
         self._reconnector = self._tub.connectTo(self.announcement.furl, self._got_remote)
+        self._reconnector.maxDelay = MAX_DELAY
 
     def stop(self) -> None:
         """Connect no more, and let the connection go unused."""

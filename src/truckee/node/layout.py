@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -89,7 +90,10 @@ class DirectoryLock:
 
     @classmethod
     def acquire(cls, path: Path) -> DirectoryLock:
-        """:raises DirectoryInUse: when another process holds it."""
+        """:raises DirectoryInUse: when another process holds it, or runs a stock node."""
+        stock = _stock_process(path / "running.process")
+        if stock is not None:
+            raise DirectoryInUse(path, f" (tahoe, pid {stock})")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(path / "running.process.lock", flags, 0o600)
         try:
@@ -106,3 +110,32 @@ class DirectoryLock:
         """Let another process have it."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+def _stock_process(note: Path) -> int | None:
+    """
+    Return the pid of the stock node that runs here, as its *note* says; None: none does.
+
+    The note is a pid and when that process began, in Unix seconds.  It outlives a crash,
+    and by then another process may have the pid: that one began at another time.
+    """
+    try:
+        words = note.read_text("ascii").split()
+        pid, began = int(words[0]), float(words[1])
+        os.kill(pid, 0)
+    except (OSError, ValueError, IndexError):
+        return None
+    actual = _began(pid)
+    # The system counts in hundredths, and a clock is corrected now and then.
+    return pid if actual is None or abs(actual - began) < 2 else None
+
+
+def _began(pid: int) -> float | None:
+    """Return when a process began, in Unix seconds; None where that is not told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+        ticks = int(stat.rpartition(")")[2].split()[19])
+        boot = re.search("^btime ([0-9]+)$", Path("/proc/stat").read_text("ascii"), re.M)
+        return int(boot[1]) + ticks / os.sysconf("SC_CLK_TCK") if boot else None
+    except (OSError, ValueError, IndexError):
+        return None
