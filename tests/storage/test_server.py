@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import random
+from itertools import count
 from struct import unpack_from
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import blockingCallFromThread
 from twisted.trial.unittest import TestCase
 
 from tests.grids import (
     NOW,
     OTHER_SECRETS,
+    REACTOR,
     SECRETS,
     MoodyServer,
     files_below,
@@ -25,7 +28,7 @@ from tests.grids import (
 )
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.together import together
-from truckee.storage.interfaces import NoSpace
+from truckee.storage.interfaces import Allocation, NoSpace
 
 INDEX = b"i" * 16
 MIB = 1 << 20
@@ -201,23 +204,23 @@ class SpaceTests(_Case):
 
     async def test_allocation_cancelled_twice(self) -> None:
         """However often an allocation is cancelled, none of its shares is left behind."""
-        for steps in range(10):
-            server = self.new()
-            asking = Deferred.fromCoroutine(
-                server.allocate(INDEX, SECRETS, {0, 1, 2, 3}, 8)
-            )
-            for _ in range(steps):
-                await pause(0.0003)
-            while not asking.called:
-                asking.cancel()
-                await pause(0.0003)
-            try:
-                for writer in (await asking).writers.values():
-                    await writer.abort()
-            except CancelledError:
-                pass
-            self.assertEqual(server._writers, {})
-            self.assertEqual(files_below(server.directory.root), [])
+        for begin in range(1, 8):
+            await self.cancel_allocation(begin)
+
+    async def cancel_allocation(self, begin: int) -> None:
+        """Cancel an allocation in each job that it has done, from number *begin* on."""
+        jobs = count(1)
+        asking: Deferred[Allocation] | None = None
+
+        def watch() -> None:
+            if next(jobs) >= begin and asking is not None:
+                blockingCallFromThread(REACTOR, asking.cancel)
+
+        server = new_server(new_directory(self), new_workers(self, watch=watch))
+        asking = Deferred.fromCoroutine(server.allocate(INDEX, SECRETS, {0, 1, 2, 3}, 8))
+        await self.assertFailure(asking, CancelledError)
+        self.assertEqual(server._writers, {})
+        self.assertEqual(files_below(server.directory.root), [])
 
     async def test_abort_cancelled(self) -> None:
         """An abort that is cancelled while a write is under way is done all the same."""
