@@ -322,17 +322,23 @@ class OurServersTests(_OurServers):
         self.assertIn(b"Lease #0: owner=0, expire in", dumped.stdout)
 
     def test_killed_clients(self) -> None:
-        """A client that dies in the middle of an upload leaves nothing behind."""
+        """
+        A client that dies in the middle of an upload leaves no share behind.
+
+        Over foolscap, which ours uses, what it began is gone with the connection; over
+        HTTPS, which stock uses, it is kept for half an hour, for the client to go on.
+        """
         grid = self.grid
-        programs: tuple[Program, ...] = ("stock", "ours")
-        for gateway, program in zip((grid.stock, grid.ours), programs, strict=True):
+        programs: tuple[Program, ...] = ("ours", "stock")
+        for gateway, program in zip((grid.ours, grid.stock), programs, strict=True):
             body = grid.introducer.directory / "body"
             body.write_bytes(content(3, 64 * MIB))
             upload = subprocess.Popen(["curl", "-s", "-T", body, f"{gateway.url}uri"])
             eventually(self._incoming, 30)
             gateway.kill()
             self.assertNotEqual(upload.wait(10), 0)
-            eventually(lambda: not self._incoming())
+            if program == "ours":
+                eventually(lambda: not self._incoming())
             self.assertEqual(grid.shares(), {})
             grid.start_gateways([program])
 
