@@ -7,7 +7,7 @@ Source: ``docs/formats/storage-https.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ from truckee.storage.interfaces import (
     ShareClosed,
     ShareTooLarge,
 )
-from truckee.storage.limited import Patience, TooSlow
+from truckee.storage.limited import Patience, in_time
 from truckee.storage.ranges import RangeSet
 
 log = Logger()
@@ -197,34 +197,17 @@ class GbsServer:
             lines.addRawHeader(b"X-Tahoe-Authorization", value)
         await self._slots.take(1)
         try:
-            reply = await self._in_time(
+            reply = await in_time(
                 self._connections.exchange(call, method, path, lines, body, limit),
                 self.patience.question if seconds is None else seconds,
+                self._reactor,
+                self.name,
             )
         finally:
             self._slots.give(1)
         if reply.status not in good:
             raise CallFailed(self.name, call, f"HTTP status {reply.status}")
         return reply
-
-    async def _in_time(
-        self, work: Coroutine[Deferred[Any], Any, Reply], seconds: float
-    ) -> Reply:
-        """Return what *work* returns; after *seconds* it is cancelled."""
-        late: list[bool] = []
-
-        def too_late(outcome: Reply | Failure, _: float) -> Reply | Failure:
-            late.append(True)
-            return outcome
-
-        reply = Deferred.fromCoroutine(work)
-        reply.addTimeout(seconds, self._reactor, too_late)
-        try:
-            return await reply
-        except Exception:
-            if late:
-                raise TooSlow(self.name, seconds) from None
-            raise
 
     def understand(self, call: str, parse: Callable[[S], T], answer: S) -> T:
         """Return what *parse* finds in *answer*."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence, Set
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence, Set
+from typing import TypeVar
 
 from attrs import define, field, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -15,6 +15,7 @@ from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Unavailable
 from truckee.flow.limits import Budget
+from truckee.flow.together import Work
 from truckee.storage.interfaces import (
     Allocation,
     IShareReader,
@@ -41,6 +42,28 @@ class Patience:
     read: float = 30.0  # up to a block; another server may have the share
     # A batch of 1 MiB may share a thin line with nine others: 10 MiB take 90 s at 1 Mbit/s.
     write: float = 300.0
+
+
+async def in_time(work: Work[T], seconds: float, clock: IReactorTime, server: str) -> T:
+    """
+    Return what *work* returns; after *seconds* it is cancelled.
+
+    :raises TooSlow: then, whatever became of *work*.
+    """
+    late: list[bool] = []
+
+    def too_late(outcome: T | Failure, _: float) -> T | Failure:
+        late.append(True)
+        return outcome
+
+    answer = Deferred.fromCoroutine(work)
+    answer.addTimeout(seconds, clock, too_late)
+    try:
+        return await answer
+    except Exception:
+        if late:
+            raise TooSlow(server, seconds) from None
+        raise
 
 
 # Calls under way at one server; more wait here.  What a window of segments needs is less.
@@ -117,7 +140,7 @@ class LimitedServer:
             self.inner.advise_corrupt(storage_index, share, reason), self._patience.question
         )
 
-    async def bounded(self, work: Coroutine[Deferred[Any], Any, T], seconds: float) -> T:
+    async def bounded(self, work: Work[T], seconds: float) -> T:
         """
         Return what *work* returns, when it is its turn.
 
@@ -128,20 +151,8 @@ class LimitedServer:
         except BaseException:
             work.close()
             raise
-        late: list[bool] = []
-
-        def too_late(outcome: T | Failure, _: float) -> T | Failure:
-            late.append(True)
-            return outcome
-
-        answer = Deferred.fromCoroutine(work)
-        answer.addTimeout(seconds, self._clock, too_late)
         try:
-            return await answer
-        except CancelledError:
-            if late:
-                raise TooSlow(self.name, seconds) from None
-            raise
+            return await in_time(work, seconds, self._clock, self.name)
         finally:
             self._calls.give(1)
 
