@@ -121,6 +121,19 @@ class SelectionTests(TestCase):
         for writer in placement.writers.values():
             await writer.abort()
 
+    async def test_leases_of_existing_shares(self) -> None:
+        """The leases of shares that were there are renewed, where none are added too."""
+        grid = Grid.new(self, servers=4, happy=4)
+        for number, server in enumerate(grid.servers):
+            put_share(server, INDEX, number, b"share")
+        before = {path: path.stat().st_size for path in grid.files}
+        placement = await self.place(grid)
+        self.assertEqual(placement.writers, {})
+        await grid.selector.renew(INDEX, placement)
+        after = {path: path.stat().st_size for path in grid.files}
+        # Each was put there with the lease of somebody else.
+        self.assertEqual(after, {path: size + 72 for path, size in before.items()})
+
     async def test_find(self) -> None:
         """All finished shares are found, with their servers in the file's order."""
         grid = Grid.new(self, servers=4)

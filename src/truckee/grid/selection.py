@@ -19,7 +19,7 @@ from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServe
 
 log = Logger()
 
-Held = Mapping[IStorageServer, Mapping[int, IShareReader]]
+Held = Mapping[IStorageServer, Mapping[int, IShareReader]]  # shares by server
 
 # Rounds of planning around servers that refuse.
 _ROUNDS = 5
@@ -128,6 +128,17 @@ class Selector:
                 await writer.abort()
             raise
         return placement
+
+    async def renew(self, storage_index: bytes, placement: Placement) -> None:
+        """Renew the leases of shares that were there, where no allocation did it."""
+        holders = {server for found in placement.existing.values() for server in found}
+        asked = set(placement.servers.values())
+        rest = sorted(holders - asked, key=lambda server: server.name)
+        await Round(rest, self._clock, most(rest), self._silent).ask(
+            lambda server: server.add_lease(
+                storage_index, self.secrets(storage_index, server)
+            )
+        )
 
     async def _allocate(
         self,

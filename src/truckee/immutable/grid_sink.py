@@ -104,7 +104,7 @@ class GridSinks:
             segment_size,
             encoding,
             placement,
-            self._selector.happy,
+            self._selector,
             self._journal,
             self._cpu,
             self._budget,
@@ -129,7 +129,7 @@ class GridSink:
     chunk_size: int  # bytes, of a segment
     _encoding: Encoding
     _placement: Placement
-    _happy: int
+    _selector: Selector
     _journal: Journal
     _cpu: Workers
     _budget: Budget
@@ -197,6 +197,7 @@ class GridSink:
             lost = [stream for stream in self._streams if stream.error]
             await together(self._remove(stream) for stream in lost)
         self._stop_watching()
+        await self._selector.renew(self._storage_index, self._placement)
         return file.verify_cap
 
     async def abort(self) -> None:
@@ -282,10 +283,10 @@ class GridSink:
             error=repr(lost.error),
         )
         found = self._happiness_without()
-        if found < self._happy:
+        if found < self._selector.happy:
             if isinstance(lost.error, NoSpace):
                 raise lost.error
-            raise NotEnoughServers(found, self._happy) from lost.error
+            raise NotEnoughServers(found, self._selector.happy) from lost.error
 
     def _happiness_without(self, *more: ShareStream) -> int:
         """Return the happiness if *more* were given up too."""
@@ -297,7 +298,7 @@ class GridSink:
         self._look = self._clock.callLater(LOOK, self._watch)
         live = [stream for stream in self._streams if stream.error is None]
         for stream in laggards(live):
-            if self._happiness_without(stream) >= self._happy:
+            if self._happiness_without(stream) >= self._selector.happy:
                 stream.leave_behind(LeftBehind(stream.server.name, stream.waited or 0.0))
 
     def _stop_watching(self) -> None:
@@ -320,5 +321,5 @@ class GridSink:
             if stream.error is None:
                 holders.setdefault(stream.share, set()).add(stream.server)
         found = happiness(holders)
-        if found < self._happy:
-            raise DamagedShares(found, self._happy)
+        if found < self._selector.happy:
+            raise DamagedShares(found, self._selector.happy)
