@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """What every ``ICiphertextSink`` does."""
 
 from __future__ import annotations

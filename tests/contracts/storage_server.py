@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """What every ``IStorageServer`` does, its writers and readers included."""
 
 from __future__ import annotations

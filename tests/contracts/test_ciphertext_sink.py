@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """The sinks that pass the suite."""
 
 from __future__ import annotations

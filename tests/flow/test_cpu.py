@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Other threads."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Budgets and single holders."""
 
 from __future__ import annotations

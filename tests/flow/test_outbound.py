@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """A slow reader becomes a pause."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """A file that nobody else can read."""
 
 from __future__ import annotations

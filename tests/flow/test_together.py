@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Work side by side, ended together."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Connections to servers that come and go, over real tubs on loopback."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Finding servers for a new file, however they behave."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Plaintext on its way through memory."""
 
 from __future__ import annotations

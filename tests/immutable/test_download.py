@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Plaintext in order, a bounded piece ahead of its reader."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Any k good shares give the file; nothing that a server may hold gives another one."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """What key= may say."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Pieces of one share, in few calls."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """From a body to a cap, through all floors down to the disk."""
 
 from __future__ import annotations

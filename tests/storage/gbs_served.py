@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Disk servers behind HTTPS for tests, and clients for them."""
 
 from __future__ import annotations

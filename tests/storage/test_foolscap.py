@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Our foolscap client and server, over a real connection on loopback."""
 
 from __future__ import annotations

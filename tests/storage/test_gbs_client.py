@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Our client over HTTPS with a stock server, and with servers that lie."""
 
 from __future__ import annotations

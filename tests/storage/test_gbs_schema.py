@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Messages of storage over HTTPS: strict, bounded, the same on both sides."""
 
 from __future__ import annotations

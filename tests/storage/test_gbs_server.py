@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Our storage server over HTTPS, and our client with it."""
 
 from __future__ import annotations

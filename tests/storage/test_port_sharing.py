@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Foolscap and HTTPS on one port."""
 
 from __future__ import annotations

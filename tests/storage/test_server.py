@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """A server over one directory: space, leases, and what it leaves behind."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-untyped-call"
 """Exact bytes of the files in which shares are kept."""
 
 from __future__ import annotations
