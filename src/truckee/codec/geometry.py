@@ -42,6 +42,10 @@ class Encoding:
         """Bytes in a segment when the size of the file is not known yet."""
         return round_up(self.max_segment_size, self.needed)
 
+    def coded_size(self, segment_size: int) -> int:
+        """Return the bytes of a segment together with its N blocks."""
+        return segment_size * (self.needed + self.total) // self.needed
+
     def geometry(self, size: int) -> Geometry:
         """Return how a file of *size* bytes (at least 1) is cut."""
         segment_size = round_up(min(size, self.max_segment_size), self.needed)

@@ -136,6 +136,7 @@ class GridSink:
     _clock: IReactorTime
     _guarded: bool
 
+    _data: int = field(init=False)  # where the blocks start in a share
     _encoder: FileEncoder = field(init=False)
     _segmenter: Segmenter = field(init=False)
     _existing: ExistingShares = field(init=False)
@@ -149,6 +150,11 @@ class GridSink:
 
     def __attrs_post_init__(self) -> None:
         k, n = self._encoding.needed, self._encoding.total
+        self._data = (
+            ShareLayout.streamed_data_offset()
+            if self._size is None
+            else self._layout(self._encoding.geometry(self._size)).data
+        )
         self._encoder = FileEncoder(self._storage_index, k, n)
         self._segmenter = Segmenter(self.chunk_size)
         self._existing = ExistingShares(self._storage_index, k, n)
@@ -210,17 +216,9 @@ class GridSink:
         known = self._size is not None
         return ShareLayout.stock(geometry) if known else ShareLayout.streamed(geometry)
 
-    def _data_offset(self) -> int:
-        """Where the blocks start, which is certain before the size is."""
-        if self._size is None:
-            return ShareLayout.streamed_data_offset()
-        return ShareLayout.stock(self._encoding.geometry(self._size)).data
-
     async def _begin(self, segment: Buffer) -> None:
         """Start on the next segment when there is room for it in memory."""
-        # The segment itself, and its blocks.
-        k, n = self._encoding.needed, self._encoding.total
-        cost = len(segment) * (k + n) // k
+        cost = self._encoding.coded_size(len(segment))
         await self._window.take(1)
         try:
             await self._budget.take(cost)
@@ -243,7 +241,7 @@ class GridSink:
             encoded = await self._cpu.run(encode_segment, ciphertext, k, n)
             if self._guarded:
                 await self._existing.check_segment(number, encoded.segment_hash)
-            offset = self._data_offset() + number * (self.chunk_size // k)
+            offset = self._data + number * (self.chunk_size // k)
             await together(
                 [
                     self._absorb(number, ciphertext, encoded),

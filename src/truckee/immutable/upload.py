@@ -117,8 +117,7 @@ class Uploader:
         room for one segment's worth of that is always left.
         """
         segment = self._sinks.encoding.streaming_segment_size
-        needed, total = self._sinks.encoding.needed, self._sinks.encoding.total
-        working = segment * (needed + total) // needed
+        working = self._sinks.encoding.coded_size(segment)
         held = segment + 6 * HIGH_WATER
         if (self.active + 1) * held + working > self._budget.limit and self.active:
             raise TooManyUploads(self.active)

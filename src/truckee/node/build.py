@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -137,7 +137,7 @@ class Node:
             return
         self._stopped = True
         if self._web is not None:
-            await _maybe(self._web.port.stopListening())
+            await maybeDeferred(self._web.port.stopListening)
         if self._site is not None:
             drained = self._site.drain()
             drained.addTimeout(DRAIN_TIME, self.reactor, lambda *_: None)
@@ -201,8 +201,3 @@ class Node:
         downloader = Downloader(selector.find, self._cpu)
         root = RootResource(self._uploader, downloader, responder, self.status)
         return StreamingSite(root, responder, reactor=self.reactor)
-
-
-async def _maybe(result: Any) -> None:
-    if isinstance(result, Deferred):
-        await result

@@ -42,8 +42,6 @@ class Reader:
 class FileResource(Resource):
     """The file of one cap."""
 
-    isLeaf = False
-
     def __init__(self, cap: ChkReadCap | LiteralCap, name: str, reader: Reader) -> None:
         super().__init__()
         self._cap = cap
