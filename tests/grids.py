@@ -105,8 +105,14 @@ async def in_chunks(data: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 def files_below(*roots: Path) -> list[Path]:
-    """Return all files below *roots*."""
-    return sorted(path for root in roots for path in root.rglob("*") if path.is_file())
+    """Return all files below *roots*, which may change meanwhile."""
+    # pathlib's walk fails on a directory that vanishes under it.
+    return sorted(
+        Path(place) / name
+        for root in roots
+        for place, _directories, names in os.walk(root)
+        for name in names
+    )
 
 
 P = ParamSpec("P")

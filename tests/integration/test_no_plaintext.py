@@ -16,6 +16,7 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.grids import files_below
 from tests.processes import START_TIME, GridProcess, Wire, ask, eventually, truckee
 
 MIB = 1 << 20
@@ -52,7 +53,7 @@ class PlaintextTests(SynchronousTestCase):
     def check_disk(self) -> int:
         """Check every file of the node and of its process; return how many there were."""
         places = [self.grid.directory, self.temporary]
-        files = [path for place in places for path in place.rglob("*") if path.is_file()]
+        files = files_below(*places)
         if self.grid.process.poll() is None:
             # Those that are deleted and still open too.
             for entry in Path(f"/proc/{self.grid.process.pid}/fd").iterdir():

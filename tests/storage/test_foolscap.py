@@ -10,7 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from tests.grids import OTHER_SECRETS, SECRETS, new_directory, new_workers, until
+from tests.grids import (
+    OTHER_SECRETS,
+    SECRETS,
+    files_below,
+    new_directory,
+    new_workers,
+    until,
+)
 from tests.integration.stock import free_port
 from truckee.codec import base32
 from truckee.node.tub import make_tub
@@ -117,7 +124,7 @@ class _Case(TestCase):
 
     def incoming(self) -> list[str]:
         root = self.disk.directory.root / "shares" / "incoming"
-        return [path.name for path in root.rglob("*") if path.is_file()]
+        return [path.name for path in files_below(root)]
 
     async def refused(self, method: str, *arguments: object) -> CallFailed:
         """Call the server past our client, which would not say such things."""
