@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import combinations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from truckee.codec import erasure
+from truckee.codec import erasure, isal
 
 # Powers of 2 in GF(256) with the polynomial x^8 + x^4 + x^3 + x^2 + 1.
 POWERS = [1]
@@ -48,6 +50,16 @@ def rows_of(needed: int, total: int) -> list[list[int]]:
     for i in range(needed):
         identity[i * needed + i] = 1
     return [list(bytes(block)) for block in erasure.encode(identity, needed, total)]
+
+
+@contextmanager
+def computed_by_isal(fast: bool) -> Iterator[None]:
+    """Do with ISA-L, or as if it were not installed."""
+    was, isal.available = isal.available, fast
+    try:
+        yield
+    finally:
+        isal.available = was
 
 
 class EncodeTests(SynchronousTestCase):
@@ -113,20 +125,6 @@ class DecodeTests(SynchronousTestCase):
             chosen = {number: blocks[number] for number in numbers}
             self.assertEqual(b"".join(erasure.decode(chosen, 3, 10)), segment, numbers)
 
-    @settings(deadline=None, max_examples=60)
-    @given(st.integers(1, 256), st.data())
-    def test_any_k_of_n(self, total: int, data: st.DataObject) -> None:
-        """Any k of N blocks, in any order, give the k pieces back."""
-        needed = data.draw(st.integers(1, total))
-        size = data.draw(st.integers(1, 5))
-        segment = data.draw(st.binary(min_size=needed * size, max_size=needed * size))
-        numbers = data.draw(st.permutations(range(total)))[:needed]
-        blocks = erasure.encode(segment, needed, total)
-        self.assertEqual(len(blocks), total)
-        pieces = erasure.decode({n: blocks[n] for n in numbers}, needed, total)
-        self.assertEqual(len(pieces), needed)
-        self.assertEqual(b"".join(pieces), segment)
-
     def test_wrong_count(self) -> None:
         """Fewer or more than k blocks are refused."""
         blocks = dict(enumerate(erasure.encode(b"abcdef", 3, 10)))
@@ -147,3 +145,69 @@ class DecodeTests(SynchronousTestCase):
             bad = {number: blocks[number] for number in numbers}
             bad[numbers[1]] = bytes(blocks[numbers[1]])[:-1]
             self.assertRaises(ValueError, erasure.decode, bad, 3, 10)
+
+
+class AnyShareTests(SynchronousTestCase):
+    @settings(deadline=None, max_examples=60)
+    @given(st.integers(1, 256), st.data())
+    def test_any_k_of_n(self, total: int, data: st.DataObject) -> None:
+        """Any k of N blocks, in any order, give the k pieces back."""
+        needed = data.draw(st.integers(1, total))
+        size = data.draw(st.integers(1, 5))
+        segment = data.draw(st.binary(min_size=needed * size, max_size=needed * size))
+        numbers = data.draw(st.permutations(range(total)))[:needed]
+        for fast in {False, isal.available}:
+            with computed_by_isal(fast):
+                blocks = erasure.encode(segment, needed, total)
+                self.assertEqual(len(blocks), total)
+                pieces = erasure.decode({n: blocks[n] for n in numbers}, needed, total)
+            self.assertEqual(len(pieces), needed)
+            self.assertEqual(b"".join(pieces), segment)
+
+
+class PortableEncodeTests(EncodeTests):
+    """All that again without ISA-L."""
+
+    def setUp(self) -> None:
+        """Do as if it were not installed."""
+        self.patch(isal, "available", False)
+
+
+class PortableDecodeTests(DecodeTests):
+    """All that again without ISA-L."""
+
+    def setUp(self) -> None:
+        """Do as if it were not installed."""
+        self.patch(isal, "available", False)
+
+
+class IsalTests(SynchronousTestCase):
+    """Both ways to compute give the same blocks."""
+
+    def setUp(self) -> None:
+        """Skip where there is only one way."""
+        if not isal.available:
+            self.skipTest("ISA-L (libisal2) is not installed")
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.integers(1, 256), st.data())
+    def test_same_blocks(self, total: int, data: st.DataObject) -> None:
+        """Every block is the same byte for byte, for lengths that fit no vector, too."""
+        needed = data.draw(st.integers(1, total))
+        size = data.draw(st.integers(0, 200))
+        segment = bytes(i * 7 % 251 for i in range(needed * size))
+        fast = [bytes(block) for block in erasure.encode(segment, needed, total)]
+        with computed_by_isal(False):
+            portable = [bytes(block) for block in erasure.encode(segment, needed, total)]
+        self.assertEqual(fast, portable)
+
+    def test_singular(self) -> None:
+        """A matrix without an inverse is refused."""
+        self.assertRaises(ValueError, isal.inverse, [b"\1\2", b"\1\2"])
+
+    def test_any_buffer(self) -> None:
+        """Views that cannot be written to and bytearrays are as good as bytes."""
+        whole = bytes(range(12))
+        for segment in (whole, bytearray(whole), memoryview(b"x" + whole)[1:]):
+            blocks = [bytes(block) for block in erasure.encode(segment, 3, 5)]
+            self.assertEqual(blocks, [bytes(b) for b in erasure.encode(whole, 3, 5)])

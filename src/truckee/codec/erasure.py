@@ -1,16 +1,19 @@
 """
 The erasure code: any k of N blocks give back a segment.
 
-Source: formats, "Erasure code".  zfec computes it and lets other threads run meanwhile.
+Source: formats, "Erasure code".  zfec defines the matrix and computes; where ISA-L is
+installed that computes instead, with the matrix that zfec uses.  Either lets other threads
+run meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import zfec
 
+from truckee.codec import isal
 from truckee.codec.hashes import Buffer
 
 
@@ -24,6 +27,26 @@ def _decoder(needed: int, total: int) -> zfec.Decoder:
     return zfec.Decoder(needed, total)
 
 
+@lru_cache(maxsize=16)
+def _matrix(needed: int, total: int) -> list[bytes]:
+    """Return the N rows of k factors: what zfec makes of the unit vectors."""
+    units = [bytes(int(i == j) for j in range(needed)) for i in range(needed)]
+    return [bytes(row) for row in _encoder(needed, total).encode(units, list(range(total)))]
+
+
+@lru_cache(maxsize=16)
+def _check_rows(needed: int, total: int) -> isal.Product:
+    return isal.Product(_matrix(needed, total)[needed:])
+
+
+@lru_cache(maxsize=64)
+def _missing_rows(needed: int, total: int, numbers: tuple[int, ...]) -> isal.Product:
+    """Return what makes the primary blocks that *numbers* lacks from those it has."""
+    matrix = _matrix(needed, total)
+    inverse = isal.inverse([matrix[number] for number in numbers])
+    return isal.Product([inverse[i] for i in range(needed) if i not in numbers])
+
+
 def encode(segment: Buffer, needed: int, total: int) -> list[Buffer]:
     """
     Return the N blocks of *segment*, whose length is a multiple of k.
@@ -35,8 +58,13 @@ def encode(segment: Buffer, needed: int, total: int) -> list[Buffer]:
     primary: list[Buffer] = [view[i * size : (i + 1) * size] for i in range(needed)]
     if needed == total:
         return primary
-    check = _encoder(needed, total).encode(primary, list(range(needed, total)))
-    return [*primary, *check]
+    return [*primary, *_check_blocks(primary, needed, total)]
+
+
+def _check_blocks(primary: Sequence[Buffer], needed: int, total: int) -> list[Buffer]:
+    if isal.available:
+        return _check_rows(needed, total).of(primary)
+    return list(_encoder(needed, total).encode(primary, list(range(needed, total))))
 
 
 def decode(blocks: Mapping[int, Buffer], needed: int, total: int) -> list[Buffer]:
@@ -55,8 +83,17 @@ def decode(blocks: Mapping[int, Buffer], needed: int, total: int) -> list[Buffer
         raise ValueError("the blocks are not all of one length")
     if all(number < needed for number in blocks):
         return [blocks[number] for number in range(needed)]
+    if isal.available:
+        return _decode_by_isal(blocks, needed, total)
     # zfec wants a primary block at its own place and check blocks in the gaps.
     spare = iter(sorted(number for number in blocks if number >= needed))
     order = [number if number in blocks else next(spare) for number in range(needed)]
     decoded = _decoder(needed, total).decode([blocks[number] for number in order], order)
     return list(decoded)
+
+
+def _decode_by_isal(blocks: Mapping[int, Buffer], needed: int, total: int) -> list[Buffer]:
+    numbers = tuple(sorted(blocks))
+    product = _missing_rows(needed, total, numbers)
+    missing = iter(product.of([blocks[number] for number in numbers]))
+    return [blocks[i] if i in blocks else next(missing) for i in range(needed)]
