@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from tests.grids import OTHER_SECRETS, SECRETS, new_directory, new_workers
-from truckee.errors import TruckeeError
+from truckee.errors import Misuse, TruckeeError
 from truckee.storage.interfaces import (
     IShareReader,
     IShareWriter,
@@ -37,6 +37,7 @@ class StorageServerContract(TestCase):
     timeout = 30
     threads = 4  # for the disk
     open_ended = True  # a share may be closed short of what was allocated
+    takes_open_ends = True  # or must the size be known beforehand?
     holes = True  # bytes that were never written are zeros
     # A call that is cancelled has ended then, so that what it did can be taken back.
     waits_when_cancelled = True
@@ -273,6 +274,21 @@ class StorageServerContract(TestCase):
         await writer.write(0, [b"12345678"])
         await writer.close(5)
         self.assertEqual(await self.found(), {0: b"12345"})
+
+    async def test_takes_open_ends(self) -> None:
+        """It says whether it takes a share whose size is not known yet, and it does so."""
+        self.assertIs(self.server.takes_open_ends, self.takes_open_ends)
+        if not self.takes_open_ends:
+            with self.assertRaises(Misuse):
+                await self.writer(size=8, open_ended=True)
+            self.assertEqual(await self.found(), {})
+            return
+        writer = await self.writer(size=8, open_ended=True)
+        await writer.write(0, [b"12345"])
+        await writer.close(5)
+        found = await self.found()
+        # Where there is no open end in the protocol, zeros follow.
+        self.assertEqual(found[0].rstrip(b"\0"), b"12345")
 
     async def test_closed(self) -> None:
         """A closed share takes no more, and aborting it changes nothing."""

@@ -67,6 +67,7 @@ class StockContractTests(storage_server.StorageServerContract):
     """Our client over a stock server in a process of its own."""
 
     open_ended = False
+    takes_open_ends = False
     holes = False
     waits_when_cancelled = False
     cleanup: ExitStack

@@ -43,6 +43,7 @@ class GbsContractTests(storage_server.StorageServerContract):
     """Our client over our server."""
 
     open_ended = False
+    takes_open_ends = False
     holes = False
     waits_when_cancelled = False
 

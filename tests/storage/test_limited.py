@@ -36,6 +36,7 @@ class _Silent:
     name: str = "far"
     permutation_seed: bytes = b"p"
     lease_seed: bytes = b"l" * 20
+    takes_open_ends: bool = False
     calls: list[Deferred[Any]] = field(factory=list)
     asked: list[str] = field(factory=list)
 
@@ -115,6 +116,9 @@ class WaitTests(_Case):
         self.assertEqual(self.server.name, "far")
         self.assertEqual(self.server.permutation_seed, b"p")
         self.assertEqual(self.server.lease_seed, b"l" * 20)
+        for takes in (False, True):
+            self.inner.takes_open_ends = takes
+            self.assertIs(self.server.takes_open_ends, takes)
 
     def test_seed_changes(self) -> None:
         """A server that announces another place has it at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import define, field
 from foolscap.api import DeadReferenceError, Referenceable, RemoteException, Violation
@@ -61,6 +61,7 @@ class FoolscapServer:
     name: str
     permutation_seed: bytes
     lease_seed: bytes
+    takes_open_ends: ClassVar[bool] = True
     remote: Any = field(default=None, repr=False)  # foolscap's RemoteReference
     # Foolscap holds it for the time of an upload, as the server's token of our connection.
     _canary: Referenceable = field(factory=Referenceable, init=False, repr=False)

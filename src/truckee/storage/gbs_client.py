@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredLock
@@ -78,6 +78,7 @@ class GbsServer:
     name: str
     permutation_seed: bytes
     lease_seed: bytes
+    takes_open_ends: ClassVar[bool] = False  # a share is finished when all of it is there
     _nurl: Nurl = field(repr=False)
     _reactor: Any = field(repr=False)
     _random: Callable[[int], bytes]

@@ -96,6 +96,9 @@ class IStorageServer(Interface):
     name: str = Attribute("How people and results call it.")
     permutation_seed: bytes = Attribute("Its place in the order of servers for a file.")
     lease_seed: bytes = Attribute("20 bytes that go into its lease secrets.")
+    takes_open_ends: bool = Attribute(
+        "Whether it takes shares whose final size is not known yet."
+    )
 
     async def available_space() -> int:
         """Return the bytes it would take now; 0 when it is read-only or full."""

@@ -95,6 +95,11 @@ class LimitedServer:
         """See ``IStorageServer``."""
         return self.inner.lease_seed
 
+    @property
+    def takes_open_ends(self) -> bool:
+        """See ``IStorageServer``."""
+        return self.inner.takes_open_ends
+
     async def available_space(self) -> int:
         """See ``IStorageServer``."""
         return await self.bounded(self.inner.available_space(), self._patience.question)

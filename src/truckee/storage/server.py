@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from typing import ClassVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, DeferredLock
@@ -48,6 +49,7 @@ class DiskServer:
     name: str
     permutation_seed: bytes
     lease_seed: bytes
+    takes_open_ends: ClassVar[bool] = True
     directory: ShareDirectory
     _disk: Workers
     _now: Callable[[], float]  # Unix seconds
