@@ -43,6 +43,7 @@ class Placement:
     writers: Mapping[int, IShareWriter]
     servers: Mapping[int, IStorageServer]  # of the writers
     existing: Mapping[int, Mapping[IStorageServer, IShareReader]]  # shares found finished
+    spare: Sequence[IStorageServer]  # who could take another share, the best first
 
     def happiness(self, lost: frozenset[int] = frozenset()) -> int:
         """Return the happiness without the new shares in *lost*."""
@@ -68,6 +69,13 @@ class Selector:
         """The least happiness with which an upload is a success."""
         return self._happy
 
+    @property
+    def needs_known_size(self) -> bool:
+        """Whether there are servers enough, but too few for files of unknown size."""
+        servers = list(self._servers())
+        able = sum(server.takes_open_ends for server in servers)
+        return able < self._happy <= len(servers)
+
     async def find(
         self, storage_index: bytes, needed: int
     ) -> Mapping[int, Mapping[IStorageServer, IShareReader]]:
@@ -92,17 +100,22 @@ class Selector:
         """
         Allocate shares of *size* bytes, or at most that if *open_ended*.
 
+        Servers that take no open ends get none then; what they have is counted.
+
         :raises NoSpace: when there is not enough happiness because servers are full.
         :raises NotEnoughServers: when there is not enough for another reason.
         """
-        candidates = permuted(self._servers(), storage_index)[: 2 * total]
+        order = permuted(self._servers(), storage_index)
+        able = [server for server in order if server.takes_open_ends or not open_ended]
+        asked = {*order[: 2 * total], *able[: 2 * total]}
+        candidates = [server for server in order if server in asked]
         held = await Round(candidates, self._clock, most(candidates), self._silent).ask(
             lambda server: server.buckets(storage_index)
         )
         # A number that the file does not have is a server's mistake.
         found = _by_share(candidates, held).items()
         existing = {share: holders for share, holders in found if 0 <= share < total}
-        writeable = [server for server in candidates if server in held]
+        writeable = [server for server in able if server in held]
         writers: dict[int, IShareWriter] = {}
         servers: dict[int, IStorageServer] = {}
         try:
@@ -119,7 +132,7 @@ class Selector:
                 if not refused:
                     break
                 writeable = [server for server in writeable if server not in refused]
-            placement = Placement(writers, servers, existing)
+            placement = Placement(writers, servers, existing, writeable)
             happy = placement.happiness()
             if happy < self._happy or not (writers or existing):
                 await self._explain(candidates, happy, size)
@@ -128,6 +141,21 @@ class Selector:
                 await writer.abort()
             raise
         return placement
+
+    async def take(
+        self,
+        storage_index: bytes,
+        size: int,
+        open_ended: bool,
+        share: int,
+        server: IStorageServer,
+    ) -> IShareWriter:
+        """Have *server* take one more share.  :raises NoSpace: when it does not."""
+        secrets = self.secrets(storage_index, server)
+        answer = await server.allocate(storage_index, secrets, {share}, size, open_ended)
+        if share not in answer.writers:
+            raise NoSpace(server.name)
+        return answer.writers[share]
 
     async def renew(self, storage_index: bytes, placement: Placement) -> None:
         """Renew the leases of shares that were there, where no allocation did it."""
