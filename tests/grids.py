@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
 from pathlib import Path
 from struct import pack
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 from unittest import SkipTest
 
 from attrs import define, field, frozen
@@ -35,6 +35,7 @@ from truckee.grid.selection import Selector
 from truckee.immutable.download import Downloader
 from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.upload import Uploader, UploadLimits
+from truckee.storage.gbs_client import NeedsKnownSize
 from truckee.storage.interfaces import Allocation, IShareReader, IShareWriter
 from truckee.storage.journal import Journal
 from truckee.storage.server import DiskServer
@@ -239,12 +240,35 @@ class MoodyServer(DiskServer):
         await DiskServer.advise_corrupt(self, storage_index, share, reason)
 
 
+@define(eq=False, kw_only=True)
+class SizedServer(MoodyServer):
+    """Takes no share whose size is not known yet, like servers over HTTPS."""
+
+    takes_open_ends: ClassVar[bool] = False
+
+    async def allocate(
+        self,
+        storage_index: bytes,
+        secrets: LeaseSecrets,
+        shares: Set[int],
+        size: int,
+        open_ended: bool = False,
+    ) -> Allocation:
+        if open_ended:
+            raise NeedsKnownSize(self.name)
+        return await MoodyServer.allocate(self, storage_index, secrets, shares, size)
+
+
 def new_server(
-    path: Path, disk: Workers, number: int = 0, reserved_space: int = 0
+    path: Path,
+    disk: Workers,
+    number: int = 0,
+    reserved_space: int = 0,
+    kind: type[MoodyServer] = MoodyServer,
 ) -> MoodyServer:
     """Return a started server on *path*; *number* is its identity."""
     path.mkdir(parents=True, exist_ok=True)
-    server = MoodyServer(
+    server = kind(
         name=f"server {number}",
         permutation_seed=b"%020d" % number,
         lease_seed=b"%020d" % number,
@@ -312,12 +336,21 @@ class Grid:
         servers: int = 3,
         happy: int = 1,
         watch: Callable[[], None] = lambda: None,
+        sized: int = 0,
         **options: object,
     ) -> Grid:
-        """Return a grid that lives as long as the test; *watch* hears of all its jobs."""
+        """
+        Return a grid that lives as long as the test; *watch* hears of all its jobs.
+
+        The first *sized* servers take no open ends.
+        """
         root = new_directory(case)
         cpu, disk = new_workers(case, 2, watch), new_workers(case, 4, watch)
-        all_servers = [new_server(root / f"s{i}", disk, i) for i in range(servers)]
+        kinds = [SizedServer] * sized + [MoodyServer] * (servers - sized)
+        all_servers = [
+            new_server(root / f"s{number}", disk, number, kind=kind)
+            for number, kind in enumerate(kinds)
+        ]
         shape = encoding or Encoding(2, 3, 64)
         return cls(root, cpu, disk, all_servers, shape, happy, **options)  # type: ignore[arg-type]
 

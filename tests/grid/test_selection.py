@@ -133,6 +133,56 @@ class SelectionTests(TestCase):
         # Each was put there with the lease of somebody else.
         self.assertEqual(after, {path: size + 72 for path, size in before.items()})
 
+    async def test_open_ends(self) -> None:
+        """Shares of unknown size go to servers that take them, the first in the order."""
+        grid = Grid.new(self, servers=14, sized=7, happy=3)
+        placement = await grid.selector.place(INDEX, 3, 100, open_ended=True)
+        able = [each for each in permuted(grid.servers, INDEX) if each.takes_open_ends]
+        self.assertEqual(set(placement.servers.values()), set(able[:3]))
+        await self.give_up(placement, grid)
+
+    async def test_open_ends_far_away(self) -> None:
+        """They are found however many servers that take none stand before them."""
+        grid = Grid.new(self, servers=20, sized=18, happy=2)
+        for number in range(20):
+            index = bytes([number]) * 16
+            placement = await grid.selector.place(index, 2, 100, open_ended=True)
+            self.assertEqual(set(placement.servers.values()), set(grid.servers[18:]))
+            await self.give_up(placement, grid)
+
+    async def test_open_ends_and_existing_shares(self) -> None:
+        """Shares that are there count, also where no open end is taken."""
+        grid = Grid.new(self, servers=4, sized=2, happy=4)
+        for number in (0, 1):
+            put_share(grid.servers[number], INDEX, number, b"share")
+        placement = await grid.selector.place(INDEX, 4, 100, open_ended=True)
+        self.assertEqual(set(placement.writers), {2, 3})
+        self.assertEqual(placement.happiness(), 4)
+        for writer in placement.writers.values():
+            await writer.abort()
+
+    async def test_too_few_take_open_ends(self) -> None:
+        """When too few servers take them, it is an error, and nothing is left."""
+        grid = Grid.new(self, servers=5, sized=3, happy=3)
+        with self.assertRaises(NotEnoughServers) as caught:
+            await grid.selector.place(INDEX, 3, 100, open_ended=True)
+        self.assertEqual((caught.exception.found, caught.exception.needed), (2, 3))
+        self.assert_nothing(grid)
+        await self.give_up(await self.place(grid, 3), grid)
+
+    async def test_needs_known_size(self) -> None:
+        """A size is needed where there are servers enough, but too few take open ends."""
+        for servers, sized, happy, needed in (
+            (3, 0, 3, False),
+            (4, 1, 3, False),
+            (4, 2, 3, True),
+            (4, 4, 3, True),
+            (4, 4, 5, False),  # knowing it would not help
+            (0, 0, 1, False),
+        ):
+            grid = Grid.new(self, servers=servers, sized=sized, happy=happy)
+            self.assertIs(grid.selector.needs_known_size, needed, (servers, sized))
+
     async def test_find(self) -> None:
         """All finished shares are found, with their servers in the file's order."""
         grid = Grid.new(self, servers=4)
