@@ -206,6 +206,7 @@ class MoodyServer(DiskServer):
     mood: Mood = calm
     refuses: Set[int] = frozenset()  # shares
     reads: int = 0
+    sizes: list[int] = field(factory=list)  # of shares that were asked for, in bytes
     advice: list[tuple[int, str]] = field(factory=list)
 
     async def available_space(self) -> int:
@@ -220,6 +221,7 @@ class MoodyServer(DiskServer):
         size: int,
         open_ended: bool = False,
     ) -> Allocation:
+        self.sizes.append(size)
         await self.mood("allocate", -1)
         answer = await DiskServer.allocate(
             self, storage_index, secrets, shares - self.refuses, size, open_ended
@@ -292,6 +294,7 @@ class Grid:
     encoding: Encoding
     happy: int
     max_size: int = 1 << 30
+    max_unknown_size: int | None = None  # none but max_size
     convergence: bytes = CONVERGENCE
     spool_limit: int = 1 << 30
     budget: Budget = field(factory=lambda: Budget(64 << 20))
@@ -311,13 +314,14 @@ class Grid:
             self.journal,
             self.cpu,
             self.budget,
-            self.max_size,
+            self.max_unknown_size or self.max_size,
             REACTOR,
         )
         spool = self.root / "spool"
         spool.mkdir(exist_ok=True)
         self.uploader = Uploader(
             self.sinks,
+            self.selector,
             self.convergence,
             self.cpu,
             self.disk,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 from base64 import b64decode
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import blockingCallFromThread
@@ -24,13 +27,14 @@ from tests.grids import (
     until,
 )
 from truckee.codec.caps import ChkReadCap, LiteralCap
-from truckee.codec.geometry import Encoding
+from truckee.codec.geometry import Encoding, Geometry
 from truckee.codec.hashes import storage_index_of
+from truckee.codec.share import ShareLayout
 from truckee.flow.limits import Budget
 from truckee.flow.spool import SpoolFull
 from truckee.flow.together import together
 from truckee.grid.selection import NotEnoughServers
-from truckee.immutable.body import FileTooLarge
+from truckee.immutable.body import FileTooLarge, UnknownTooLarge
 from truckee.immutable.grid_sink import DamagedShares
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.sinks import KeyReused, WrongSize
@@ -53,10 +57,11 @@ async def store(
     choice: KeyChoice,
     known: bool = True,
     chunk: int = 100,
+    bound: int | None = None,
 ) -> Cap:
     """Upload *data* in chunks."""
     size = len(data) if known else None
-    return await grid.uploader.upload(in_chunks(data, chunk), size, choice)
+    return await grid.uploader.upload(in_chunks(data, chunk), size, choice, bound)
 
 
 class _Case(TestCase):
@@ -194,6 +199,156 @@ class SizeTests(_Case):
         with self.assertRaises(SpoolFull):
             await store(grid, some_bytes(501), ConvergentKey(), False)
         self.assert_nothing_left(grid)
+
+
+class BoundTests(_Case):
+    """How large a file of unknown size may become."""
+
+    async def test_usual(self) -> None:
+        """Above the usual bound it is refused, and nothing is left; announced it is not."""
+        grid = Grid.new(self, max_unknown_size=1000)
+        for choice in (RandomKey(), GivenKey(KEY)):
+            with self.assertRaises(UnknownTooLarge):
+                await store(grid, some_bytes(1001), choice, known=False)
+            self.assert_nothing_left(grid)
+        for known, size in ((False, 1000), (True, 1001)):
+            data = some_bytes(size)
+            cap = await store(grid, data, RandomKey(), known)
+            await self.assert_stored(grid, cap, data)
+
+    async def test_asked_for(self) -> None:
+        """A client may ask for another bound, less or more, but not above the limit."""
+        grid = Grid.new(self, max_unknown_size=1000, max_size=2000)
+        for bound, size, error in (
+            (0, 1, UnknownTooLarge),
+            (10, 11, UnknownTooLarge),
+            (63, 64, UnknownTooLarge),
+            (500, 501, UnknownTooLarge),
+            (1500, 1501, UnknownTooLarge),
+            (2000, 2001, FileTooLarge),
+            (9000, 2001, FileTooLarge),
+        ):
+            for choice in CHOICES:
+                with self.assertRaises(error) as caught:
+                    await store(grid, some_bytes(size), choice, False, bound=bound)
+                self.assertIs(type(caught.exception), error)
+                self.assert_nothing_left(grid)
+        for bound in (0, 10, 55):
+            data = some_bytes(bound)
+            cap = await store(grid, data, RandomKey(), known=False, bound=bound)
+            self.assertEqual(cap, LiteralCap(data))
+        for bound, size in ((56, 56), (500, 500), (1500, 1500), (9000, 2000)):
+            data = some_bytes(size)
+            cap = await store(grid, data, RandomKey(), known=False, bound=bound)
+            await self.assert_stored(grid, cap, data)
+
+    async def test_announced(self) -> None:
+        """It says nothing to a file whose size was announced."""
+        grid = Grid.new(self, max_unknown_size=1000)
+        for choice in (RandomKey(), ConvergentKey()):
+            data = some_bytes(700)
+            cap = await store(grid, data, choice, known=True, bound=10)
+            await self.assert_stored(grid, cap, data)
+
+    async def test_room(self) -> None:
+        """Servers are asked for as much room as the bound takes, not more."""
+        grid = Grid.new(self, Encoding(2, 3, 64), max_unknown_size=1 << 20)
+        for bound in (None, 300, 10_000, 1 << 25):
+            for server in grid.servers:
+                server.sizes.clear()
+            await store(grid, some_bytes(200), RandomKey(), known=False, bound=bound)
+            geometry = Geometry(bound or 1 << 20, 2, 3, 64)
+            size = ShareLayout.streamed(geometry).size
+            self.assertEqual([server.sizes for server in grid.servers], [[size]] * 3)
+
+
+class NeedsKnownSizeTests(_Case):
+    """Servers that must know how large a share becomes."""
+
+    async def test_stored(self) -> None:
+        """A file of unknown size is stored there as if its size had been known."""
+        for k, n, segment in ((2, 3, 64), (3, 5, 100), (1, 1, 64)):
+            grid = Grid.new(self, Encoding(k, n, segment), servers=3, sized=3)
+            for size in (56, 64, 65, 128, 129, 1001):
+                data = some_bytes(size, size)
+                for choice in CHOICES[:2]:
+                    cap = await store(grid, data, choice, known=False)
+                    await self.assert_stored(grid, cap, data)
+                key = some_bytes(16, size)
+                caps = [await store(grid, data, GivenKey(key), False) for _ in range(2)]
+                self.assertEqual(caps[0], caps[1])
+                made = make_file(data, key, grid.encoding)
+                self.assertEqual(caps[0], made.cap)
+                for server in grid.servers:
+                    shares = server.directory.shares(storage_index_of(key))
+                    for number, file in shares.items():
+                        self.assertEqual(file.read(0, 1 << 20), made.shares[number])
+
+    async def test_too_large(self) -> None:
+        """Past the bound it is refused as elsewhere; nothing is left, no spool either."""
+        grid = Grid.new(self, sized=3, max_unknown_size=1000)
+        for bound in (None, 700, 3000):
+            size = (bound or 1000) + 1
+            for choice in (RandomKey(), GivenKey(KEY)):
+                with self.assertRaises(UnknownTooLarge):
+                    await store(grid, some_bytes(size), choice, False, bound=bound)
+                self.assert_nothing_left(grid)
+
+    async def test_spool_limit(self) -> None:
+        """No client gets more of the gateway's own disk than its operator gives."""
+        grid = Grid.new(self, sized=3, spool_limit=500)
+        with self.assertRaises(SpoolFull) as caught:
+            await store(grid, some_bytes(501), RandomKey(), known=False, bound=9000)
+        self.assertIn("Content-Length", str(caught.exception))
+        self.assert_nothing_left(grid)
+
+    async def test_others_are_enough(self) -> None:
+        """With enough other servers it streams to these, and spools nothing."""
+        grid = Grid.new(self, Encoding(2, 3, 64), servers=5, sized=2, spool_limit=0)
+        data = some_bytes(1000)
+        await self.assert_stored(grid, await store(grid, data, RandomKey(), False), data)
+        for server in grid.servers[:2]:
+            self.assertEqual(files_below(server.directory.root), [])
+
+    async def test_without_servers(self) -> None:
+        """With too few of any kind it is refused before the body has come."""
+        grid = Grid.new(self, servers=2, sized=2, happy=3)
+        with self.assertRaises(NotEnoughServers):
+            await grid.uploader.upload(_never_ending(some_bytes(500)), None, RandomKey())
+        self.assert_nothing_left(grid)
+
+    async def test_other_content(self) -> None:
+        """Other content under a used key is refused here, too."""
+        grid = Grid.new(self, Encoding(2, 3, 64), sized=3)
+        data = some_bytes(1000)
+        cap = await store(grid, data, GivenKey(KEY), known=False)
+        with self.assertRaises(KeyReused):
+            await store(grid, some_bytes(1000, 1), GivenKey(KEY), known=False)
+        await self.assert_stored(grid, cap, data)
+
+    async def test_nothing_readable(self) -> None:
+        """What waits on the gateway's disk has no name."""
+        grid = Grid.new(self, sized=3)
+        spool = grid.root / "spool"
+        upload = Deferred.fromCoroutine(
+            grid.uploader.upload(_never_ending(some_bytes(5000)), None, RandomKey())
+        )
+        await pause(0.05)
+        self.assertEqual(files_below(spool), [])
+        self.assertEqual(list(_open_below(spool)), [4992])
+        upload.cancel()
+        await self.assertFailure(upload, CancelledError)
+        self.assertEqual(list(_open_below(spool)), [])
+        self.assert_nothing_left(grid)
+
+
+def _open_below(directory: Path) -> Iterator[int]:
+    """Give the size of each file that this process has open in *directory* (Linux)."""
+    for number in os.listdir("/proc/self/fd"):
+        link = f"/proc/self/fd/{number}"
+        with contextlib.suppress(OSError):
+            if os.readlink(link).startswith(f"{directory}/"):
+                yield os.stat(link).st_size
 
 
 class ConvergenceTests(_Case):
@@ -522,25 +677,30 @@ class FailureTests(_Case):
         """Cancelled in any call to a server, an upload leaves nothing."""
         for choice in CHOICES:
             await self.cancel_everywhere(choice, self.cancelled_in_call)
+        await self.cancel_everywhere(RandomKey(), self.cancelled_in_call, sized=2)
 
     async def test_cancelled_in_every_job(self) -> None:
         """Cancelled while any of its jobs is in a thread, an upload leaves nothing."""
         for choice in CHOICES:
             await self.cancel_everywhere(choice, self.cancelled_in_job)
+        await self.cancel_everywhere(RandomKey(), self.cancelled_in_job, sized=2)
 
     async def cancel_everywhere(
-        self, choice: KeyChoice, at: Callable[[KeyChoice, int], Awaitable[bool]]
+        self,
+        choice: KeyChoice,
+        at: Callable[[KeyChoice, int, int], Awaitable[bool]],
+        sized: int = 0,
     ) -> None:
         """Cancel the same upload at its first step, at its second, until it has no more."""
         for step in range(1, 300):
-            if not await at(choice, step):
+            if not await at(choice, step, sized):
                 self.assertGreater(step, 10)
                 return
         self.fail("the upload never ended")
 
-    async def cancelled_in_call(self, choice: KeyChoice, step: int) -> bool:
+    async def cancelled_in_call(self, choice: KeyChoice, step: int, sized: int) -> bool:
         """Cancel an upload in the call of this number; tell whether there was one."""
-        grid = Grid.new(self, Encoding(1, 2, 64), servers=2)
+        grid = Grid.new(self, Encoding(1, 2, 64), servers=2, sized=sized)
         calls = 0
 
         async def mood(operation: str, share: int) -> None:
@@ -556,7 +716,7 @@ class FailureTests(_Case):
         upload = Deferred.fromCoroutine(store(grid, some_bytes(300), choice, False))
         return await self.was_cancelled(grid, upload)
 
-    async def cancelled_in_job(self, choice: KeyChoice, step: int) -> bool:
+    async def cancelled_in_job(self, choice: KeyChoice, step: int, sized: int) -> bool:
         """Cancel an upload in the job of this number; tell whether there was one."""
         jobs = 0
 
@@ -566,7 +726,7 @@ class FailureTests(_Case):
             if jobs == step:
                 blockingCallFromThread(REACTOR, upload.cancel)
 
-        grid = Grid.new(self, Encoding(1, 2, 64), servers=2, watch=watch)
+        grid = Grid.new(self, Encoding(1, 2, 64), servers=2, watch=watch, sized=sized)
         upload = Deferred.fromCoroutine(store(grid, some_bytes(300), choice, False))
         return await self.was_cancelled(grid, upload)
 

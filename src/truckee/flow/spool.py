@@ -23,8 +23,9 @@ from truckee.flow.cpu import Workers
 @define
 class SpoolFull(Misuse):
     """
-    The file is larger than the {limit} bytes that this gateway spools for a convergent
-    upload. Upload it with key=random, which needs no spool.
+    The file is larger than the {limit} bytes that this gateway spools for one upload. Send
+    it with a Content-Length and key=random, which needs no spool, or raise [client]
+    upload.spool-limit in tahoe.cfg.
     """
 
     limit: int  # bytes
@@ -33,8 +34,9 @@ class SpoolFull(Misuse):
 @define
 class SpoolDiskFull(Unavailable):
     """
-    The gateway's own disk has no space left to spool a convergent upload. Upload the file
-    with key=random, which needs no spool, or free some space in the node directory.
+    The gateway's own disk has no space left to spool this upload. Send the file with a
+    Content-Length and key=random, which needs no spool, or free some space in the node
+    directory.
     """
 
 

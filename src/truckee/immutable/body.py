@@ -22,7 +22,8 @@ class FileTooLarge(Misuse):
 class UnknownTooLarge(FileTooLarge):
     """
     The file is larger than the {limit} bytes that one of unannounced length may have
-    here. Send a Content-Length, or raise [client] upload.max-unknown-size in tahoe.cfg.
+    here. Send a Content-Length or a larger size-limit=, or raise [client]
+    upload.max-unknown-size in tahoe.cfg.
     """
 
 

@@ -3,15 +3,16 @@ From a body to a cap.
 
 A file with a random or given key streams: it is encrypted piece by piece as it arrives and
 handed to a sink.  A convergent one is hashed first, while its ciphertext under a throw-away
-key waits in a spool.  A short one becomes its own cap.
+key waits in a spool.  So does one of unknown size where servers must know it beforehand.  A
+short one becomes its own cap.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from truckee.codec.caps import ChkReadCap, LiteralCap
 from truckee.codec.cipher import crypt_in_place
@@ -24,6 +25,7 @@ from truckee.flow.cpu import Workers
 from truckee.flow.inbound import HIGH_WATER
 from truckee.flow.limits import Budget, Exclusive
 from truckee.flow.spool import Spool
+from truckee.grid.selection import Selector
 from truckee.immutable.body import Body, FileTooLarge, Pieces, UnknownTooLarge
 from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice
@@ -48,7 +50,7 @@ class UploadLimits:
     max_size: int = 1 << 50  # of one file; no disk is larger
     # of one whose length was not announced, on servers that must be asked for room first
     max_unknown_size: int = 4 << 30
-    spool: int = 64 << 30  # of one convergent file on its first pass
+    spool: int = 64 << 30  # of one file that waits on our disk
 
 
 @define(eq=False)
@@ -56,6 +58,7 @@ class Uploader:
     """Stores files on the grid that *sinks* open."""
 
     _sinks: GridSinks
+    _selector: Selector  # of the sinks
     _convergence: bytes = field(repr=False)  # the node's secret
     _cpu: Workers
     _disk: Workers
@@ -72,19 +75,27 @@ class Uploader:
             raise FileTooLarge(self.limits.max_size)
 
     async def upload(
-        self, chunks: AsyncIterator[bytes], size: int | None, choice: KeyChoice
+        self,
+        chunks: AsyncIterator[bytes],
+        size: int | None,
+        choice: KeyChoice,
+        bound: int | None = None,
     ) -> Cap:
         """
         Store *chunks* and return the cap, once the file is stored for good.
 
-        *size* is what the client announced, None if nothing.  If this raises or is
-        cancelled, nothing is left of the file.
+        *size* is what the client announced, None if nothing; *bound*, if there is one, is
+        the most that the file may have then, less or more than usual.  If this raises or
+        is cancelled, nothing is left of the file.
 
         :raises TooManyUploads: before the first chunk is asked for.
         """
         self.check_size(size)
         with self._admitted():
-            body = self._body(chunks, size, isinstance(choice, ConvergentKey))
+            convergent = isinstance(choice, ConvergentKey)
+            usual = self.limits.max_size if convergent else self._sinks.max_unknown_size
+            bound = min(usual if bound is None else bound, self.limits.max_size)
+            body = self._body(chunks, size, bound)
             if size is None:
                 # A short file is over before its first segment is full.
                 await body.peek(self._sinks.encoding.streaming_segment_size)
@@ -98,14 +109,16 @@ class Uploader:
                 return await self._upload_convergent(body, size)
             given = isinstance(choice, GivenKey)
             key = choice.key if isinstance(choice, GivenKey) else self._random(KEY_SIZE)
-            return await self._stream(body, size, key, guarded=given)
+            if size is None and self._selector.needs_known_size:
+                return await self._upload_spooled(body, key, given)
+            sinks = evolve(self._sinks, max_unknown_size=bound)
+            return await self._stream(sinks, body, size, key, given)
 
-    def _body(self, chunks: AsyncIterator[bytes], size: int | None, spooled: bool) -> Body:
-        """Return *chunks* with the bound that their route sets."""
-        unknown = self._sinks.max_unknown_size
-        if size is not None or spooled or unknown >= self.limits.max_size:
+    def _body(self, chunks: AsyncIterator[bytes], size: int | None, bound: int) -> Body:
+        """Return *chunks* with an end: *bound* counts where no *size* is known."""
+        if size is not None or bound >= self.limits.max_size:
             return Body(chunks, self.limits.max_size, size)
-        return Body(chunks, unknown, size, UnknownTooLarge)
+        return Body(chunks, bound, size, UnknownTooLarge)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -131,15 +144,16 @@ class Uploader:
 
     async def _stream(
         self,
+        sinks: GridSinks,
         chunks: AsyncIterator[bytes],
         size: int | None,
         key: bytes,
         guarded: bool = False,
     ) -> ChkReadCap:
-        """Encrypt *chunks* as they arrive and hand them to a sink."""
+        """Encrypt *chunks* as they arrive and hand them to one of *sinks*."""
         storage_index = storage_index_of(key)
         async with self._by_storage_index.hold(storage_index):
-            sink = await self._sinks.open(storage_index, size, guarded)
+            sink = await sinks.open(storage_index, size, guarded)
             try:
                 offset = 0
                 async for piece in Pieces(chunks, Segmenter(sink.chunk_size)):
@@ -160,12 +174,27 @@ class Uploader:
         # size is not part of the key.
         geometry = encoding.geometry(size or encoding.max_segment_size)
         hasher = convergence_hasher(self._convergence, geometry)
-        spool = Spool(self._disk, self._spool_directory, self.limits.spool)
-        try:
+        with self._spool() as spool:
             async for piece in Pieces(body, Segmenter(geometry.segment_size)):
                 await self._cpu.run(hasher.update, piece)
                 await spool.append(piece)
             key = hasher.digest()[:KEY_SIZE]
-            return await self._stream(spool.read(geometry.segment_size), spool.size, key)
-        finally:
-            spool.close()
+            return await self._stream_spooled(spool, key)
+
+    async def _upload_spooled(self, body: Body, key: bytes, guarded: bool) -> ChkReadCap:
+        """Find out how long the file is on its way into a spool, then stream it."""
+        with self._spool() as spool:
+            segment_size = self._sinks.encoding.streaming_segment_size
+            async for piece in Pieces(body, Segmenter(segment_size)):
+                await spool.append(piece)
+            return await self._stream_spooled(spool, key, guarded)
+
+    def _spool(self) -> closing[Spool]:
+        return closing(Spool(self._disk, self._spool_directory, self.limits.spool))
+
+    async def _stream_spooled(
+        self, spool: Spool, key: bytes, guarded: bool = False
+    ) -> ChkReadCap:
+        geometry = self._sinks.encoding.geometry(spool.size)
+        chunks = spool.read(geometry.segment_size)
+        return await self._stream(self._sinks, chunks, spool.size, key, guarded)

@@ -189,6 +189,7 @@ class Node:
         )
         self._uploader = Uploader(
             sinks,
+            selector,
             keys.convergence,
             self._cpu,
             self._disk,
