@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from configparser import ConfigParser
 from pathlib import Path
@@ -19,7 +18,6 @@ from truckee.node.config import (
     GridShape,
     NodeConfig,
     load_config,
-    parse_size,
 )
 from truckee.node.layout import NodeDirectory
 from truckee.node.templates import grid_config
@@ -167,34 +165,6 @@ class BadTests(_Case):
         error = self.bad("[grid]\nreserved_space = lots\n")
         self.assertIsInstance(error, Misuse)
         self.assertNotIn("\n", str(error))
-
-
-class SizeTests(SynchronousTestCase):
-    def test_examples(self) -> None:
-        """K to E are powers of 1000, or of 1024 with an i; case does not count."""
-        for text, size in (
-            ("0", 0),
-            ("500", 500),
-            ("500B", 500),
-            ("10G", 10**10),
-            ("10GB", 10**10),
-            ("10Gi", 10 << 30),
-            ("10 gib", 10 << 30),
-            (" 3k ", 3000),
-            ("1E", 10**18),
-        ):
-            self.assertEqual(parse_size(text), size, text)
-
-    def test_nonsense(self) -> None:
-        """Anything else is refused."""
-        for text in ("", "-1", "1.5G", "G", "1GG", "1 2", "1Z", "1iG", "٣", "9" * 21):
-            self.assertRaises(ValueError, parse_size, text)
-
-    @given(st.text())
-    def test_any_text(self, text: str) -> None:
-        """Of any text it is a size or a ValueError."""
-        with contextlib.suppress(ValueError):
-            self.assertGreaterEqual(parse_size(text), 0)
 
 
 class RenderTests(_Case):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from truckee.cli import options
-from truckee.node.config import parse_size
+from truckee.flow.sizes import parse_size
 from truckee.node.create import create_node
 from truckee.node.layout import NodeDirectory
 from truckee.node.templates import storage_config

@@ -7,7 +7,6 @@ are left alone; one that is known and wrong is named with its file.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from configparser import ConfigParser, Error
 from pathlib import Path
@@ -17,6 +16,7 @@ from attrs import define, field, frozen
 
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
 from truckee.errors import Misuse
+from truckee.flow.sizes import parse_size
 from truckee.immutable.upload import UploadLimits
 from truckee.node.layout import NodeDirectory
 
@@ -80,20 +80,6 @@ class NodeConfig:
     limits: UploadLimits
     storage_dirs: Sequence[Path]
     reserved_space: int  # bytes, of each storage directory's disk
-
-
-def parse_size(text: str) -> int:
-    """
-    Return the bytes that *text* says: ``500``, ``10G`` (10^9), ``10Gi`` (2^30), ``10GB``.
-
-    :raises ValueError: when it is none of these.
-    """
-    match = re.fullmatch(r"([0-9]{1,20}) ?([KMGTPE]?)(I?)B?", text.strip().upper())
-    if match is None:
-        raise ValueError(f"{text!r} is not a size like 500M, 10G or 64MiB")
-    digits, unit, binary = match.groups()
-    base = 1024 if binary else 1000
-    return int(digits) * int(base ** " KMGTPE".index(unit or " "))
 
 
 def _parse_boolean(text: str) -> bool:
