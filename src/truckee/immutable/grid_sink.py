@@ -8,10 +8,10 @@ and the header follow when the last byte has come.
 
 from __future__ import annotations
 
+from functools import partial
+
 from attrs import define, field
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from truckee.codec.caps import ChkVerifyCap
@@ -25,20 +25,16 @@ from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.flow.together import Group, Turns, together
 from truckee.grid.placement import happiness
-from truckee.grid.selection import NotEnoughServers, Placement, Selector
+from truckee.grid.selection import Placement, Selector
 from truckee.immutable.existing import ExistingShares
-from truckee.immutable.laggards import laggards
+from truckee.immutable.outgoing import OutgoingShares
 from truckee.immutable.share_stream import ShareStream
 from truckee.immutable.sinks import ICiphertextSink, WrongSize
-from truckee.storage.interfaces import NoSpace
+from truckee.immutable.upload_status import UploadStatus
 from truckee.storage.journal import Journal
-
-log = Logger()
 
 # Segments of one file under way: one is coded by each core, one is written, one waits.
 WINDOW = 4
-# How often it is looked whether one server keeps the others waiting.
-LOOK = 0.1  # seconds
 
 
 @define
@@ -50,14 +46,6 @@ class DamagedShares(Unavailable):
 
     found: int
     needed: int
-
-
-@define
-class LeftBehind(Unavailable):
-    """{server} took {seconds:.1f} seconds for a write while all others waited."""
-
-    server: str
-    seconds: float
 
 
 @define(eq=False)
@@ -73,43 +61,57 @@ class GridSinks:
     _clock: IReactorTime
 
     async def open(
-        self, storage_index: bytes, size: int | None, guarded: bool = False
+        self,
+        storage_index: bytes,
+        size: int | None,
+        guarded: bool = False,
+        status: UploadStatus | None = None,
+        most: int | None = None,
     ) -> GridSink:
         """
         Find servers for a file of *size* bytes, more than a literal cap holds.
 
+        Without a *size* there is room for *most* bytes, else for ``max_unknown_size``.
         With *guarded*, no segment that differs from what is already stored under
         *storage_index* leaves here.  The caller sees to it that nobody else is writing
-        the same file.
+        the same file, and finds in *status* what became of it.
 
         :raises NoSpace: :raises NotEnoughServers: when it cannot be placed.
         """
-        encoding = self.encoding
-        if size is None:
-            segment_size = encoding.streaming_segment_size
-            largest = Geometry(
-                self.max_unknown_size, encoding.needed, encoding.total, segment_size
-            )
-            share_size = ShareLayout.streamed(largest).size
-        else:
-            geometry = encoding.geometry(size)
-            segment_size = geometry.segment_size
-            share_size = ShareLayout.stock(geometry).size
+        known = size is not None
+        bound = self.max_unknown_size if most is None else most
+        geometry = self._geometry(bound if size is None else size, known)
+        layout = ShareLayout.stock(geometry) if known else ShareLayout.streamed(geometry)
         placement = await self._selector.place(
-            storage_index, encoding.total, share_size, open_ended=size is None
+            storage_index, self.encoding.total, layout.size, open_ended=not known
+        )
+        group = Group()
+        status = status or UploadStatus()
+        status.route = "servers"
+        shares = OutgoingShares(
+            placement,
+            self._selector.happy,
+            partial(self._selector.take, storage_index, layout.size, not known),
+            group,
+            self._clock,
+            status,
+            # Of a sized file the header is known, and may be written before its turn.
+            (0, layout.pack_header()) if known else None,
         )
         sink = GridSink(
             storage_index,
             size,
-            segment_size,
-            encoding,
+            geometry.segment_size,
+            self.encoding,
             placement,
+            shares,
+            group,
             self._selector,
             self._journal,
             self._cpu,
             self._budget,
-            self._clock,
             guarded,
+            status,
         )
         try:
             await sink.look_at_existing()
@@ -117,6 +119,12 @@ class GridSinks:
             await sink.abort()
             raise
         return sink
+
+    def _geometry(self, size: int, known: bool) -> Geometry:
+        if known:
+            return self.encoding.geometry(size)
+        needed, total = self.encoding.needed, self.encoding.total
+        return Geometry(size, needed, total, self.encoding.streaming_segment_size)
 
 
 @implementer(ICiphertextSink)
@@ -129,24 +137,23 @@ class GridSink:
     chunk_size: int  # bytes, of a segment
     _encoding: Encoding
     _placement: Placement
+    _shares: OutgoingShares
+    _group: Group
     _selector: Selector
     _journal: Journal
     _cpu: Workers
     _budget: Budget
-    _clock: IReactorTime
     _guarded: bool
+    _status: UploadStatus
 
     _data: int = field(init=False)  # where the blocks start in a share
     _encoder: FileEncoder = field(init=False)
     _segmenter: Segmenter = field(init=False)
     _existing: ExistingShares = field(init=False)
-    _streams: list[ShareStream] = field(factory=list, init=False)
-    _group: Group = field(factory=Group, init=False)
     _turns: Turns = field(factory=Turns, init=False)
     _window: Budget = field(factory=lambda: Budget(WINDOW), init=False)
     _received: int = field(default=0, init=False)  # bytes
     _segments: int = field(default=0, init=False)  # begun so far
-    _look: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         k, n = self._encoding.needed, self._encoding.total
@@ -158,22 +165,11 @@ class GridSink:
         self._encoder = FileEncoder(self._storage_index, k, n)
         self._segmenter = Segmenter(self.chunk_size)
         self._existing = ExistingShares(self._storage_index, k, n)
-        self._streams = [
-            ShareStream(
-                share,
-                self._placement.servers[share],
-                writer,
-                self._group,
-                self._clock.seconds,
-                self._on_lost,
-            )
-            for share, writer in self._placement.writers.items()
-        ]
 
     async def look_at_existing(self) -> None:
         """Read what finished shares say about themselves, before the first write."""
         await self._existing.read(self._placement.existing)
-        self._watch()
+        self._shares.watch()
 
     async def write(self, chunk: Buffer) -> None:
         """See ``ICiphertextSink``."""
@@ -194,23 +190,20 @@ class GridSink:
         self._existing.check_size(self._encoder.size)
         file = await self._cpu.run(self._encoder.finish, self.chunk_size)
         layout = self._layout(file.geometry)
-        await together(self._finish(stream, file, layout) for stream in self._streams)
+        await together(self._finish(stream, file, layout) for stream in self._shares.live)
         self._group.check()
-        new = {stream.share: stream.server for stream in self._streams}
-        async with self._journal.showing(self._storage_index, new):
-            await together(stream.close(layout.size) for stream in self._streams)
+        async with self._journal.showing(self._storage_index, self._shares.servers):
+            await self._shares.close(layout.size)
             self._check_happiness(file.ueb)
-            lost = [stream for stream in self._streams if stream.error]
-            await together(self._remove(stream) for stream in lost)
-        self._stop_watching()
+            await self._shares.remove_lost()
         await self._selector.renew(self._storage_index, self._placement)
         return file.verify_cap
 
     async def abort(self) -> None:
         """See ``ICiphertextSink``."""
-        self._stop_watching()
+        self._shares.stop_watching()
         await self._group.stop()
-        await together(stream.writer.abort() for stream in self._streams)
+        await self._shares.abort()
 
     def _layout(self, geometry: Geometry) -> ShareLayout:
         known = self._size is not None
@@ -241,14 +234,10 @@ class GridSink:
             encoded = await self._cpu.run(encode_segment, ciphertext, k, n)
             if self._guarded:
                 await self._existing.check_segment(number, encoded.segment_hash)
-            offset = self._data + number * (self.chunk_size // k)
             await together(
                 [
                     self._absorb(number, ciphertext, encoded),
-                    *(
-                        each.put(offset, encoded.blocks[each.share])
-                        for each in self._streams
-                    ),
+                    self._shares.store(self._offset(number), encoded.blocks),
                 ]
             )
         finally:
@@ -272,52 +261,18 @@ class GridSink:
         await stream.put(end, b"".join([unread, *file.trailer(stream.share, layout)]))
         await stream.put(0, layout.pack_header())
 
-    def _on_lost(self, lost: ShareStream) -> None:
-        """Go on without a share while there is happiness enough."""
-        log.warn(
-            "Share {share} on {server} was given up: {error}",
-            share=lost.share,
-            server=lost.server.name,
-            error=repr(lost.error),
-        )
-        found = self._happiness_without()
-        if found < self._selector.happy:
-            if isinstance(lost.error, NoSpace):
-                raise lost.error
-            raise NotEnoughServers(found, self._selector.happy) from lost.error
-
-    def _happiness_without(self, *more: ShareStream) -> int:
-        """Return the happiness if *more* were given up too."""
-        lost = [*more, *(stream for stream in self._streams if stream.error)]
-        return self._placement.happiness(frozenset(stream.share for stream in lost))
-
-    def _watch(self) -> None:
-        """Go on without a server that all the others wait for, now and then."""
-        self._look = self._clock.callLater(LOOK, self._watch)
-        live = [stream for stream in self._streams if stream.error is None]
-        for stream in laggards(live):
-            if self._happiness_without(stream) >= self._selector.happy:
-                stream.leave_behind(LeftBehind(stream.server.name, stream.waited or 0.0))
-
-    def _stop_watching(self) -> None:
-        look, self._look = self._look, None
-        if look is not None and look.active():
-            look.cancel()
-
-    async def _remove(self, lost: ShareStream) -> None:
-        """Remove a share that was given up; who was left behind may take its time."""
-        if not isinstance(lost.error, LeftBehind):
-            await lost.writer.abort()
-            return
-        removing = Deferred.fromCoroutine(lost.writer.abort())
-        removing.addErrback(lambda failure: log.failure("A share was not removed", failure))
+    def _offset(self, segment: int) -> int:
+        """Return where the blocks of a segment stand in their shares."""
+        return self._data + segment * (self.chunk_size // self._encoding.needed)
 
     def _check_happiness(self, ueb: bytes) -> None:
         """Count what is really there: new shares, and old ones of this very file."""
-        holders = self._existing.holders(ueb)
-        for stream in self._streams:
-            if stream.error is None:
-                holders.setdefault(stream.share, set()).add(stream.server)
+        holders = self._shares.holders(self._existing.holders(ueb))
         found = happiness(holders)
         if found < self._selector.happy:
             raise DamagedShares(found, self._selector.happy)
+        self._status.happiness = found
+        self._status.shares = {
+            share: sorted(server.name for server in servers)
+            for share, servers in sorted(holders.items())
+        }

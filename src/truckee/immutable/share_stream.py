@@ -11,8 +11,12 @@ from truckee.codec.hashes import Buffer
 from truckee.flow.together import Group, Work
 from truckee.storage.interfaces import IShareWriter, IStorageServer
 
-# The most that one call hands to a server, so that small calls need not wait long.
-BATCH = 1 << 20  # bytes
+# Stock servers forget a share to which nothing was written for half an hour.
+KEEP_ALIVE = 600.0  # seconds
+
+# The most that one call hands to a server, so that small calls need not wait long: a MiB
+# and what rounding adds to three blocks of a segment.
+BATCH = (1 << 20) + 4096  # bytes
 
 
 @define(eq=False)
@@ -37,12 +41,18 @@ class ShareStream:
     _group: Group
     _now: Callable[[], float]  # seconds
     _lost: Callable[[ShareStream], None]  # told of the first error; may raise
+    # Bytes, and where they stand, that may be written at any time without harm.
+    _harmless: tuple[int, Buffer] | None = None
     error: Exception | None = field(default=None, init=False)  # why it was given up
     slowest: float = field(default=0.0, init=False)  # seconds of a recent long call
     _since: float | None = field(default=None, init=False)  # when the call began
+    _last: float = field(init=False)  # when the last one ended
     _call: Deferred[None] | None = field(default=None, init=False, repr=False)
     _queue: list[_Piece] = field(factory=list, init=False, repr=False)
     _busy: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._last = self._now()
 
     async def put(self, offset: int, data: Buffer) -> None:
         """
@@ -59,6 +69,12 @@ class ShareStream:
             self._busy = True
             self._group.start(self._work())
         await piece.written
+
+    def keep_alive(self) -> None:
+        """Write something again when nothing was written for long, as for a slow client."""
+        idle = self.error is None and not self._busy and self._harmless is not None
+        if idle and self._now() - self._last > KEEP_ALIVE:
+            self._group.start(self.put(*self._harmless))  # type: ignore[misc]
 
     async def close(self, size: int) -> None:
         """Close the share if it was not given up; giving it up now is no error here."""
@@ -93,7 +109,8 @@ class ShareStream:
             raise
         finally:
             # Long calls are remembered for some time, since they come and go.
-            self.slowest = max(self._now() - self._since, self.slowest * 0.9)
+            self._last = self._now()
+            self.slowest = max(self._last - self._since, self.slowest * 0.9)
             self._since = self._call = None
 
     async def _work(self) -> None:
@@ -103,25 +120,30 @@ class ShareStream:
                 batch = self._next_batch()
                 data = [each.data for each in batch]
                 await self._ask(self.writer.write(batch[0].offset, data))
+                self._harmless = (batch[0].offset, bytes(data[0][:1]))
                 _release(batch)
         except CancelledError as error:
-            # Who waits for these need not be in the group, and would wait for ever.
-            _release(batch)
-            self._drop(error)
+            self.error = error
             raise
         except Exception as error:
-            _release(batch)
             self._give_up(error)
         finally:
             self._busy = False
+            # Who waits for these need not be in the group, and would wait for ever.
+            _release(batch)
+            if self.error is not None:
+                self._drop()
 
     def _give_up(self, error: Exception) -> None:
+        """Tell of the loss while those who wait still hold what they wanted to write."""
         if self.error is None:
-            self._drop(error)
-            self._lost(self)
+            self.error = error
+            try:
+                self._lost(self)
+            finally:
+                self._drop()
 
-    def _drop(self, error: Exception) -> None:
-        self.error = error
+    def _drop(self) -> None:
         waiting, self._queue = self._queue, []
         _release(waiting)
 
