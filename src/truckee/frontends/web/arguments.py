@@ -10,6 +10,7 @@ from twisted.web.http import Request
 
 from truckee.codec.caps import Cap, parse_cap
 from truckee.errors import Misuse, Refused
+from truckee.flow.sizes import parse_size
 
 _TRUE = ("true", "t", "1", "on")
 _FALSE = ("false", "f", "0", "off")
@@ -50,6 +51,17 @@ def boolean(args: Mapping[str, str], name: str) -> bool:
     if text not in _TRUE + _FALSE:
         raise BadArgument(name, "it must be true or false")
     return text in _TRUE
+
+
+def size(args: Mapping[str, str], name: str) -> int | None:
+    """Return the bytes that the argument *name* says, None where it is missing."""
+    text = args.get(name)
+    if text is None:
+        return None
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise BadArgument(name, str(error)) from None
 
 
 def cap_in(segment: bytes) -> Cap:

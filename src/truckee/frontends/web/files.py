@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
-from attrs import define
+from attrs import define, field
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
@@ -22,10 +22,14 @@ from truckee.frontends.web.arguments import (
     boolean,
     cap_in,
     check_same_site,
+    size,
 )
 from truckee.frontends.web.reading import FileResource, Reader
 from truckee.immutable.keys import parse_key_choice
 from truckee.immutable.upload import Cap, Uploader
+
+# The argument that says how large a file of unknown length may be, at most.
+_BOUND = "size-limit"
 
 
 @define
@@ -81,18 +85,24 @@ class UriResource(Resource):
         args = arguments(request)
         if request.method == b"PUT":
             choice = parse_key_choice(args.get("key", "random"))
-            cap = await self._uploader.upload(body, request.bodyLength, choice)
+            cap = await self._uploader.upload(
+                body, request.bodyLength, choice, size(args, _BOUND)
+            )
             return _cap_answer(cap)
         form = Form.begin(body, request.getHeader("content-type") or "")
         await form.find("file")
         before = {**form.fields, **args}
         _check_upload_arguments(before)
         choice = parse_key_choice(before.get("key", "random"))
-        cap = await self._uploader.upload(_FileThenRest(form), None, choice)
-        after = {**form.fields, **args}
-        if after.get("key") != before.get("key"):
-            raise BadArgument("key", "in a form it must come before the file")
-        when_done = after.get("when_done")
+        # The file's own length is nowhere; it is less than that of the form.
+        bounds = (size(before, _BOUND), request.bodyLength)
+        cap = await self._uploader.upload(
+            _FileThenRest(form, args),
+            None,
+            choice,
+            min((bound for bound in bounds if bound is not None), default=None),
+        )
+        when_done = args.get("when_done", form.fields.get("when_done"))
         return _cap_answer(cap) if when_done is None else _redirect(when_done, cap)
 
     def render_GET(self, request: Request) -> bytes:
@@ -131,10 +141,16 @@ class _FileThenRest:
     """
     The bytes of a form's file; its end is the end of the whole form.
 
-    So a form that breaks off behind the file is not stored.
+    So a form that breaks off behind the file, or says there what comes too late, is not
+    stored.
     """
 
     _form: Form
+    _query: Mapping[str, str]  # which wins over fields
+    _before: Mapping[str, str] = field(init=False)  # fields
+
+    def __attrs_post_init__(self) -> None:
+        self._before = dict(self._form.fields)
 
     def __aiter__(self) -> _FileThenRest:
         return self
@@ -144,6 +160,12 @@ class _FileThenRest:
             return await self._form.__anext__()
         except StopAsyncIteration:
             await self._form.finish()
+            for name in ("key", _BOUND):
+                late = self._form.fields.get(name) != self._before.get(name)
+                if late and name not in self._query:
+                    raise BadArgument(
+                        name, "in a form it must come before the file"
+                    ) from None
             raise
 
 
@@ -154,6 +176,7 @@ def _check_upload_arguments(args: dict[str, str]) -> None:
     if args.get("format", "CHK").upper() != "CHK" or boolean(args, "mutable"):
         raise BadArgument("format", "this gateway stores immutable files only (CHK)")
     parse_key_choice(args.get("key", "random"))
+    size(args, _BOUND)
 
 
 def _cap_answer(cap: Cap) -> Answer:
