@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Set
@@ -14,7 +15,7 @@ from unittest import SkipTest
 
 import cbor2
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -362,6 +363,23 @@ class LyingTests(TestCase):
         lies.buildProtocol = lambda addr: Rude(lies)  # type: ignore[method-assign]
         with self.assertRaises(NotConnected):
             await client.available_space()
+
+    async def test_cancelled_while_connecting(self) -> None:
+        """A question that is cancelled before there is a connection ends as cancelled."""
+        with ExitStack() as sockets:
+            # It takes nobody in, and its queue is full: one more waits.
+            busy = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            host, port = busy.getsockname()
+            for _ in range(2):
+                caller = sockets.enter_context(socket.socket())
+                caller.setblocking(False)
+                caller.connect_ex((host, port))
+            client = new_client(self, Nurl(bytes(32), host, port, "x"))
+            asked = Deferred.fromCoroutine(client.available_space())
+            await pause(0.05)
+            self.assertNoResult(asked)
+            asked.cancel()
+            await self.assertFailure(asked, CancelledError)
 
     async def test_nobody_there(self) -> None:
         """Nobody at the address is no connection."""

@@ -176,7 +176,8 @@ class MessageTests(SynchronousTestCase):
         shares = gbs_schema.encode_shares(some)
         self.assertEqual(gbs_schema.parse_shares(shares), some)
         version = gbs_schema.encode_version(b"a/1", size)
-        self.assertEqual(gbs_schema.parse_version(version), size)
+        said = gbs_schema.parse_version(version)
+        self.assertEqual((said.application, said.space), ("a/1", size))
         required = gbs_schema.encode_required([(size, size)])
         self.assertEqual(gbs_schema.parse_required(required), [(size, size)])
 
@@ -200,6 +201,17 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(cbor2.loads(allocate), {"share-numbers": {3}, "allocated-size": 4})
         version = cbor2.loads(gbs_schema.encode_version(b"a/1", 5))
         self.assertEqual(version[b"application-version"], b"a/1")
+
+    def test_odd_versions(self) -> None:
+        """A program that does not say what it is is one all the same; words are cut."""
+        message = cbor2.loads(gbs_schema.encode_version(b"\xff" * 1000, 5))
+        said = gbs_schema.parse_version(cbor2.dumps(message)).application
+        self.assertEqual(said, "\N{REPLACEMENT CHARACTER}" * 200)
+        message.pop(b"application-version")
+        self.assertEqual(gbs_schema.parse_version(cbor2.dumps(message)).application, "?")
+        message[b"application-version"] = "text"
+        with self.assertRaises(ValueError):
+            gbs_schema.parse_version(cbor2.dumps(message))
 
     def test_cut_and_followed(self) -> None:
         """A message that is cut off, or has something behind it, is refused."""

@@ -26,7 +26,7 @@ from truckee.flow.limits import Budget
 from truckee.storage import gbs_schema
 from truckee.storage.foolscap_client import BadAnswer, CallFailed
 from truckee.storage.gbs_connection import Connections, Reply
-from truckee.storage.gbs_schema import Nurl
+from truckee.storage.gbs_schema import Nurl, Version
 from truckee.storage.interfaces import (
     Allocation,
     IShareReader,
@@ -95,6 +95,10 @@ class GbsServer:
 
     async def available_space(self) -> int:
         """See ``IStorageServer``."""
+        return (await self.version()).space
+
+    async def version(self) -> Version:
+        """Return what it says of itself."""
         reply = await self.ask("version", b"GET", "/version")
         return self.understand("version", gbs_schema.parse_version, reply.body)
 

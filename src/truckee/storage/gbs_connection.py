@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import (
     ConnectError,
+    ConnectingCancelledError,
     ConnectionAborted,
     ConnectionDone,
     ConnectionLost,
@@ -264,7 +265,7 @@ class Connections:
         if isinstance(error, (WrongKey, CancelledError)):
             raise error
         reasons = {type(reason.value) for reason in getattr(error, "reasons", [])}
-        if CancelledError in reasons:
+        if CancelledError in reasons or isinstance(error, ConnectingCancelledError):
             raise CancelledError from None
         if isinstance(error, _BadReply) or any(
             issubclass(reason, (ParseError, ValueError)) for reason in reasons

@@ -29,6 +29,7 @@ MAX_REPORT = 32 * 1024  # bytes of a report of corruption
 MAX_REASON = 32_765  # characters in it
 # Bytes of an answer.  The largest names gaps in a share: 30,000 of them fit.
 MAX_ANSWER = 1 << 20
+MAX_APPLICATION = 200  # bytes of the name and version of a program
 MAX_SHARES = 256
 MAX_NUMBER = (1 << 64) - 1
 MAX_OFFSET = 1 << 63  # bytes; no file has that many
@@ -45,6 +46,7 @@ SECRETS = {RENEW: 32, CANCEL: 32, UPLOAD: None, WRITE_ENABLER: None}  # lengths 
 _PROTOCOL = b"http://allmydata.org/tahoe/protocols/storage/v1"
 _MAX_SHARE_SIZE = b"maximum-immutable-share-size"
 _AVAILABLE_SPACE = b"available-space"
+_APPLICATION = b"application-version"
 
 _NURL = re.compile(
     r"pb://(?P<hash>[A-Za-z0-9_-]{43})@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
@@ -274,18 +276,32 @@ def encode_version(application: bytes, space: int) -> bytes:
                 b"maximum-mutable-share-size": 0,
                 _AVAILABLE_SPACE: space,
             },
-            b"application-version": application,
+            _APPLICATION: application,
         }
     )
 
 
-def parse_version(body: bytes) -> int:
-    """Return how many bytes the server would take now."""
+@frozen
+class Version:
+    """What a server says of itself."""
+
+    application: str  # its own words
+    space: int  # bytes that it would take now
+
+
+def parse_version(body: bytes) -> Version:
+    """Return what a server says of itself."""
     version = _decode(body)
     known = version.get(_PROTOCOL) if isinstance(version, dict) else None
     if not isinstance(known, dict):
         raise ValueError("the version names no protocol that we speak")
-    return _unsigned(known.get(_AVAILABLE_SPACE, known.get(_MAX_SHARE_SIZE)))
+    application = version.get(_APPLICATION, b"?")
+    if not isinstance(application, bytes):
+        raise ValueError("the version of the application is no byte string")
+    return Version(
+        application[:MAX_APPLICATION].decode("ascii", "replace"),
+        _unsigned(known.get(_AVAILABLE_SPACE, known.get(_MAX_SHARE_SIZE))),
+    )
 
 
 def _fields(value: Any, *names: str) -> list[Any]:
