@@ -314,14 +314,13 @@ class Grid:
             self.journal,
             self.cpu,
             self.budget,
-            self.max_unknown_size or self.max_size,
             REACTOR,
         )
         spool = self.root / "spool"
         spool.mkdir(exist_ok=True)
         self.uploader = Uploader(
+            self.encoding,
             self.sinks,
-            self.selector,
             self.convergence,
             self.cpu,
             self.disk,
@@ -361,7 +360,7 @@ class Grid:
     async def read(self, cap: ChkReadCap, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes of a file from *start* to *end*."""
         end = cap.size if end is None else end
-        download = await self.downloader.open(cap, start, end)
+        download = (await self.downloader.open(cap)).read(start, end)
         try:
             return b"".join([piece async for piece in download])
         finally:

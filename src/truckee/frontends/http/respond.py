@@ -19,6 +19,9 @@ log = Logger()
 
 TEXT = "text/plain;charset=utf-8"
 
+# An error is of the moment, and caches may keep some of them (404, 410) unless told.
+_ERROR = {"content-type": TEXT, "cache-control": "no-store"}
+
 
 @frozen
 class Answer:
@@ -74,10 +77,10 @@ class Responder:
         """Return the answer for *error*; only our own errors tell the client anything."""
         if not isinstance(error, TruckeeError):
             text = "Something went wrong inside the gateway. Its log says more.\n"
-            return Answer(text.encode(), 500, {"content-type": TEXT})
+            return Answer(text.encode(), 500, _ERROR)
         table = (*self._leaves, *_FAMILIES)
         status = next((code for kind, code in table if isinstance(error, kind)), 500)
-        headers = {"content-type": TEXT}
+        headers = dict(_ERROR)
         if isinstance(error, WrongMethod):
             headers["allow"] = error.allowed
         return Answer(f"{error}\n".encode(), status, headers)

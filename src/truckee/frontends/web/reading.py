@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import mimetypes
-from collections.abc import Mapping
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from urllib.parse import quote
 
 from attrs import frozen
@@ -12,14 +14,21 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap, LiteralCap
 from truckee.flow.outbound import Outbound
-from truckee.frontends.http.ranges import ByteRange, RangeNotSatisfiable, parse_range
+from truckee.frontends.http.byteranges import Body, partial, whole
+from truckee.frontends.http.conditions import (
+    PreconditionFailed,
+    goes_on,
+    is_known,
+    is_wanted,
+)
+from truckee.frontends.http.ranges import RangeNotSatisfiable, parse_ranges
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments, boolean
-from truckee.immutable.download import Downloader
+from truckee.frontends.web.etags import entity_tags
+from truckee.immutable.download import Downloader, OpenFile
 
 # What mimetypes calls an encoding is a type of its own here: told that it is an
 # encoding, a browser would unpack the file.
@@ -30,6 +39,19 @@ _PACKED = {
     "compress": "application/x-compress",
 }
 
+# A cap never comes to stand for other bytes, so whoever has them need not ask again, for
+# as long as a cache keeps anything (a year).  But caps are keys: what was decrypted for
+# one client is not left in a cache that others share, even where they cannot know the URL.
+_KEEP = "private, max-age=31536000, immutable"
+
+# Answers about a file have its caps in them.
+_ABOUT = {"content-type": TEXT, "cache-control": "no-store"}
+
+
+def random_boundary() -> str:
+    """Return a line that no file has, except by a chance of 1 in 2**128."""
+    return secrets.token_hex(16)
+
 
 @frozen(eq=False)
 class Reader:
@@ -37,6 +59,7 @@ class Reader:
 
     downloader: Downloader
     responder: Responder
+    new_boundary: Callable[[], str] = random_boundary
 
 
 class FileResource(Resource):
@@ -63,69 +86,92 @@ class FileResource(Resource):
         kind = args.get("t", "")
         if kind == "json":
             text = json.dumps(["filenode", describe(self._cap)], indent=1) + "\n"
-            return Answer(text.encode(), 200, {"content-type": TEXT})
+            return Answer(text.encode(), 200, _ABOUT)
         if kind in ("uri", "readonly-uri"):
-            return Answer(str(self._cap).encode(), 200, {"content-type": TEXT})
+            return Answer(str(self._cap).encode(), 200, _ABOUT)
         if kind:
             raise BadArgument("t", "a file has json, uri and readonly-uri")
         await self._send(request, args)
         return None
 
     async def _send(self, request: Request, args: Mapping[str, str]) -> None:
+        name = args.get("filename", self._name)
+        save = boolean(args, "save")
+        tags = entity_tags(self._cap)
+        kept = {"etag": f'"{tags[0]}"', "cache-control": _KEEP}
+        # The order of RFC 9110, section 13.2.2.
+        if_match = _header(request, b"if-match")
+        if if_match is not None and not is_wanted(if_match, tags[0]):
+            raise PreconditionFailed
+        if_none_match = _header(request, b"if-none-match")
+        if if_none_match is not None and is_known(if_none_match, tags):
+            _set_head(request, 304, kept)
+            return
+        body = self._body(request, tags[0], content_type(name))
+        headers = {**body.headers, "accept-ranges": "bytes", **kept}
+        if save:
+            headers["content-disposition"] = attachment(name)
+        if request.method == b"HEAD":
+            _set_head(request, body.status, headers)
+        elif isinstance(self._cap, LiteralCap):
+            _set_head(request, body.status, headers)
+            request.write(literal_body(self._cap.data, body))
+        else:
+            await self._stream(request, self._cap, body, headers)
+
+    def _body(self, request: Request, tag: str, kind: str) -> Body:
+        """Return what of the file to send."""
         size = self._cap.size
-        tag = ""
-        if isinstance(self._cap, ChkReadCap):
-            tag = f"{base32.encode(self._cap.storage_index)}-"
-            if _has(request.getHeader("if-none-match") or "", tag):
-                request.setResponseCode(304)
-                request.setHeader(b"etag", f'"{tag}"'.encode("ascii"))
-                return
+        asked = _header(request, b"range")
+        # Range is defined for GET only (RFC 9110, section 14.2).
+        if asked is None or request.method != b"GET":
+            return whole(size, kind)
+        if_range = _header(request, b"if-range")
+        if if_range is not None and not goes_on(if_range, tag):
+            return whole(size, kind)
         try:
-            wanted = parse_range(request.getHeader("range") or "", size)
+            ranges = parse_ranges(asked, size)
         except RangeNotSatisfiable:
             request.setHeader(b"content-range", b"bytes */%d" % size)
             raise
-        part = wanted or ByteRange(0, size, size)
-        name = args.get("filename", self._name)
-        headers = {
-            "content-type": content_type(name),
-            "accept-ranges": "bytes",
-            "content-length": str(part.end - part.start),
-        }
-        if tag:
-            headers["etag"] = f'"{tag}"'
-        if boolean(args, "save"):
-            headers["content-disposition"] = attachment(name)
-        if wanted is not None:
-            headers["content-range"] = str(wanted)
-        if request.method == b"HEAD":
-            _set_head(request, headers, wanted)
-        elif isinstance(self._cap, LiteralCap):
-            _set_head(request, headers, wanted)
-            request.write(self._cap.data[part.start : part.end])
-        else:
-            await self._stream(request, self._cap, part, headers, wanted)
+        if ranges is None:
+            return whole(size, kind)
+        return partial(ranges, kind, self._reader.new_boundary())
 
     async def _stream(
-        self,
-        request: Request,
-        cap: ChkReadCap,
-        part: ByteRange,
-        headers: Mapping[str, str],
-        wanted: ByteRange | None,
+        self, request: Request, cap: ChkReadCap, body: Body, headers: Mapping[str, str]
     ) -> None:
         """Send verified segments as fast as the client takes them."""
-        download = await self._reader.downloader.open(cap, part.start, part.end)
-        try:
+        file = await self._reader.downloader.open(cap)
+        async with aclosing(_pieces(file, body)) as pieces:
             # The head waits for the first segment: until then an error has a status.
-            piece = await download.__anext__()
-            _set_head(request, headers, wanted)
+            piece = await anext(pieces)
+            _set_head(request, body.status, headers)
             with Outbound(request) as outbound:
                 await outbound.write(piece)
-                async for piece in download:
+                async for piece in pieces:
                     await outbound.write(piece)
+
+
+async def _pieces(file: OpenFile, body: Body) -> AsyncGenerator[bytes, None]:
+    """Give the bytes of *body*, none before the first segment has come."""
+    for head, part in body.parts:
+        before = head
+        download = file.read(part.start, part.end)
+        try:
+            async for piece in download:
+                yield before + piece if before else piece
+                before = b""
         finally:
             download.stop()
+    if body.tail:
+        yield body.tail
+
+
+def literal_body(data: bytes, body: Body) -> bytes:
+    """Return the bytes of *body* out of *data*."""
+    parts = (head + data[part.start : part.end] for head, part in body.parts)
+    return b"".join(parts) + body.tail
 
 
 def describe(cap: ChkReadCap | LiteralCap) -> dict[str, object]:
@@ -158,15 +204,13 @@ def attachment(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _has(if_none_match: str, tag: str) -> bool:
-    """Return whether a client has the file with this tag; stock clients do not quote it."""
-    known = if_none_match.replace(",", " ").split()
-    return any(each in ("*", tag, f'"{tag}"', f'W/"{tag}"') for each in known)
+def _header(request: Request, name: bytes) -> str | None:
+    """Return a header, its lines as one list; bytes outside ASCII are in none of ours."""
+    lines = request.requestHeaders.getRawHeaders(name)
+    return None if lines is None else b", ".join(lines).decode("latin-1")
 
 
-def _set_head(
-    request: Request, headers: Mapping[str, str], wanted: ByteRange | None
-) -> None:
-    request.setResponseCode(200 if wanted is None else 206)
+def _set_head(request: Request, status: int, headers: Mapping[str, str]) -> None:
+    request.setResponseCode(status)
     for name, value in headers.items():
         request.setHeader(name.encode(), value.encode("utf-8"))

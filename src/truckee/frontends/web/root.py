@@ -8,6 +8,7 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 
 from truckee.flow.spool import SpoolDiskFull, SpoolFull
+from truckee.frontends.http.conditions import PreconditionFailed
 from truckee.frontends.http.ranges import RangeNotSatisfiable
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound, Responder
@@ -25,6 +26,7 @@ from truckee.storage.interfaces import NoSpace
 STATUSES = (
     (KeyReused, 409),
     (NotEnoughShares, 410),
+    (PreconditionFailed, 412),
     (FileTooLarge, 413),
     (SpoolFull, 413),
     (RangeNotSatisfiable, 416),
