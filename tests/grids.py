@@ -314,13 +314,14 @@ class Grid:
             self.journal,
             self.cpu,
             self.budget,
+            self.max_unknown_size or self.max_size,
             REACTOR,
         )
         spool = self.root / "spool"
         spool.mkdir(exist_ok=True)
         self.uploader = Uploader(
-            self.encoding,
             self.sinks,
+            self.selector,
             self.convergence,
             self.cpu,
             self.disk,
