@@ -314,21 +314,24 @@ class Grid:
             self.journal,
             self.cpu,
             self.budget,
-            self.max_unknown_size or self.max_size,
             REACTOR,
         )
         spool = self.root / "spool"
         spool.mkdir(exist_ok=True)
         self.uploader = Uploader(
+            self.encoding,
             self.sinks,
-            self.selector,
             self.convergence,
             self.cpu,
             self.disk,
             str(spool),
             self.budget,
             os.urandom,
-            UploadLimits(max_size=self.max_size, spool=self.spool_limit),
+            UploadLimits(
+                max_size=self.max_size,
+                max_unknown_size=self.max_unknown_size or self.max_size,
+                spool=self.spool_limit,
+            ),
         )
         self.downloader = Downloader(self.selector.find, self.cpu)
 

@@ -9,7 +9,7 @@ from tests.contracts.ciphertext_sink import ENCODING, INDEX, KEY
 from tests.grids import Grid
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.cipher import crypt
-from truckee.immutable.sinks import ICiphertextSink
+from truckee.immutable.sinks import ICiphertextSink, NewFile
 
 
 class GridSinkTests(ciphertext_sink.CiphertextSinkContract):
@@ -17,7 +17,7 @@ class GridSinkTests(ciphertext_sink.CiphertextSinkContract):
         self.grid = Grid.new(self, ENCODING, happy=3)
 
     async def open(self, size: int | None) -> ICiphertextSink:
-        sink: ICiphertextSink = await self.grid.sinks.open(INDEX, size)
+        sink: ICiphertextSink = await self.grid.sinks.open(NewFile(INDEX, size, 1 << 30))
         return sink
 
     async def read(self, cap: ChkVerifyCap) -> bytes:

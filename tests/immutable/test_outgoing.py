@@ -14,6 +14,7 @@ from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
 from truckee.grid.selection import NotEnoughServers
 from truckee.immutable import share_stream
+from truckee.immutable.sinks import NewFile
 from truckee.immutable.upload_status import UploadStatus
 
 KEY = b"0123456789abcdef"
@@ -51,7 +52,7 @@ class _Case(TestCase):
         Return the names of the servers that hold each share, which are those that *status*
         tells.
         """
-        sink = await grid.sinks.open(INDEX, size, status=status)
+        sink = await grid.sinks.open(NewFile(INDEX, size, 1 << 20, status=status))
         try:
             async for chunk in chunks or in_chunks(CIPHERTEXT, 100):
                 await sink.write(chunk)

@@ -29,8 +29,7 @@ from truckee.grid.selection import Placement, Selector
 from truckee.immutable.existing import ExistingShares
 from truckee.immutable.outgoing import OutgoingShares
 from truckee.immutable.share_stream import ShareStream
-from truckee.immutable.sinks import ICiphertextSink, WrongSize
-from truckee.immutable.upload_status import UploadStatus
+from truckee.immutable.sinks import ICiphertextSink, ICiphertextSinks, NewFile, WrongSize
 from truckee.storage.journal import Journal
 
 # Segments of one file under way: one is coded by each core, one is written, one waits.
@@ -48,6 +47,7 @@ class DamagedShares(Unavailable):
     needed: int
 
 
+@implementer(ICiphertextSinks)
 @define(eq=False)
 class GridSinks:
     """Opens sinks that store files on a grid."""
@@ -57,50 +57,40 @@ class GridSinks:
     _journal: Journal
     _cpu: Workers
     _budget: Budget  # bytes of file data in memory
-    max_unknown_size: int  # bytes a file may grow to whose size is not known
     _clock: IReactorTime
 
-    async def open(
-        self,
-        storage_index: bytes,
-        size: int | None,
-        guarded: bool = False,
-        status: UploadStatus | None = None,
-        most: int | None = None,
-    ) -> GridSink:
-        """
-        Find servers for a file of *size* bytes, more than a literal cap holds.
+    @property
+    def needs_known_size(self) -> bool:
+        """See ``ICiphertextSinks``."""
+        return self._selector.needs_known_size
 
-        Without a *size* there is room for *most* bytes, else for ``max_unknown_size``.
-        With *guarded*, no segment that differs from what is already stored under
-        *storage_index* leaves here.  The caller sees to it that nobody else is writing
-        the same file, and finds in *status* what became of it.
+    async def open(self, file: NewFile) -> GridSink:
+        """
+        Find servers for a file.
 
         :raises NoSpace: :raises NotEnoughServers: when it cannot be placed.
         """
-        known = size is not None
-        bound = self.max_unknown_size if most is None else most
-        geometry = self._geometry(bound if size is None else size, known)
+        index = file.storage_index
+        known = file.size is not None
+        geometry = self._geometry(file)
         layout = ShareLayout.stock(geometry) if known else ShareLayout.streamed(geometry)
         placement = await self._selector.place(
-            storage_index, self.encoding.total, layout.size, open_ended=not known
+            index, self.encoding.total, layout.size, open_ended=not known
         )
         group = Group()
-        status = status or UploadStatus()
-        status.route = "servers"
+        file.status.route = "servers"
         shares = OutgoingShares(
             placement,
             self._selector.happy,
-            partial(self._selector.take, storage_index, layout.size, not known),
+            partial(self._selector.take, index, layout.size, not known),
             group,
             self._clock,
-            status,
+            file.status,
             # Of a sized file the header is known, and may be written before its turn.
             (0, layout.pack_header()) if known else None,
         )
         sink = GridSink(
-            storage_index,
-            size,
+            file,
             geometry.segment_size,
             self.encoding,
             placement,
@@ -110,8 +100,6 @@ class GridSinks:
             self._journal,
             self._cpu,
             self._budget,
-            guarded,
-            status,
         )
         try:
             await sink.look_at_existing()
@@ -120,11 +108,11 @@ class GridSinks:
             raise
         return sink
 
-    def _geometry(self, size: int, known: bool) -> Geometry:
-        if known:
-            return self.encoding.geometry(size)
+    def _geometry(self, file: NewFile) -> Geometry:
+        if file.size is not None:
+            return self.encoding.geometry(file.size)
         needed, total = self.encoding.needed, self.encoding.total
-        return Geometry(size, needed, total, self.encoding.streaming_segment_size)
+        return Geometry(file.most, needed, total, self.encoding.streaming_segment_size)
 
 
 @implementer(ICiphertextSink)
@@ -132,8 +120,7 @@ class GridSinks:
 class GridSink:
     """One file on its way to the grid."""
 
-    _storage_index: bytes
-    _size: int | None
+    _file: NewFile
     chunk_size: int  # bytes, of a segment
     _encoding: Encoding
     _placement: Placement
@@ -143,8 +130,6 @@ class GridSink:
     _journal: Journal
     _cpu: Workers
     _budget: Budget
-    _guarded: bool
-    _status: UploadStatus
 
     _data: int = field(init=False)  # where the blocks start in a share
     _encoder: FileEncoder = field(init=False)
@@ -159,12 +144,12 @@ class GridSink:
         k, n = self._encoding.needed, self._encoding.total
         self._data = (
             ShareLayout.streamed_data_offset()
-            if self._size is None
-            else self._layout(self._encoding.geometry(self._size)).data
+            if self._file.size is None
+            else self._layout(self._encoding.geometry(self._file.size)).data
         )
-        self._encoder = FileEncoder(self._storage_index, k, n)
+        self._encoder = FileEncoder(self._file.storage_index, k, n)
         self._segmenter = Segmenter(self.chunk_size)
-        self._existing = ExistingShares(self._storage_index, k, n)
+        self._existing = ExistingShares(self._file.storage_index, k, n)
 
     async def look_at_existing(self) -> None:
         """Read what finished shares say about themselves, before the first write."""
@@ -174,8 +159,8 @@ class GridSink:
     async def write(self, chunk: Buffer) -> None:
         """See ``ICiphertextSink``."""
         self._received += len(chunk)
-        if self._size is not None and self._received > self._size:
-            raise WrongSize(self._received, self._size)
+        if self._file.size is not None and self._received > self._file.size:
+            raise WrongSize(self._received, self._file.size)
         for segment in self._segmenter.feed(chunk):
             await self._begin(segment)
 
@@ -185,18 +170,18 @@ class GridSink:
         if rest:
             await self._begin(rest)
         await self._group.join()
-        if self._size not in (None, self._encoder.size):
-            raise WrongSize(self._encoder.size, self._size or 0)
+        if self._file.size not in (None, self._encoder.size):
+            raise WrongSize(self._encoder.size, self._file.size or 0)
         self._existing.check_size(self._encoder.size)
         file = await self._cpu.run(self._encoder.finish, self.chunk_size)
         layout = self._layout(file.geometry)
         await together(self._finish(stream, file, layout) for stream in self._shares.live)
         self._group.check()
-        async with self._journal.showing(self._storage_index, self._shares.servers):
+        async with self._journal.showing(self._file.storage_index, self._shares.servers):
             await self._shares.close(layout.size)
             self._check_happiness(file.ueb)
             await self._shares.remove_lost()
-        await self._selector.renew(self._storage_index, self._placement)
+        await self._selector.renew(self._file.storage_index, self._placement)
         return file.verify_cap
 
     async def abort(self) -> None:
@@ -206,7 +191,7 @@ class GridSink:
         await self._shares.abort()
 
     def _layout(self, geometry: Geometry) -> ShareLayout:
-        known = self._size is not None
+        known = self._file.size is not None
         return ShareLayout.stock(geometry) if known else ShareLayout.streamed(geometry)
 
     async def _begin(self, segment: Buffer) -> None:
@@ -232,7 +217,7 @@ class GridSink:
         k, n = self._encoding.needed, self._encoding.total
         try:
             encoded = await self._cpu.run(encode_segment, ciphertext, k, n)
-            if self._guarded:
+            if self._file.guarded:
                 await self._existing.check_segment(number, encoded.segment_hash)
             await together(
                 [
@@ -271,8 +256,8 @@ class GridSink:
         found = happiness(holders)
         if found < self._selector.happy:
             raise DamagedShares(found, self._selector.happy)
-        self._status.happiness = found
-        self._status.shares = {
+        self._file.status.happiness = found
+        self._file.status.shares = {
             share: sorted(server.name for server in servers)
             for share, servers in sorted(holders.items())
         }

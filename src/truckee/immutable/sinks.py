@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
-
-from attrs import define
-from twisted.internet.defer import Deferred
+from attrs import define, field, frozen
 from zope.interface import Attribute, Interface
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.hashes import Buffer
 from truckee.errors import Misuse, Refused
+from truckee.immutable.upload_status import UploadStatus
 
 
 @define
@@ -53,5 +50,22 @@ class ICiphertextSink(Interface):
         """Forget the file and free its space.  May be called at any time, and twice."""
 
 
-# Opens a sink for a storage index and a size in bytes, None if that is not known yet.
-OpenSink = Callable[[bytes, int | None], Coroutine[Deferred[Any], Any, ICiphertextSink]]
+@frozen(eq=False)
+class NewFile:
+    """What is known of a file before its first byte."""
+
+    storage_index: bytes
+    size: int | None  # bytes, more than a literal cap holds; None: not known yet
+    most: int  # bytes it may grow to, if its size is not known
+    # No segment may leave that differs from what is stored under this storage index.
+    guarded: bool = False
+    status: UploadStatus = field(factory=UploadStatus)  # what becomes of it
+
+
+class ICiphertextSinks(Interface):
+    """Opens sinks.  Whoever does sees to it that nobody else writes the same file."""
+
+    needs_known_size: bool = Attribute("Whether none can be opened now without a size.")
+
+    async def open(file: NewFile) -> ICiphertextSink:
+        """Get ready for a file.  :raises TruckeeError: when it cannot be stored now."""

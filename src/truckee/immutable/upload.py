@@ -16,7 +16,7 @@ from attrs import define, evolve, field, frozen
 
 from truckee.codec.caps import ChkReadCap, LiteralCap
 from truckee.codec.cipher import crypt_in_place
-from truckee.codec.geometry import LITERAL_LIMIT
+from truckee.codec.geometry import LITERAL_LIMIT, Encoding
 from truckee.codec.hashes import storage_index_of
 from truckee.codec.secrets import KEY_SIZE, convergence_hasher
 from truckee.codec.segments import Segmenter
@@ -25,10 +25,10 @@ from truckee.flow.cpu import Workers
 from truckee.flow.inbound import HIGH_WATER
 from truckee.flow.limits import Budget, Exclusive
 from truckee.flow.spool import Spool
-from truckee.grid.selection import Selector
 from truckee.immutable.body import Body, FileTooLarge, Pieces, UnknownTooLarge
-from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice
+from truckee.immutable.sinks import ICiphertextSinks, NewFile
+from truckee.immutable.upload_status import UploadStatus
 
 Cap = ChkReadCap | LiteralCap
 
@@ -57,8 +57,8 @@ class UploadLimits:
 class Uploader:
     """Stores files on the grid that *sinks* open."""
 
-    _sinks: GridSinks
-    _selector: Selector  # of the sinks
+    _encoding: Encoding
+    _sinks: ICiphertextSinks
     _convergence: bytes = field(repr=False)  # the node's secret
     _cpu: Workers
     _disk: Workers
@@ -80,39 +80,43 @@ class Uploader:
         size: int | None,
         choice: KeyChoice,
         bound: int | None = None,
+        status: UploadStatus | None = None,
     ) -> Cap:
         """
         Store *chunks* and return the cap, once the file is stored for good.
 
         *size* is what the client announced, None if nothing; *bound*, if there is one, is
-        the most that the file may have then, less or more than usual.  If this raises or
-        is cancelled, nothing is left of the file.
+        the most that the file may have then, less or more than usual; *status* tells what
+        happens and, in the end, where the shares are.  If this raises or is cancelled,
+        nothing is left of the file.
 
         :raises TooManyUploads: before the first chunk is asked for.
         """
         self.check_size(size)
+        status = status or UploadStatus()
         with self._admitted():
-            convergent = isinstance(choice, ConvergentKey)
-            usual = self.limits.max_size if convergent else self._sinks.max_unknown_size
-            bound = min(usual if bound is None else bound, self.limits.max_size)
-            body = self._body(chunks, size, bound)
+            convergent, limits = isinstance(choice, ConvergentKey), self.limits
+            usual = limits.max_size if convergent else limits.max_unknown_size
+            most = min(usual if bound is None else bound, limits.max_size)
+            body = self._body(chunks, size, most)
             if size is None:
                 # A short file is over before its first segment is full.
-                await body.peek(self._sinks.encoding.streaming_segment_size)
+                await body.peek(self._encoding.streaming_segment_size)
             elif size <= LITERAL_LIMIT:
                 await body.peek(LITERAL_LIMIT + 1)
             if body.ended:
                 size = body.size
                 if size <= LITERAL_LIMIT:
+                    status.route = "cap"
                     return LiteralCap(body.take_all())
             if isinstance(choice, ConvergentKey):
-                return await self._upload_convergent(body, size)
+                return await self._upload_convergent(body, size, status)
             given = isinstance(choice, GivenKey)
             key = choice.key if isinstance(choice, GivenKey) else self._random(KEY_SIZE)
-            if size is None and self._selector.needs_known_size:
-                return await self._upload_spooled(body, key, given)
-            sinks = evolve(self._sinks, max_unknown_size=bound)
-            return await self._stream(sinks, body, size, key, given)
+            file = NewFile(storage_index_of(key), size, most, given, status)
+            if size is None and self._sinks.needs_known_size:
+                return await self._upload_spooled(body, key, file)
+            return await self._stream(body, key, file)
 
     def _body(self, chunks: AsyncIterator[bytes], size: int | None, bound: int) -> Body:
         """Return *chunks* with an end: *bound* counts where no *size* is known."""
@@ -129,8 +133,8 @@ class Uploader:
         a read of the transport.  What is under way to servers is counted by the sink;
         room for one segment's worth of that is always left.
         """
-        segment = self._sinks.encoding.streaming_segment_size
-        working = self._sinks.encoding.coded_size(segment)
+        segment = self._encoding.streaming_segment_size
+        working = self._encoding.coded_size(segment)
         held = segment + 6 * HIGH_WATER
         if (self.active + 1) * held + working > self._budget.limit and self.active:
             raise TooManyUploads(self.active)
@@ -143,17 +147,11 @@ class Uploader:
             self._budget.release(held)
 
     async def _stream(
-        self,
-        sinks: GridSinks,
-        chunks: AsyncIterator[bytes],
-        size: int | None,
-        key: bytes,
-        guarded: bool = False,
+        self, chunks: AsyncIterator[bytes], key: bytes, file: NewFile
     ) -> ChkReadCap:
-        """Encrypt *chunks* as they arrive and hand them to one of *sinks*."""
-        storage_index = storage_index_of(key)
-        async with self._by_storage_index.hold(storage_index):
-            sink = await sinks.open(storage_index, size, guarded)
+        """Encrypt *chunks* as they arrive and hand them to a sink."""
+        async with self._by_storage_index.hold(file.storage_index):
+            sink = await self._sinks.open(file)
             try:
                 offset = 0
                 async for piece in Pieces(chunks, Segmenter(sink.chunk_size)):
@@ -167,34 +165,30 @@ class Uploader:
                 raise
         return verify_cap.read_cap(key)
 
-    async def _upload_convergent(self, body: Body, size: int | None) -> ChkReadCap:
+    async def _upload_convergent(
+        self, body: Body, size: int | None, status: UploadStatus
+    ) -> ChkReadCap:
         """Hash the file on its way into a spool, then stream it from there."""
-        encoding = self._sinks.encoding
         # Without an announced size there is at least a whole segment, and then the
         # size is not part of the key.
-        geometry = encoding.geometry(size or encoding.max_segment_size)
+        geometry = self._encoding.geometry(size or self._encoding.max_segment_size)
         hasher = convergence_hasher(self._convergence, geometry)
         with self._spool() as spool:
             async for piece in Pieces(body, Segmenter(geometry.segment_size)):
                 await self._cpu.run(hasher.update, piece)
                 await spool.append(piece)
             key = hasher.digest()[:KEY_SIZE]
-            return await self._stream_spooled(spool, key)
+            file = NewFile(storage_index_of(key), spool.size, spool.size, status=status)
+            return await self._stream(spool.read(geometry.segment_size), key, file)
 
-    async def _upload_spooled(self, body: Body, key: bytes, guarded: bool) -> ChkReadCap:
+    async def _upload_spooled(self, body: Body, key: bytes, file: NewFile) -> ChkReadCap:
         """Find out how long the file is on its way into a spool, then stream it."""
         with self._spool() as spool:
-            segment_size = self._sinks.encoding.streaming_segment_size
+            segment_size = self._encoding.streaming_segment_size
             async for piece in Pieces(body, Segmenter(segment_size)):
                 await spool.append(piece)
-            return await self._stream_spooled(spool, key, guarded)
+            sized = evolve(file, size=spool.size)
+            return await self._stream(spool.read(segment_size), key, sized)
 
     def _spool(self) -> closing[Spool]:
         return closing(Spool(self._disk, self._spool_directory, self.limits.spool))
-
-    async def _stream_spooled(
-        self, spool: Spool, key: bytes, guarded: bool = False
-    ) -> ChkReadCap:
-        geometry = self._sinks.encoding.geometry(spool.size)
-        chunks = spool.read(geometry.segment_size)
-        return await self._stream(self._sinks, chunks, spool.size, key, guarded)

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -177,19 +177,19 @@ class Node:
         )
         # On our own disks an open end costs nothing; elsewhere room must be asked for.
         limits = config.limits
-        unknown = limits.max_size if self.is_grid else limits.max_unknown_size
+        if self.is_grid:
+            limits = evolve(limits, max_unknown_size=limits.max_size)
         sinks = GridSinks(
             config.encoding,
             selector,
             journal,
             self._cpu,
             self.budget,
-            unknown,
             self.reactor,
         )
         self._uploader = Uploader(
+            config.encoding,
             sinks,
-            selector,
             keys.convergence,
             self._cpu,
             self._disk,
