@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
+from attrs import evolve
 from foolscap.api import Referenceable, Tub
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.grids import REACTOR, SECRETS, until
+from tests.grids import REACTOR, SECRETS, calm, failing, pause, until
+from tests.storage.gbs_served import Served
 from tests.storage.test_foolscap import INDEX, Loopback, new_client, new_disk
 from truckee.codec import base32
 from truckee.frontends.web.welcome import GridStatus, status_json
-from truckee.grid.announcements import Announcement, parse_fields
+from truckee.grid.announcements import Announcement, parse_fields, tubid_of
 from truckee.grid.pool import ServerPool
+from truckee.grid.transports import Dialer, Pace
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
     PROTOCOL,
@@ -22,8 +26,12 @@ from truckee.storage.foolscap_schema import (
     serves,
 )
 from truckee.storage.foolscap_server import FoolscapStorage
+from truckee.storage.interfaces import IStorageServer
 
 NOW = 1e9
+PACE = Pace(patience=0.1, longest=0.2)  # seconds
+# Where nobody listens.
+DEAD = "tcp:127.0.0.1:1"
 
 
 @serves(RIStorageServer)
@@ -42,7 +50,10 @@ class _Case(TestCase):
 
     def setUp(self) -> None:
         client = new_client(self)
-        self.pool = ServerPool(client.tub, REACTOR, lambda: NOW)
+        dialer = Dialer(client.tub, REACTOR, os.urandom, PACE)
+        self.pool = ServerPool(dialer, lambda: NOW)
+        # Connections over HTTPS take a moment to end.
+        self.addCleanup(lambda: Deferred.fromCoroutine(pause(0.05)))
         self.addCleanup(self.pool.stop)
 
     def serve(self, thing: Referenceable | None = None) -> tuple[Loopback, str]:
@@ -57,6 +68,18 @@ class _Case(TestCase):
     async def end(self, loopback: Loopback) -> None:
         if loopback.tub.running:
             await loopback.stop()
+
+    def moved(self, furl: str, hints: str) -> str:
+        """Return *furl* with other hints."""
+        return f"{furl.partition('@')[0]}@{hints}/{furl.rpartition('/')[2]}"
+
+    async def store_and_read(self, server: IStorageServer) -> None:
+        """See that a server does what servers do."""
+        answer = await server.allocate(INDEX, SECRETS, {0}, 8)
+        await answer.writers[0].write(0, [b"12345678"])
+        await answer.writers[0].close(8)
+        readers = await server.buckets(INDEX)
+        self.assertEqual(await readers[0].read(0, 100), b"12345678")
 
     def announced(self, name: str, furl: str, **fields: object) -> Announcement:
         return parse_fields(name, {"anonymous-storage-FURL": furl, **fields})
@@ -135,7 +158,150 @@ class ComeAndGoTests(_Case):
         await until(self.pool.servers)
         self.pool.stop()
         self.assertEqual(self.pool.servers(), [])
-        self.pool.known.clear()  # stopped once is enough
+
+
+class HttpsTests(_Case):
+    """Servers that announce NURLs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.served = Served.new(self)
+        # The furl of a server that is reached over HTTPS only.
+        self.furl = self.moved(self.serve()[1], "")
+
+    def hear(self, furl: str, *nurls: object, **fields: object) -> None:
+        """Hear of the server."""
+        fields |= {"anonymous-storage-NURLs": list(nurls)}
+        self.pool.heard(self.announced("one", furl, **fields))
+
+    @property
+    def over_https(self) -> bool:
+        """Whether the server is asked over HTTPS now."""
+        return self.pool.known["one"].status.over_https
+
+    async def test_no_hints(self) -> None:
+        """A server whose furl says not where it is is reached over HTTPS, at once."""
+        begin = REACTOR.seconds()
+        self.hear(self.furl, self.served.nurl.text, nickname="Nick")
+        await until(self.pool.servers)
+        self.assertLess(REACTOR.seconds() - begin, 5)
+        [server] = self.pool.servers()
+        self.assertEqual(server.name, "Nick")
+        self.assertEqual(server.lease_seed, tubid_of(self.furl))
+        self.assertFalse(server.takes_open_ends)
+        await self.store_and_read(server)
+        status = self.pool.known["one"].status
+        self.assertTrue(status.connected)
+        self.assertTrue(status.over_https)
+        self.assertTrue((status.version or "").startswith("truckee/"))
+        self.assertGreater(status.available_space or 0, 0)
+        self.assertEqual(status.last_received, NOW)
+
+    async def test_dead_furl(self) -> None:
+        """So is one that foolscap does not reach where its furl says."""
+        self.hear(self.moved(self.furl, DEAD), self.served.nurl.text)
+        await until(self.pool.servers)
+        await self.store_and_read(self.pool.servers()[0])
+        self.assertTrue(self.over_https)
+
+    async def test_foolscap_first(self) -> None:
+        """A server that foolscap reaches is not looked for over HTTPS."""
+        _, furl = self.serve()
+        looks: list[None] = []
+
+        async def mood(operation: str, share: int) -> None:
+            looks.append(None)
+
+        self.served.disk.mood = mood
+        self.hear(furl, self.served.nurl.text)
+        await until(self.pool.servers)
+        await pause(3 * PACE.longest)
+        self.assertTrue(self.pool.servers()[0].takes_open_ends)
+        self.assertFalse(self.over_https)
+        self.assertEqual(looks, [])
+
+    async def test_by_turns(self) -> None:
+        """HTTPS is used while foolscap is away, and foolscap again when it is back."""
+        first = Loopback()
+        furl = first.register(self.storage())
+        certificate = first.tub.getCertData()
+        self.hear(furl, self.served.nurl.text)
+        await until(self.pool.servers)
+        await first.stop()
+        await until(lambda: self.over_https)
+        [server] = self.pool.servers()
+        second = make_again(certificate, furl, self.storage())
+        self.addCleanup(second.stopService)
+        await until(lambda: not self.over_https)
+        [other] = self.pool.servers()
+        self.assertIsNot(server, other)
+        self.assertTrue(other.takes_open_ends)
+        # Whoever still has the other one ends in peace.
+        await self.store_and_read(server)
+
+    async def test_away_and_back(self) -> None:
+        """A server that does not answer over HTTPS is away until it does."""
+        self.hear(self.furl, self.served.nurl.text)
+        for _ in range(2):
+            await until(self.pool.servers)
+            self.served.disk.mood = failing("available_space")
+            await until(lambda: not self.pool.servers())
+            self.assertFalse(self.pool.known["one"].status.connected)
+            self.served.disk.mood = calm
+        await until(self.pool.servers)
+        self.flushLoggedErrors(OSError)
+
+    async def test_first_that_is_one(self) -> None:
+        """Of several NURLs the first that can be read counts; others are passed over."""
+        good = self.served.nurl.text
+        broken = ["", "pb://", good.replace("v=1", "v=2"), "x" * 5000, 7, None]
+        self.hear(self.furl, *broken, good, good.replace("127.0.0.1", "127.0.0.2"))
+        await until(self.pool.servers)
+        self.hear(self.furl, *broken)
+        self.assertEqual(self.pool.servers(), [])
+        _, furl = self.serve()
+        self.hear(furl, *broken)
+        await until(self.pool.servers)
+        self.assertFalse(self.over_https)
+
+    async def test_news(self) -> None:
+        """A new NURL is used instead of the old one; foolscap does not notice."""
+        other = Served.new(self)
+        self.hear(self.furl, self.served.nurl.text)
+        await until(self.pool.servers)
+        [before] = self.pool.servers()
+        seed = base32.encode(b"another")
+        same = {"permutation-seed-base32": seed}
+        self.hear(self.furl, self.served.nurl.text, **same)
+        self.assertEqual(self.pool.servers(), [before])
+        self.assertEqual(before.permutation_seed, b"another")
+        self.hear(self.furl, other.nurl.text)
+        await until(self.pool.servers)
+        await self.store_and_read(self.pool.servers()[0])
+        self.assertEqual(len(other.disk.directory.shares(INDEX)), 1)
+        _, furl = self.serve()
+        self.hear(furl, self.served.nurl.text)
+        await until(self.pool.servers)
+        [foolscap] = self.pool.servers()
+        self.hear(furl, other.nurl.text)
+        self.assertEqual(self.pool.servers(), [foolscap])
+
+    async def test_wrong_key(self) -> None:
+        """A server that has not the key of its NURL is told nothing, and is away."""
+        self.hear(self.furl, evolve(self.served.nurl, spki_hash=bytes(32)).text)
+        await pause(3 * PACE.longest)
+        self.assertEqual(self.pool.servers(), [])
+
+    async def test_stop(self) -> None:
+        """After the end no server can be asked, and nobody looks for it any more."""
+        self.hear(self.furl, self.served.nurl.text)
+        await until(self.pool.servers)
+        self.pool.stop()
+        self.assertEqual(self.pool.servers(), [])
+        self.served.disk.mood = failing("available_space")
+        await pause(3 * PACE.longest)
+        self.assertEqual(self.pool.servers(), [])
+        self.assertEqual(self.flushLoggedErrors(OSError), [])
 
 
 class OddServerTests(_Case):

@@ -44,6 +44,12 @@ class Announcement:
     fields: Mapping[str, Any] = field(repr=False)  # all that was said
 
     @property
+    def has_hints(self) -> bool:
+        """Whether its furl says where it is."""
+        match = _FURL.fullmatch(self.furl)
+        return match is not None and bool(match["hints"])
+
+    @property
     def lease_seed(self) -> bytes:
         """The 20-byte id of its tub."""
         return tubid_of(self.furl)

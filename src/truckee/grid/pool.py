@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from truckee.grid.announcements import Announcement
-from truckee.grid.introducer import MAX_DELAY
-from truckee.storage.foolscap_client import FoolscapServer
-from truckee.storage.foolscap_schema import AVAILABLE_SPACE, PROTOCOL
+from truckee.grid.transports import (
+    Dialer,
+    FoolscapTransport,
+    Greeting,
+    HttpsTransport,
+    first_nurl,
+)
+from truckee.storage.gbs_schema import Nurl
 from truckee.storage.interfaces import IStorageServer
-from truckee.storage.limited import LimitedServer
-
-log = Logger()
 
 
 @frozen
@@ -31,26 +28,33 @@ class ServerStatus:
     version: str | None = None
     available_space: int | None = None  # bytes
     last_received: float | None = None  # Unix seconds
+    over_https: bool = False  # connected in that way
 
 
 @define(eq=False)
 class PooledServer:
-    """One server and the connection to it, which comes and goes."""
+    """
+    One server and the connection to it, which comes and goes.
+
+    It is reached over foolscap; while that is not connected, over HTTPS if it can be.
+    """
 
     announcement: Announcement
-    server: FoolscapServer
-    limited: LimitedServer  # the same, with an end to every wait
-    _tub: Any = field(repr=False)
+    _dialer: Dialer = field(repr=False)
     _now: Callable[[], float]
     version: str | None = field(default=None, init=False)
     available_space: int | None = field(default=None, init=False)  # bytes, when it came
     last_received: float | None = field(default=None, init=False)  # Unix seconds
-    _reconnector: Any = field(default=None, init=False, repr=False)
+    _foolscap: FoolscapTransport | None = field(default=None, init=False)
+    _https: HttpsTransport | None = field(default=None, init=False)
 
     @property
-    def connected(self) -> bool:
-        """Whether it can be asked now."""
-        return self.server.remote is not None
+    def server(self) -> IStorageServer | None:
+        """What can be asked now; None: it cannot be reached."""
+        for transport in (self._foolscap, self._https):
+            if transport is not None and transport.connected:
+                return transport.limited
+        return None
 
     @property
     def status(self) -> ServerStatus:
@@ -58,65 +62,80 @@ class PooledServer:
         return ServerStatus(
             self.announcement.server_id,
             self.announcement.nickname,
-            self.connected,
+            self.server is not None,
             self.version,
             self.available_space,
             self.last_received,
+            self._https is not None and self.server is self._https.limited,
         )
 
     def start(self) -> None:
         """Connect, now and whenever the connection is lost."""
-        self._reconnector = self._tub.connectTo(self.announcement.furl, self._got_remote)
-        self._reconnector.maxDelay = MAX_DELAY
+        if self.announcement.has_hints:
+            self._foolscap = self._dialer.foolscap(
+                self.announcement, self._came_over_foolscap, self._look_over_https
+            )
+            self._foolscap.start()
+        self._use_nurl(first_nurl(self.announcement))
+
+    def hear(self, news: Announcement) -> None:
+        """Take in what a server tells that stays where it was over foolscap."""
+        self.announcement = news
+        for transport in (self._foolscap, self._https):
+            if transport is not None:
+                transport.server.permutation_seed = news.permutation_seed
+        nurl = first_nurl(news)
+        if nurl != (self._https and self._https.nurl):
+            self._close_https()
+            self._use_nurl(nurl)
 
     def stop(self) -> None:
-        """Connect no more, and let the connection go unused."""
-        self._reconnector.stopConnecting()
-        self.server.remote = None
+        """Connect no more, and let the connections go unused."""
+        if self._foolscap is not None:
+            self._foolscap.stop()
+        self._close_https()
 
-    def _got_remote(self, remote: Any) -> None:
-        remote.notifyOnDisconnect(self._lost, remote)
-        Deferred.fromCoroutine(self._greet(remote)).addErrback(self._failed)
+    def _use_nurl(self, nurl: Nurl | None) -> None:
+        if nurl is not None:
+            self._https = self._dialer.https(self.announcement, nurl, self._came)
+            if self._foolscap is None or not self._foolscap.connected:
+                self._look_over_https()
 
-    async def _greet(self, remote: Any) -> None:
-        version = await remote.callRemote("get_version")
-        self.version = str(version.get(b"application-version", b"?"), "ascii", "replace")
-        protocol = version.get(PROTOCOL, {})
-        if isinstance(protocol, dict):
-            space = protocol.get(AVAILABLE_SPACE)
-            self.available_space = space if isinstance(space, int) else None
+    def _close_https(self) -> None:
+        if self._https is not None:
+            self._https.stop()
+            self._https = None
+
+    def _look_over_https(self) -> None:
+        """Find out whether it can be reached so, unless foolscap connects soon."""
+        if self._https is not None:
+            alone = self._foolscap is None
+            self._https.start(0.0 if alone else self._dialer.pace.patience)
+
+    def _came_over_foolscap(self, greeting: Greeting) -> None:
+        if self._https is not None:
+            self._https.rest()
+        self._came(greeting)
+
+    def _came(self, greeting: Greeting) -> None:
+        self.version = greeting.version
+        self.available_space = greeting.available_space
         self.last_received = self._now()
-        self.server.remote = remote
-
-    def _lost(self, remote: Any) -> None:
-        if self.server.remote is remote:
-            self.server.remote = None
-
-    def _failed(self, failure: Failure) -> None:
-        log.warn(
-            "Server {name} does not answer as it should: {error}",
-            name=self.server.name,
-            error=failure.getErrorMessage(),
-        )
 
 
 @define(eq=False)
 class ServerPool:
-    """
-    All servers, announced and static, over one tub.
+    """All servers, announced and static."""
 
-    Give it a tub without a lasting identity: servers need not know that it is us again.
-    """
-
-    _tub: Any
-    _clock: IReactorTime
+    _dialer: Dialer
     _now: Callable[[], float]
     known: dict[str, PooledServer] = field(factory=dict, init=False)
     _static: set[str] = field(factory=set, init=False)
 
     def servers(self) -> list[IStorageServer]:
         """Return those that can be asked now."""
-        return [each.limited for each in self.known.values() if each.connected]
+        found = (each.server for each in self.known.values())
+        return [server for server in found if server is not None]
 
     def add_static(self, announcement: Announcement) -> None:
         """Use the operator's word for a server, whatever introducers say of it."""
@@ -138,16 +157,9 @@ class ServerPool:
         known = self.known.get(server_id)
         if known is not None:
             if known.announcement.furl == announcement.furl:
-                known.announcement = announcement
-                known.server.permutation_seed = announcement.permutation_seed
+                known.hear(announcement)
                 return
             known.stop()
-        server = FoolscapServer(
-            announcement.nickname or announcement.short_name,
-            announcement.permutation_seed,
-            announcement.lease_seed,
-        )
-        limited = LimitedServer(server, self._clock)
-        pooled = PooledServer(announcement, server, limited, self._tub, self._now)
+        pooled = PooledServer(announcement, self._dialer, self._now)
         self.known[server_id] = pooled
         pooled.start()

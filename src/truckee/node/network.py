@@ -22,6 +22,7 @@ from truckee.errors import Misuse, Unavailable
 from truckee.grid.announcements import Announcement
 from truckee.grid.introducer import IntroducerClient
 from truckee.grid.pool import ServerPool
+from truckee.grid.transports import Dialer
 from truckee.node.config import BadConfig, NodeConfig
 from truckee.node.keys import load_signing_key
 from truckee.node.layout import NodeDirectory
@@ -69,7 +70,7 @@ class NoTubPort(Misuse):
 @define(eq=False)
 class Network:
     """
-    Everything a node does over foolscap.
+    Everything a node does with other nodes.
 
     ``start`` connects, ``offer`` serves our storage, ``stop`` ends all that.
     """
@@ -89,7 +90,8 @@ class Network:
     def __attrs_post_init__(self) -> None:
         self._tub = make_tub(self._directory.private / "node.pem")
         self._client_tub = make_tub(None)
-        self.pool = ServerPool(self._client_tub, self._reactor, self._now)
+        dialer = Dialer(self._client_tub, self._reactor, self._random)
+        self.pool = ServerPool(dialer, self._now)
 
     @property
     def tubid(self) -> bytes:

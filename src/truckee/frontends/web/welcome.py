@@ -68,11 +68,25 @@ def welcome_page(status: GridStatus, host: str) -> bytes:
 def _row(server: ServerStatus) -> str:
     cells = (
         server.nickname or server.server_id,
-        "connected" if server.connected else "not connected",
+        _state(server),
         "" if server.available_space is None else f"{server.available_space / 1e9:.1f} GB",
         server.version or "",
     )
     return "<tr>" + "".join(f"<td>{escape(cell[:100])}" for cell in cells) + "</tr>\n"
+
+
+def _state(server: ServerStatus) -> str:
+    """How people are told of a connection."""
+    if not server.connected:
+        return "not connected"
+    return "connected over HTTPS" if server.over_https else "connected"
+
+
+def _connection_status(server: ServerStatus) -> str:
+    """How programs are told of it, in the words of stock gateways."""
+    if not server.connected:
+        return "Not connected"
+    return "connected" if server.over_https else "Connected"
 
 
 def status_json(status: GridStatus) -> bytes:
@@ -82,7 +96,7 @@ def status_json(status: GridStatus) -> bytes:
         "servers": [
             {
                 "nodeid": server.server_id,
-                "connection_status": "Connected" if server.connected else "Not connected",
+                "connection_status": _connection_status(server),
                 "available_space": server.available_space,
                 "nickname": server.nickname,
                 "version": server.version,

@@ -1,0 +1,224 @@
+"""
+The ways to a storage server: foolscap, and HTTPS where that does not connect.
+
+Foolscap takes shares of unknown size and is faster, so it comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from truckee.grid.announcements import Announcement
+from truckee.grid.introducer import MAX_DELAY
+from truckee.storage.foolscap_client import FoolscapServer
+from truckee.storage.foolscap_schema import AVAILABLE_SPACE, PROTOCOL
+from truckee.storage.gbs_client import GbsServer
+from truckee.storage.gbs_schema import Nurl
+from truckee.storage.limited import LimitedServer
+
+log = Logger()
+
+
+@frozen
+class Greeting:
+    """What a server said when it was reached."""
+
+    version: str  # of its program, in its own words
+    available_space: int | None  # bytes
+
+
+@frozen
+class Pace:
+    """How often a server is looked for over HTTPS, in seconds."""
+
+    # What foolscap has to connect; then until the next look after one in vain, at first.
+    patience: float = 5.0
+    longest: float = MAX_DELAY  # between two looks
+
+
+@define(eq=False)
+class FoolscapTransport:
+    """Connects to one server, now and whenever the connection is lost."""
+
+    server: FoolscapServer
+    limited: LimitedServer  # the same, with an end to every wait
+    _furl: str = field(repr=False)
+    _tub: Any = field(repr=False)
+    _came: Callable[[Greeting], None]
+    _went: Callable[[], None]
+    _reconnector: Any = field(default=None, init=False, repr=False)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be asked now."""
+        return self.server.remote is not None
+
+    def start(self) -> None:
+        """Connect."""
+        self._reconnector = self._tub.connectTo(self._furl, self._got_remote)
+        self._reconnector.maxDelay = MAX_DELAY
+
+    def stop(self) -> None:
+        """Connect no more, and let the connection go unused; may be called twice."""
+        if self._reconnector is not None:
+            self._reconnector.stopConnecting()
+        self._reconnector = self.server.remote = None
+
+    def _got_remote(self, remote: Any) -> None:
+        remote.notifyOnDisconnect(self._lost, remote)
+        Deferred.fromCoroutine(self._greet(remote)).addErrback(self._failed)
+
+    async def _greet(self, remote: Any) -> None:
+        version = await remote.callRemote("get_version")
+        protocol = version.get(PROTOCOL, {})
+        space = protocol.get(AVAILABLE_SPACE) if isinstance(protocol, dict) else None
+        application = str(version.get(b"application-version", b"?"), "ascii", "replace")
+        if self._reconnector is None:
+            return  # it was stopped meanwhile
+        self.server.remote = remote
+        self._came(Greeting(application, space if isinstance(space, int) else None))
+
+    def _lost(self, remote: Any) -> None:
+        if self.server.remote is remote:
+            self.server.remote = None
+            self._went()
+
+    def _failed(self, failure: Failure) -> None:
+        log.warn(
+            "Server {name} does not answer as it should: {error}",
+            name=self.server.name,
+            error=failure.getErrorMessage(),
+        )
+
+
+@define(eq=False)
+class HttpsTransport:
+    """
+    Looks for one server over HTTPS, again and again, as long as that is wanted.
+
+    Connections come and go with requests, so a server counts as connected when it
+    answered the last time.
+    """
+
+    server: GbsServer
+    limited: LimitedServer  # the same, with an end to every wait
+    nurl: Nurl
+    _reactor: Any = field(repr=False)
+    _pace: Pace
+    _came: Callable[[Greeting], None]
+    connected: bool = field(default=False, init=False)
+    _looking: Deferred[None] | None = field(default=None, init=False)
+    _trouble: str = field(default="", init=False)  # that was told last
+
+    def start(self, seconds: float) -> None:
+        """Begin to look after *seconds*; may be called again, which begins anew."""
+        self.rest()
+        self._looking = Deferred.fromCoroutine(self._look(seconds))
+        self._looking.addErrback(self._ended)
+
+    def rest(self) -> None:
+        """Look no more until the next start; requests under way go on."""
+        self.connected = False
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+
+    def stop(self) -> None:
+        """Look no more, and close what is open."""
+        self.rest()
+        self.server.stop()
+
+    async def _look(self, pause: float) -> None:
+        delay = self._pace.patience
+        while True:
+            await deferLater(self._reactor, pause)
+            try:
+                version = await self.server.version()
+            except CancelledError:
+                raise
+            except Exception as error:
+                # Whatever it is may be over the next time.
+                self.connected = False
+                self._tell(str(error))
+                pause, delay = delay, min(2 * delay, self._pace.longest)
+            else:
+                self.connected = True
+                self._trouble = ""
+                self._came(Greeting(version.application, version.space))
+                pause, delay = self._pace.longest, self._pace.patience
+
+    def _tell(self, trouble: str) -> None:
+        """Log what is wrong, once until it is something else."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warn("Over HTTPS: {trouble}", trouble=trouble)
+
+    def _ended(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            log.failure("A server is looked for no more", failure)
+
+
+@frozen(eq=False)
+class Dialer:
+    """
+    Makes the transports to servers, which are not started.
+
+    Give it a *tub* without a lasting identity: servers need not know that it is us again.
+    *random* makes so many secret bytes.
+    """
+
+    _tub: Any = field(repr=False)
+    _reactor: Any = field(repr=False)
+    _random: Callable[[int], bytes]
+    pace: Pace = field(factory=Pace)
+
+    def foolscap(
+        self,
+        announcement: Announcement,
+        came: Callable[[Greeting], None],
+        went: Callable[[], None],
+    ) -> FoolscapTransport:
+        """Return the way to the announced furl."""
+        server = FoolscapServer(
+            announcement.nickname or announcement.short_name,
+            announcement.permutation_seed,
+            announcement.lease_seed,
+        )
+        limited = LimitedServer(server, self._reactor)
+        return FoolscapTransport(server, limited, announcement.furl, self._tub, came, went)
+
+    def https(
+        self, announcement: Announcement, nurl: Nurl, came: Callable[[Greeting], None]
+    ) -> HttpsTransport:
+        """Return the way to *nurl*, one of those that were announced."""
+        server = GbsServer(
+            announcement.nickname or announcement.short_name,
+            announcement.permutation_seed,
+            announcement.lease_seed,
+            nurl,
+            self._reactor,
+            self._random,
+        )
+        limited = LimitedServer(server, self._reactor)
+        return HttpsTransport(server, limited, nurl, self._reactor, self.pace, came)
+
+
+def first_nurl(announcement: Announcement) -> Nurl | None:
+    """Return the first of a server's NURLs that is one, None when none is."""
+    for text in announcement.nurls:
+        try:
+            return Nurl.parse(text)
+        except ValueError as error:
+            log.warn(
+                "Server {name} announces a NURL that is none: {error}",
+                name=announcement.nickname or announcement.short_name,
+                error=str(error),
+            )
+    return None
