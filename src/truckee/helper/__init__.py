@@ -1,0 +1,1 @@
+"""The upload helper: both ends of both its protocols."""

@@ -1,0 +1,124 @@
+"""
+The helper's protocols as foolscap carries them: names, arguments, results.
+
+Source: ``docs/formats/helper-push.md`` and ``docs/formats/helper-stock.md``.
+"""
+
+from __future__ import annotations
+
+from foolscap.api import Any, ChoiceOf, DictOf, ListOf, RemoteInterface, TupleOf
+from foolscap.constraint import ByteStringConstraint, IntegerConstraint
+
+# Keys of the answers to get_version.
+HELPER = b"http://allmydata.org/tahoe/protocols/helper/v1"
+CHK_UPLOAD = b"http://allmydata.org/tahoe/protocols/helper/chk-upload/v1"
+PUSH = b"truckee/helper-push/v1"
+
+LARGEST_PUSH = 1 << 20  # bytes of one message
+
+# What open_push answers first.
+PRESENT, RECEIVE, REFUSED = b"present", b"receive", b"refused"
+
+# Codes of answers; all is well without one.
+OK = b""
+FULL = b"full"
+BUSY = b"busy"
+TOO_LARGE = b"too-large"
+GAP = b"gap"
+CLOSED = b"closed"
+DIFFERS = b"differs"
+NO_SERVERS = b"no-servers"
+NO_SPACE = b"no-space"
+FAILED = b"failed"
+
+StorageIndex = ByteStringConstraint(16)
+Size = IntegerConstraint(8)
+Code = ByteStringConstraint(40)
+Detail = ByteStringConstraint(1000)
+OptionalSize = ChoiceOf(Size, None)
+Data = ByteStringConstraint(LARGEST_PUSH)
+Hash = ByteStringConstraint(32)
+UebBytes = ByteStringConstraint(2000)
+Parameters = TupleOf(int, int, int, int)  # k, happy, N, segment size
+Shares = DictOf(int, ListOf(ByteStringConstraint(200), maxLength=256), maxKeys=256)
+
+
+class RIPushObserver(RemoteInterface):
+    """Hears how far an upload has come."""
+
+    __remote_name__ = "RIPushObserver.truckee"
+
+    def progress(held=Size, stored=Size):
+        return None
+
+
+class RIPushUpload(RemoteInterface):
+    """One upload that is pushed."""
+
+    __remote_name__ = "RIPushUpload.truckee"
+
+    def push(offset=Size, data=Data):
+        return TupleOf(Size, Code)
+
+    def finish(size=Size, root=Hash):
+        return TupleOf(Code, Detail, UebBytes, Shares)
+
+    def abort(forget=bool):
+        return None
+
+
+class RIEncryptedUploadable(RemoteInterface):
+    """The ciphertext of a stock client, pulled from it."""
+
+    __remote_name__ = "RIEncryptedUploadable.tahoe.allmydata.com"
+
+    def get_size():
+        return Size
+
+    def get_all_encoding_parameters():
+        return Parameters
+
+    def read_encrypted(offset=Size, length=int):
+        return ListOf(ByteStringConstraint())
+
+    def close():
+        return None
+
+
+class RIUploadHelper(RemoteInterface):
+    """One upload of a stock client."""
+
+    __remote_name__ = "RIUploadHelper.tahoe.allmydata.com"
+
+    def get_version():
+        return DictOf(bytes, Any())
+
+    def upload(reader=RIEncryptedUploadable):
+        return Any()
+
+
+class RIHelper(RemoteInterface):
+    """A helper."""
+
+    __remote_name__ = "RIHelper.tahoe.allmydata.com"
+
+    def get_version():
+        return DictOf(bytes, Any())
+
+    def upload_chk(si=StorageIndex):
+        return TupleOf(Any(), ChoiceOf(RIUploadHelper, None))
+
+    def open_push(
+        storage_index=StorageIndex,
+        parameters=Parameters,
+        size=OptionalSize,
+        observer=RIPushObserver,
+    ):
+        return TupleOf(
+            Code,
+            Code,
+            Size,
+            ByteStringConstraint(32),
+            ChoiceOf(RIPushUpload, None),
+            UebBytes,
+        )
