@@ -62,6 +62,30 @@ class DownloadTests(TestCase):
             self.assertTrue(all(pieces))
             self.assertEqual(b"".join(pieces), file.plaintext[start:end])
 
+    async def test_next_range(self) -> None:
+        """A range costs no new proof, and not the segment in which the one before ended."""
+        grid, file = self.new_grid()
+        opened = await grid.downloader.open(file.cap)
+        [piece async for piece in opened.read(60, 70)]
+        before = self.reads(grid)
+        pieces = [piece async for piece in opened.read(66, 100)]
+        self.assertEqual(pieces, [file.plaintext[66:100]])
+        self.assertEqual(self.reads(grid), before)
+        pieces = [piece async for piece in opened.read(100, 130)]
+        self.assertEqual(b"".join(pieces), file.plaintext[100:130])
+        self.assertEqual(self.reads(grid), before + 2)  # two blocks of the next segment
+
+    async def test_ranges_at_once(self) -> None:
+        """Ranges of one open file can be read side by side."""
+        grid, file = self.new_grid()
+        opened = await grid.downloader.open(file.cap)
+        one, other = opened.read(0, 1024), opened.read(512, 1536)
+        got = [b"", b""]
+        for _ in range(16):
+            got[0] += await one.__anext__()
+            got[1] += await other.__anext__()
+        self.assertEqual(got, [file.plaintext[:1024], file.plaintext[512:1536]])
+
     async def test_range_reads_only_its_segments(self) -> None:
         """A range in one segment reads the blocks of no other one."""
         grid, file = self.new_grid()

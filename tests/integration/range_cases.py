@@ -65,8 +65,10 @@ class File:
             return Reply(status, headers, wire.read(1 << 30))
 
 
-def told(reply: Reply, file: File) -> str:
+def told(reply: Reply, file: File, method: str = "GET") -> str:
     """Return *reply* in short: its status, which ranges it has, and what is wrong in it."""
+    if method == "HEAD":
+        return str(reply.status)
     if reply.status != 206:
         wrong = reply.status == 200 and reply.body not in (b"", file.data)
         return f"{reply.status} with other bytes" if wrong else str(reply.status)

@@ -89,7 +89,7 @@ class TableTests(_Case):
             if case.only not in ("", file.kind):
                 continue
             reply = file.ask(case)
-            answer = told(reply, file)
+            answer = told(reply, file, case.method)
             if answer != file.fill(case.answer):
                 found.append(f"{case}: {answer}, not {file.fill(case.answer)}")
             else:
