@@ -132,9 +132,9 @@ class ReadingTests(TestCase):
         await until(lambda: wire.data and hung)
         await pause(0.05)
         self.assertEqual(ended, [])
-        before = self.reads()
         await self.leave(wire)
         await until(lambda: len(ended) == len(hung))
+        before = self.reads()
         await pause(0.05)
         self.assertEqual(self.reads(), before)
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -142,10 +142,11 @@ class ReadingTests(TestCase):
     async def check_gone_in(self, operation: str) -> None:
         """Go away while servers hang in *operation*; check that nobody waits for them."""
         file = self.serve(64, 40)
-        ended = []
+        hung, ended = [], []
 
         async def mood(what: str, share: int) -> None:
             if what == operation:
+                hung.append(share)
                 try:
                     await Deferred()
                 finally:
@@ -154,10 +155,11 @@ class ReadingTests(TestCase):
         for server in self.grid.servers:
             server.mood = mood
         wire = await self.ask(file, "Range: bytes=0-99,200-299")
-        await pause(0.1)
+        await until(lambda: hung)
+        await pause(0.05)
         self.assertEqual((ended, wire.data), ([], b""))
         await self.leave(wire)
-        await until(lambda: ended)
+        await until(lambda: len(ended) == len(hung))
         before = self.reads()
         await pause(0.05)
         self.assertEqual(self.reads(), before)
