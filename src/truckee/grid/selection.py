@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -62,7 +62,11 @@ class Selector:
     _secret: bytes = field(repr=False)  # 32 bytes, of this client, for leases
     _happy: int
     _clock: IReactorTime
-    _silent: set[IStorageServer] = field(factory=set, init=False)  # the last time
+    _silent: set[IStorageServer] = field(factory=set)  # the last time
+
+    def demanding(self, happy: int) -> Selector:
+        """Return one that knows what this one knows, with another least happiness."""
+        return evolve(self, happy=happy)
 
     @property
     def happy(self) -> int:
@@ -94,6 +98,21 @@ class Selector:
         )
         return _by_share(servers, held)
 
+    async def survey(
+        self, storage_index: bytes, total: int
+    ) -> Mapping[int, Mapping[IStorageServer, IShareReader]]:
+        """Return the finished shares of a file where a new one would be placed."""
+        candidates = permuted(self._servers(), storage_index)[: 2 * total]
+        held = await self._ask(storage_index, candidates)
+        return _of_file(total, candidates, held)
+
+    async def _ask(
+        self, storage_index: bytes, candidates: Sequence[IStorageServer]
+    ) -> Held:
+        return await Round(candidates, self._clock, most(candidates), self._silent).ask(
+            lambda server: server.buckets(storage_index)
+        )
+
     async def place(
         self, storage_index: bytes, total: int, size: int, open_ended: bool = False
     ) -> Placement:
@@ -109,12 +128,8 @@ class Selector:
         able = [server for server in order if server.takes_open_ends or not open_ended]
         asked = {*order[: 2 * total], *able[: 2 * total]}
         candidates = [server for server in order if server in asked]
-        held = await Round(candidates, self._clock, most(candidates), self._silent).ask(
-            lambda server: server.buckets(storage_index)
-        )
-        # A number that the file does not have is a server's mistake.
-        found = _by_share(candidates, held).items()
-        existing = {share: holders for share, holders in found if 0 <= share < total}
+        held = await self._ask(storage_index, candidates)
+        existing = _of_file(total, candidates, held)
         writeable = [server for server in able if server in held]
         writers: dict[int, IShareWriter] = {}
         servers: dict[int, IStorageServer] = {}
@@ -212,6 +227,14 @@ class Selector:
         if full:
             raise NoSpace(", ".join(full))
         raise NotEnoughServers(found, self._happy)
+
+
+def _of_file(
+    total: int, servers: Sequence[IStorageServer], held: Held
+) -> dict[int, dict[IStorageServer, IShareReader]]:
+    """Leave out numbers that the file does not have, which are a server's mistake."""
+    found = _by_share(servers, held).items()
+    return {share: holders for share, holders in found if 0 <= share < total}
 
 
 def _by_share(

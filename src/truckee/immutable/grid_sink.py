@@ -177,6 +177,8 @@ class GridSink:
         layout = self._layout(file.geometry)
         await together(self._finish(stream, file, layout) for stream in self._shares.live)
         self._group.check()
+        if self._file.approve is not None:
+            await self._file.approve(file.ueb)
         async with self._journal.showing(self._file.storage_index, self._shares.servers):
             await self._shares.close(layout.size)
             self._check_happiness(file.ueb)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import define, field, frozen
 from zope.interface import Attribute, Interface
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.hashes import Buffer
 from truckee.errors import Misuse, Refused
+from truckee.flow.together import Work
 from truckee.immutable.upload_status import UploadStatus
 
 
@@ -59,6 +62,8 @@ class NewFile:
     most: int  # bytes it may grow to, if its size is not known
     # No segment may leave that differs from what is stored under this storage index.
     guarded: bool = False
+    # Looks at the UEB before any reader can see the file, and raises if it must not.
+    approve: Callable[[bytes], Work[None]] | None = None
     status: UploadStatus = field(factory=UploadStatus)  # what becomes of it
 
 
