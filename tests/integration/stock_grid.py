@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import socket
 import subprocess
@@ -29,6 +30,8 @@ from tests.processes import START_TIME, ask, curl, truckee
 from truckee.codec import base32
 from truckee.node.keys import create_keys, write_private
 
+MIB = 1 << 20
+
 Program = Literal["stock", "ours"]
 
 # The name that tells a stock node what it is.
@@ -43,6 +46,37 @@ class Shape:
     happy: int = 7
     total: int = 10
     segment: int = 1 << 20  # bytes
+
+
+# In which files cross from one program to the other.
+SHAPES = (
+    Shape(3, 7, 10),
+    Shape(1, 1, 4, segment=1024),
+    Shape(2, 4, 5, segment=1001),
+    Shape(7, 9, 10, segment=3000),
+    Shape(16, 10, 32, segment=40_000),
+)
+
+
+def content(seed: int, size: int) -> bytes:
+    """Return the same random bytes each time."""
+    return random.Random(seed).randbytes(size)
+
+
+def sizes_around(shape: Shape, count: int) -> list[int]:
+    """Return sizes where something changes, and others, *count* in all."""
+    k = shape.needed
+    segment = -(-shape.segment // k) * k
+    sizes = [0, 1, 54, 55, 56, 57, 55 + k, segment - k - 1]
+    for segments in (1, 2):
+        around = (-k, -1, 0, 1, k, k + 1)
+        sizes += [segments * segment + more for more in around]
+    chosen = random.Random(shape.total)
+    # The largest have five segments; of the usual segments only one such file.
+    largest = 5 * segment if shape.segment < MIB else 100_000
+    sizes.append(4 * segment + chosen.randrange(segment))
+    sizes += [chosen.randrange(56, largest) for _ in range(count)]
+    return sizes[:count]
 
 
 def free_ports(count: int) -> list[int]:
@@ -264,24 +298,12 @@ def configure(node: NodeProcess, shape: Shape) -> None:
 
 
 @define(eq=False)
-class Grid:
-    """An introducer, storage servers, a stock gateway, and ours when it is wanted."""
+class Nodes:
+    """Storage servers, a stock gateway, and ours when it is wanted."""
 
-    introducer: NodeProcess
-    furl: str  # of the introducer
     servers: Sequence[NodeProcess]
     stock: NodeProcess
     ours: NodeProcess
-    kind: Program  # of the servers
-
-    def start(self, gateways: Sequence[Program] = ("stock", "ours")) -> None:
-        """Run all of it, until the gateways are connected to all servers."""
-        # Whoever finds no introducer waits for longer and longer before it tries again.
-        self.introducer.spawn("stock")
-        self.introducer.wait_until(self.introducer.listens)
-        for server in self.servers:
-            server.spawn(self.kind)
-        self.start_gateways(gateways)
 
     def start_gateways(self, gateways: Sequence[Program] = ("stock", "ours")) -> None:
         """Run the gateways, until they are connected to all servers."""
@@ -294,22 +316,27 @@ class Grid:
                 gateway.wait_until(partial(reaches, gateway, len(self.servers)))
 
     def restart_gateways(self, shape: Shape) -> None:
-        """Run the gateways with other settings."""
-        for gateway in (self.stock, self.ours):
+        """Run the gateways with other settings; it does not matter whether they ran."""
+        alive = [gateway for gateway in (self.stock, self.ours) if gateway.running]
+        for gateway in alive:
             gateway.process.terminate()
-        for gateway in (self.stock, self.ours):
+        for gateway in alive:
             gateway.stop()
+        for gateway in (self.stock, self.ours):
             configure(gateway, shape)
         self.start_gateways()
 
     def stop(self) -> None:
         """End all that runs."""
-        nodes = [self.ours, self.stock, *self.servers, self.introducer]
-        alive = [node for node in nodes if node.running]
+        alive = [node for node in self._nodes() if node.running]
         for node in alive:
             node.process.terminate()
         for node in alive:
             node.stop()
+
+    def _nodes(self) -> list[NodeProcess]:
+        """Return all nodes, those first that end first."""
+        return [self.ours, self.stock, *self.servers]
 
     def shares(self) -> dict[int, Path]:
         """Return the finished shares on all servers by number; they are of one file."""
@@ -321,6 +348,27 @@ class Grid:
         for server in self.servers:
             for share in server.shares():
                 share.unlink()
+
+
+@define(eq=False)
+class Grid(Nodes):
+    """These, and the introducer that tells the gateways of the servers."""
+
+    kind: Program  # of the servers
+    introducer: NodeProcess
+    furl: str  # of the introducer
+
+    def start(self, gateways: Sequence[Program] = ("stock", "ours")) -> None:
+        """Run all of it, until the gateways are connected to all servers."""
+        # Whoever finds no introducer waits for longer and longer before it tries again.
+        self.introducer.spawn("stock")
+        self.introducer.wait_until(self.introducer.listens)
+        for server in self.servers:
+            server.spawn(self.kind)
+        self.start_gateways(gateways)
+
+    def _nodes(self) -> list[NodeProcess]:
+        return [*Nodes._nodes(self), self.introducer]
 
 
 def connected(gateway: NodeProcess) -> int:
@@ -366,12 +414,12 @@ def grid(
         for number, port in enumerate(ports)
     ]
     made = Grid(
-        introducer,
-        furl,
         members,
         write_node(directory / "stock", furl, shape=shape),
         write_node(directory / "ours", furl, shape=shape),
         kind,
+        introducer,
+        furl,
     )
     try:
         made.start(gateways)

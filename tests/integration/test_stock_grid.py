@@ -19,14 +19,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.stock import TAHOE
 from tests.integration.stock_grid import (
+    SHAPES,
     Grid,
     NodeProcess,
     Program,
     Shape,
+    content,
     free_ports,
     grid,
     introduced,
     reaches,
+    sizes_around,
     write_node,
 )
 from tests.processes import Wire, curl, eventually, run
@@ -40,13 +43,6 @@ LEASE_TIME = 31 * 24 * 3600  # seconds
 
 # Files that go from one program to the other, in both directions together.
 FILES = 300
-SHAPES = (
-    Shape(3, 7, 10),
-    Shape(1, 1, 4, segment=1024),
-    Shape(2, 4, 5, segment=1001),
-    Shape(7, 9, 10, segment=3000),
-    Shape(16, 10, 32, segment=40_000),
-)
 
 
 class _Shared:
@@ -68,27 +64,6 @@ def setUpModule() -> None:
 def tearDownModule() -> None:
     """End it."""
     _Shared.cleanup.close()
-
-
-def content(seed: int, size: int) -> bytes:
-    """Return the same random bytes each time."""
-    return random.Random(seed).randbytes(size)
-
-
-def sizes_around(shape: Shape, count: int) -> list[int]:
-    """Return sizes where something changes, and others, *count* in all."""
-    k = shape.needed
-    segment = -(-shape.segment // k) * k
-    sizes = [0, 1, 54, 55, 56, 57, 55 + k, segment - k - 1]
-    for segments in (1, 2):
-        around = (-k, -1, 0, 1, k, k + 1)
-        sizes += [segments * segment + more for more in around]
-    chosen = random.Random(shape.total)
-    # The largest have five segments; of the usual segments only one such file.
-    largest = 5 * segment if shape.segment < MIB else 100_000
-    sizes.append(4 * segment + chosen.randrange(segment))
-    sizes += [chosen.randrange(56, largest) for _ in range(count)]
-    return sizes[:count]
 
 
 class _Case(SynchronousTestCase):
