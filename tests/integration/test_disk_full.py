@@ -7,11 +7,19 @@ import random
 import subprocess
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.stock_grid import (
+    NodeProcess,
+    Shape,
+    free_ports,
+    reaches,
+    write_node,
+)
 from tests.processes import GridProcess, Reply, Wire, ask, curl, eventually, running
 
 MIB = 1 << 20
@@ -171,6 +179,56 @@ class OneFullTests(_Case):
         reply = self.put(grid, data)
         self.check_full(reply)
         self.check_given_back(grid)
+
+
+class OtherMachineTests(_Case):
+    """A storage server over foolscap, which is asked for room before a file is sent."""
+
+    def gateway(self, config: str = "") -> NodeProcess:
+        """Return a running gateway whose one server has a small disk."""
+        [port] = free_ports(1)
+        server = write_node(self.room / "server", "", port, storage=True, web=False)
+        storage = server.directory / "storage"
+        storage.mkdir()
+        small_disk(storage, self.cleanup)
+        gateway = write_node(self.room / "gateway", "", shape=Shape(1, 1, 1))
+        (gateway.directory / "private" / "servers.yaml").write_text(
+            f"storage:\n  one:\n    ann:\n      anonymous-storage-FURL: {server.furl}\n"
+        )
+        with (gateway.directory / "tahoe.cfg").open("a") as file:
+            file.write(config)
+        for node in (server, gateway):
+            self.cleanup.callback(node.stop)
+            node.spawn("ours")
+        gateway.wait_until(partial(reaches, gateway, 1))
+        return gateway
+
+    def test_bound(self) -> None:
+        """Of unknown length it fits if its bound does, whatever the usual bound is."""
+        gateway = self.gateway()
+        data = random.Random(6).randbytes(3 * MIB)
+        url = f"{gateway.url}uri"
+        self.check_full(ask("-T", "-", url, data=data))
+        form = ("--form", "file=@-")
+        self.check_full(
+            ask(*form, "--header", "Transfer-Encoding: chunked", url, data=data)
+        )
+        # Whoever says how much comes at most asks for no more; a form with a length does.
+        for reply in (
+            ask("-T", "-", f"{url}?size-limit=3Mi", data=data),
+            ask(*form, url, data=data),
+        ):
+            self.assertEqual(reply.status, 200, reply.body)
+            self.assertTrue(gateway.get(reply.text) == data)
+
+    def test_form_above_the_bound(self) -> None:
+        """A form with a length may be larger than the usual bound."""
+        gateway = self.gateway("[client]\nupload.max-unknown-size = 2M\n")
+        data = random.Random(7).randbytes(3 * MIB)
+        url, form = f"{gateway.url}uri", ("--form", "file=@-")
+        chunked = ask(*form, "--header", "Transfer-Encoding: chunked", url, data=data)
+        self.assertEqual(chunked.status, 413, chunked.body)
+        self.assertTrue(gateway.get(ask(*form, url, data=data).text) == data)
 
 
 class NodeDiskTests(_Case):
