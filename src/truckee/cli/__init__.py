@@ -7,6 +7,7 @@ import click
 from truckee import __version__
 from truckee.cli.create_client import create_client_command
 from truckee.cli.create_grid import create_grid_command
+from truckee.cli.create_helper import create_helper_command
 from truckee.cli.create_storage import create_storage_command
 from truckee.cli.run import run_command
 
@@ -27,5 +28,6 @@ def main() -> None:
 
 main.add_command(create_client_command)
 main.add_command(create_grid_command)
+main.add_command(create_helper_command)
 main.add_command(create_storage_command)
 main.add_command(run_command)

@@ -11,30 +11,11 @@ from truckee.node.layout import NodeDirectory
 from truckee.node.templates import storage_config
 
 
-def _reached(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    """Refuse what means that nobody can connect."""
-    if text.strip().lower() in ("", "disabled", "none"):
-        raise click.BadParameter("other nodes must reach it", param=parameter)
-    return options.one_line(context, parameter, text)
-
-
 @click.command("create-storage", short_help="Make a storage server for a grid.")
 @options.nodedir
 @options.introducer
-@click.option(
-    "--port",
-    metavar="STRPORT",
-    required=True,
-    callback=_reached,
-    help="Where other nodes reach it: a Twisted endpoint such as tcp:8099.",
-)
-@click.option(
-    "--location",
-    metavar="HINT",
-    required=True,
-    callback=_reached,
-    help="What other nodes are told: tcp:HOST:PORT, several with commas, or AUTO.",
-)
+@options.port
+@options.location
 @click.option(
     "--reserved-space",
     metavar="SIZE",

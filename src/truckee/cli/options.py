@@ -73,6 +73,29 @@ def shares(shape: GridShape, places: str) -> Callable[[F], F]:
     return add
 
 
+def _reached(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Refuse what means that nobody can connect."""
+    if text.strip().lower() in ("", "disabled", "none"):
+        raise click.BadParameter("other nodes must reach it", param=parameter)
+    return one_line(context, parameter, text)
+
+
+port = click.option(
+    "--port",
+    metavar="STRPORT",
+    required=True,
+    callback=_reached,
+    help="Where other nodes reach it: a Twisted endpoint such as tcp:8099.",
+)
+
+location = click.option(
+    "--location",
+    metavar="HINT",
+    required=True,
+    callback=_reached,
+    help="What other nodes are told: tcp:HOST:PORT, several with commas, or AUTO.",
+)
+
 introducer = click.option(
     "--introducer",
     metavar="FURL",

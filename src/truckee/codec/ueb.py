@@ -86,6 +86,11 @@ def size_in_ueb(data: bytes) -> int:
     return int(size)
 
 
+def crypttext_hash_in_ueb(data: bytes) -> bytes:
+    """Return the flat hash of the ciphertext that a UEB states; empty if it does not."""
+    return _split(data).get(b"crypttext_hash", b"")
+
+
 def _split(data: bytes) -> dict[bytes, bytes]:
     values: dict[bytes, bytes] = {}
     position = 0

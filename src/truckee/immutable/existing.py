@@ -64,6 +64,11 @@ class ExistingShares:
             for server, reader in found.items()
         )
 
+    @property
+    def uebs(self) -> set[bytes]:
+        """All UEBs that were found."""
+        return set(self._uebs.values())
+
     def holders(self, ueb: bytes) -> dict[int, set[IStorageServer]]:
         """Return the shares that belong to the file with this UEB, and their servers."""
         found: dict[int, set[IStorageServer]] = {}

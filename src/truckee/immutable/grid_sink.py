@@ -79,6 +79,7 @@ class GridSinks:
         )
         group = Group()
         file.status.route = "servers"
+        file.status.found = len(placement.existing)
         shares = OutgoingShares(
             placement,
             self._selector.happy,

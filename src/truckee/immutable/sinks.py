@@ -62,6 +62,8 @@ class NewFile:
     most: int  # bytes it may grow to, if its size is not known
     # No segment may leave that differs from what is stored under this storage index.
     guarded: bool = False
+    resumable: bool = False  # somebody may bring the same ciphertext again
+    direct: bool = False  # the client wants no helper
     # Looks at the UEB before any reader can see the file, and raises if it must not.
     approve: Callable[[bytes], Work[None]] | None = None
     status: UploadStatus = field(factory=UploadStatus)  # what becomes of it

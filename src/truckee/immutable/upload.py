@@ -81,13 +81,15 @@ class Uploader:
         choice: KeyChoice,
         bound: int | None = None,
         status: UploadStatus | None = None,
+        direct: bool = False,
     ) -> Cap:
         """
         Store *chunks* and return the cap, once the file is stored for good.
 
         *size* is what the client announced, None if nothing; *bound*, if there is one, is
         the most that the file may have then, less or more than usual; *status* tells what
-        happens and, in the end, where the shares are.  If this raises or is cancelled,
+        happens and, in the end, where the shares are; *direct* is for clients that want
+        no helper.  If this raises or is cancelled,
         nothing is left of the file.
 
         :raises TooManyUploads: before the first chunk is asked for.
@@ -110,10 +112,18 @@ class Uploader:
                     status.route = "cap"
                     return LiteralCap(body.take_all())
             if isinstance(choice, ConvergentKey):
-                return await self._upload_convergent(body, size, status)
+                return await self._upload_convergent(body, size, status, direct)
             given = isinstance(choice, GivenKey)
             key = choice.key if isinstance(choice, GivenKey) else self._random(KEY_SIZE)
-            file = NewFile(storage_index_of(key), size, most, given, status)
+            file = NewFile(
+                storage_index_of(key),
+                size,
+                most,
+                guarded=given,
+                resumable=given,
+                direct=direct,
+                status=status,
+            )
             if size is None and self._sinks.needs_known_size:
                 return await self._upload_spooled(body, key, file)
             return await self._stream(body, key, file)
@@ -166,7 +176,7 @@ class Uploader:
         return verify_cap.read_cap(key)
 
     async def _upload_convergent(
-        self, body: Body, size: int | None, status: UploadStatus
+        self, body: Body, size: int | None, status: UploadStatus, direct: bool
     ) -> ChkReadCap:
         """Hash the file on its way into a spool, then stream it from there."""
         # Without an announced size there is at least a whole segment, and then the
@@ -178,7 +188,14 @@ class Uploader:
                 await self._cpu.run(hasher.update, piece)
                 await spool.append(piece)
             key = hasher.digest()[:KEY_SIZE]
-            file = NewFile(storage_index_of(key), spool.size, spool.size, status=status)
+            file = NewFile(
+                storage_index_of(key),
+                spool.size,
+                spool.size,
+                resumable=True,
+                direct=direct,
+                status=status,
+            )
             return await self._stream(spool.read(geometry.segment_size), key, file)
 
     async def _upload_spooled(self, body: Body, key: bytes, file: NewFile) -> ChkReadCap:

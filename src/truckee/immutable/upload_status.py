@@ -22,7 +22,10 @@ class UploadStatus:
     What is lost and on no other server wants a repair.
     """
 
-    route: str = ""  # how it left: "cap" alone, "servers" from here
+    route: str = ""  # how it left: "cap" alone, "servers" from here, "helper"
+    held: int = 0  # bytes of ciphertext on the helper's disk
+    stored: int = 0  # bytes of ciphertext whose blocks are on servers
     shares: dict[int, list[str]] = field(factory=dict)  # names of the servers of each
+    found: int = 0  # shares that were there before
     lost: list[LostShare] = field(factory=list)
     happiness: int = 0  # that was reached

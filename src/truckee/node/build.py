@@ -19,10 +19,13 @@ from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
 from truckee.grid.pool import ServerStatus
 from truckee.grid.selection import Selector
+from truckee.helper.uploads import Uploads
 from truckee.immutable.download import Downloader
 from truckee.immutable.grid_sink import GridSinks
+from truckee.immutable.sinks import ICiphertextSinks
 from truckee.immutable.upload import Uploader
 from truckee.node.config import NodeConfig, load_config
+from truckee.node.helper import build_helper, build_routes, build_uploads
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import DirectoryLock, NodeDirectory
 from truckee.node.network import Network
@@ -61,6 +64,9 @@ class Node:
     _uploader: Uploader | None = field(default=None, init=False)
     _site: StreamingSite | None = field(default=None, init=False)
     _web: WebPort | None = field(default=None, init=False)
+    _selector: Selector = field(init=False)
+    _direct: GridSinks = field(init=False)  # to the servers, without a helper
+    uploads: Uploads | None = field(default=None, init=False)  # of the helper that we are
 
     def __attrs_post_init__(self) -> None:
         self.directory.check()
@@ -116,9 +122,19 @@ class Node:
             journal.start(self.local)
             self._cpu.start()
             self._disk.start()
+            happy = self.config.shape.happy
+            self._selector = Selector(self.servers, keys.lease_secret, happy, self.reactor)
+            self._direct = GridSinks(
+                self.config.encoding,
+                self._selector,
+                journal,
+                self._cpu,
+                self.budget,
+                self.reactor,
+            )
             if not self.is_grid:
                 await self._join(opener)
-            self._site = self._build_site(keys, journal)
+            self._site = self._build_site(keys)
             if self.config.web_port is not None:
                 self._web = await listen_web(
                     self.reactor, self._site, self.directory, self.config.web_port
@@ -148,6 +164,8 @@ class Node:
             self._uploader and self._uploader.active and self.reactor.seconds() < deadline
         ):
             await deferLater(self.reactor, 0.02)
+        if self.uploads is not None:
+            self.uploads.stop()
         if self.network is not None:
             await self.network.stop()
         self._cpu.stop()
@@ -169,27 +187,34 @@ class Node:
                     storage, self.config.nickname, seed, network.tubid
                 )
             )
+        if self.config.helper is not None:
+            self.uploads = build_uploads(
+                self.directory,
+                self.config.helper,
+                self._direct,
+                self._selector,
+                self._disk,
+                self.reactor,
+            )
+            self.uploads.start()
+            network.offer_helper(build_helper(self.uploads, self.reactor))
 
-    def _build_site(self, keys: NodeKeys, journal: Journal) -> StreamingSite:
+    def _sinks(self) -> ICiphertextSinks:
+        """Return where the files of our clients go."""
+        if self.network is None or self.network.helper is None:
+            return self._direct
+        helper = self.network.helper
+        return build_routes(self._direct, self._selector, helper, self._cpu, self.reactor)
+
+    def _build_site(self, keys: NodeKeys) -> StreamingSite:
         config = self.config
-        selector = Selector(
-            self.servers, keys.lease_secret, config.shape.happy, self.reactor
-        )
         # On our own disks an open end costs nothing; elsewhere room must be asked for.
         limits = config.limits
         if self.is_grid:
             limits = evolve(limits, max_unknown_size=limits.max_size)
-        sinks = GridSinks(
-            config.encoding,
-            selector,
-            journal,
-            self._cpu,
-            self.budget,
-            self.reactor,
-        )
         self._uploader = Uploader(
             config.encoding,
-            sinks,
+            self._sinks(),
             keys.convergence,
             self._cpu,
             self._disk,
@@ -199,6 +224,6 @@ class Node:
             limits,
         )
         responder = Responder(STATUSES)
-        downloader = Downloader(selector.find, self._cpu)
+        downloader = Downloader(self._selector.find, self._cpu)
         root = RootResource(self._uploader, downloader, responder, self.status)
         return StreamingSite(root, responder, reactor=self.reactor)

@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
 from truckee.errors import Misuse
 from truckee.flow.sizes import parse_size
+from truckee.helper.uploads import HelperLimits
 from truckee.immutable.upload import UploadLimits
 from truckee.node.layout import NodeDirectory
 
@@ -75,6 +76,8 @@ class NodeConfig:
     unsupported: Sequence[str]  # what is set and does nothing here
     web_port: str | None  # an endpoint string
     shape: GridShape
+    helper_furl: str | None = field(repr=False)  # of the helper that we use
+    helper: HelperLimits | None  # of the helper that we are
     encoding: Encoding
     memory_limit: int  # bytes
     limits: UploadLimits
@@ -100,13 +103,11 @@ _UNSUPPORTED = (
     ("connections", "tcp", "tcp"),
     ("tor", "enabled", "false"),
     ("i2p", "enabled", "false"),
-    ("client", "helper.furl", "none"),
     ("client", "mutable.format", "sdmf"),
     ("client", "peers.preferred", ""),
     ("storage", "anonymous", "true"),
     ("storage", "expire.enabled", "false"),
     ("storage", "grid_management", "false"),
-    ("helper", "enabled", "false"),
     ("sftpd", "enabled", "false"),
 )
 
@@ -117,6 +118,15 @@ def _parse_memory(text: str) -> int:
     if size == 0:
         raise ValueError("without memory there are no uploads")
     return size
+
+
+def _parse_days(text: str) -> float:
+    """Return seconds.  :raises ValueError: when *text* is not a number of days."""
+    number, _, unit = text.partition(" ")
+    days = float(number)
+    if unit.strip() not in ("", "day", "days") or not 0 < days < 36500:
+        raise ValueError(f"{text!r} is not a number of days, as in 14 days")
+    return days * 86400
 
 
 def load_config(node: NodeDirectory) -> NodeConfig:
@@ -159,6 +169,18 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             get("storage", "reserved_space", 0, parse_size),
             get("storage", "force_foolscap", False, _parse_boolean),
         )
+    helper = None
+    if get("helper", "enabled", False, _parse_boolean):
+        usual = HelperLimits()
+        helper = HelperLimits(
+            get("helper", "spool-limit", usual.spool, parse_size),
+            get("helper", "max-size", usual.size, parse_size),
+            get("helper", "max-uploads", usual.uploads, int),
+            get("helper", "expire-after", usual.expire_after, _parse_days),
+        )
+    helper_furl = get("client", "helper.furl", None, _or_none)
+    if not get("client", "helper.enabled", True, _parse_boolean):
+        helper_furl = None
     return NodeConfig(
         nickname=get("node", "nickname", "<unspecified>", str),
         tub_port=tub_port,
@@ -172,6 +194,8 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         ],
         web_port=get("node", "web.port", None, _or_none),
         shape=shape,
+        helper_furl=helper_furl,
+        helper=helper,
         encoding=encoding,
         memory_limit=get(
             "client", "upload.memory-limit", DEFAULT_MEMORY_LIMIT, _parse_memory

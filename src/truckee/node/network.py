@@ -23,10 +23,11 @@ from truckee.grid.announcements import Announcement
 from truckee.grid.introducer import IntroducerClient
 from truckee.grid.pool import ServerPool
 from truckee.grid.transports import Dialer
+from truckee.helper.connection import HelperConnection
 from truckee.node.config import BadConfig, NodeConfig
 from truckee.node.keys import load_signing_key
 from truckee.node.layout import NodeDirectory
-from truckee.node.offer import StorageOffer
+from truckee.node.offer import StorageOffer, register
 from truckee.node.peers import (
     check_furl,
     load_cache,
@@ -34,7 +35,7 @@ from truckee.node.peers import (
     load_static_servers,
     save_cache,
 )
-from truckee.node.tub import make_tub
+from truckee.node.tub import HELPER_DISCONNECT, HELPER_KEEPALIVE, make_tub
 from truckee.storage.gbs_schema import nurls_of
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
 from truckee.storage.interfaces import IStorageServer
@@ -60,8 +61,8 @@ class CannotListen(Unavailable):
 @define
 class NoTubPort(Misuse):
     """
-    A storage server must be reached by others: set tub.port and tub.location in the
-    section [node] of {path}, or [storage] enabled = false.
+    A storage server or helper must be reached by others: set tub.port and tub.location in
+    the section [node] of {path}, or enabled = false in [storage] and [helper].
     """
 
     path: object
@@ -86,9 +87,12 @@ class Network:
     _client_tub: Any = field(init=False, repr=False)  # a new one at every start
     _ports: list[SharedEndpoint] = field(factory=list, init=False)
     _https: GbsStorage | None = field(default=None, init=False)
+    helper: HelperConnection | None = field(default=None, init=False)  # that we use
 
     def __attrs_post_init__(self) -> None:
-        self._tub = make_tub(self._directory.private / "node.pem")
+        self._tub = make_tub(
+            self._directory.private / "node.pem", HELPER_KEEPALIVE, HELPER_DISCONNECT
+        )
         self._client_tub = make_tub(None)
         dialer = Dialer(self._client_tub, self._reactor, self._random)
         self.pool = ServerPool(dialer, self._now)
@@ -122,6 +126,11 @@ class Network:
             self.pool.add_static(server)
         for petname, furl in furls.items():
             self._follow(petname, furl)
+        if self._config.helper_furl is not None:
+            furl = self._config.helper_furl
+            check_furl(self._directory.config, "[client] helper.furl", furl)
+            self.helper = HelperConnection(self._tub, furl, self._reactor, self._now)
+            self.helper.start()
 
     def offer(self, storage: Callable[[bytes], IStorageServer]) -> None:
         """Serve what *storage* makes, given our permutation seed, and tell introducers."""
@@ -134,6 +143,12 @@ class Network:
         announcement = offer.announcement(furl, self._serve_https(furl, server))
         for introducer in self.introducers:
             introducer.publish(announcement)
+
+    def offer_helper(self, helper: Any) -> str:
+        """Serve a *helper*; return its furl, the same at every start."""
+        if self._config.tub_port is None or self._config.tub_location is None:
+            raise NoTubPort(self._directory.config)
+        return register(self._tub, helper, self._directory.private / "helper.furl")
 
     def _serve_https(self, furl: str, server: IStorageServer) -> list[str]:
         """Serve *server* over HTTPS too, on the same ports; return where."""
@@ -151,6 +166,8 @@ class Network:
         """Leave the network."""
         if self._https is not None:
             self._https.stop()
+        if self.helper is not None:
+            self.helper.stop()
         for introducer in self.introducers:
             introducer.stop()
         self.pool.stop()

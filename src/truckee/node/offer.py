@@ -35,6 +35,17 @@ class BadOffer(Misuse):
     reason: str
 
 
+def register(tub: Any, served: Any, path: Path) -> str:
+    """Let *tub* serve an object; return its furl, which is kept in the file *path*."""
+    try:
+        furl: str = tub.registerReference(served, furlFile=str(path))
+    except WrongTubIdError:
+        raise BadOffer(path, "it belongs to another private/node.pem") from None
+    except (ValueError, BadFURLError) as error:
+        raise BadOffer(path, str(error)) from None
+    return furl
+
+
 @define(eq=False)
 class StorageOffer:
     """What a storage node publishes."""
@@ -62,14 +73,7 @@ class StorageOffer:
     def register(self, tub: Any, storage: IStorageServer, reactor: IReactorTime) -> str:
         """Let *tub* serve *storage*; return its furl, the same at every start."""
         path = self._directory.private / "storage.furl"
-        served = FoolscapStorage(storage, reactor)
-        try:
-            furl: str = tub.registerReference(served, furlFile=str(path))
-        except WrongTubIdError:
-            raise BadOffer(path, "it belongs to another private/node.pem") from None
-        except (ValueError, BadFURLError) as error:
-            raise BadOffer(path, str(error)) from None
-        return furl
+        return register(tub, FoolscapStorage(storage, reactor), path)
 
     def announcement(self, furl: str, nurls: Sequence[str]) -> Envelope:
         """

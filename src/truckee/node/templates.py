@@ -56,6 +56,22 @@ reserved_space = {reserved_space}
 #storage_dir = storage
 """
 
+_USED_HELPER = """\
+# Uploads go through it while it is connected; the address is in private/helper.furl there.
+helper.furl = {furl}
+#helper.enabled = false
+"""
+
+_HELPER = """
+[helper]
+enabled = true
+# Ciphertext of all uploads together on this disk, and of one file.
+#spool-limit = 64GiB
+#max-size = 1T
+# What nobody came back for is deleted so long after its last byte.
+#expire-after = 14 days
+"""
+
 _GRID = """
 [grid]
 # Point each at a disk of its own; move what is in it along. Paths are relative to this
@@ -105,12 +121,28 @@ def grid_config(
     )
 
 
-def client_config(nickname: str, web_port: str, shape: GridShape) -> str:
+def helper_config(
+    nickname: str, web_port: str | None, tub_port: str, tub_location: str, shape: GridShape
+) -> str:
+    """Return the configuration of a helper, which is a gateway too if it has a web port."""
+    return (
+        _head(nickname, web_port, tub_port, tub_location)
+        + _client(shape, "servers")
+        + _STORAGE.format(enabled="false")
+        + _HELPER
+    )
+
+
+def client_config(
+    nickname: str, web_port: str, shape: GridShape, helper: str | None = None
+) -> str:
     """Return the configuration of a gateway to a grid of other machines."""
+    used = "" if helper is None else _USED_HELPER.format(furl=_literal(helper))
     return (
         _head(nickname, web_port, DISABLED, DISABLED)
         + _client(shape, "servers")
         + _UNKNOWN
+        + used
         + _STORAGE.format(enabled="false")
     )
 

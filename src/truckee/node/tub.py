@@ -15,7 +15,14 @@ KEEPALIVE = 60
 DISCONNECT = 300
 
 
-def make_tub(certificate: Path | None) -> Any:
+# The same on a line to a helper, where a dead peer keeps an upload from going on.
+HELPER_KEEPALIVE = 30
+HELPER_DISCONNECT = 90
+
+
+def make_tub(
+    certificate: Path | None, keepalive: int = KEEPALIVE, disconnect: int = DISCONNECT
+) -> Any:
     """
     Return a tub that is not started: with a lasting identity, or with a new one.
 
@@ -30,8 +37,8 @@ def make_tub(certificate: Path | None) -> Any:
     # With exposed types a remote error cannot be awaited.
     tub.setOption("expose-remote-exception-types", False)
     tub.setOption("accept-gifts", False)
-    tub.setOption("keepaliveTimeout", KEEPALIVE)
-    tub.setOption("disconnectTimeout", DISCONNECT)
+    tub.setOption("keepaliveTimeout", keepalive)
+    tub.setOption("disconnectTimeout", disconnect)
     # Our tracebacks, with the paths in them, are not for strangers.
     tub.unsafeTracebacks = False
     return tub

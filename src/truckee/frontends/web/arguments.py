@@ -12,8 +12,8 @@ from truckee.codec.caps import Cap, parse_cap
 from truckee.errors import Misuse, Refused
 from truckee.flow.sizes import parse_size
 
-_TRUE = ("true", "t", "1", "on")
-_FALSE = ("false", "f", "0", "off")
+_TRUE = ("true", "t", "1", "on", "yes")
+_FALSE = ("false", "f", "0", "off", "no")
 
 
 @define
@@ -45,9 +45,11 @@ def arguments(request: Request) -> dict[str, str]:
         raise BadArgument("?", "the query is not UTF-8") from None
 
 
-def boolean(args: Mapping[str, str], name: str) -> bool:
-    """Return the argument *name*, false where it is missing."""
-    text = args.get(name, "false").lower()
+def boolean(args: Mapping[str, str], name: str, default: bool = False) -> bool:
+    """Return the argument *name*, *default* where it is missing."""
+    if name not in args:
+        return default
+    text = args[name].lower()
     if text not in _TRUE + _FALSE:
         raise BadArgument(name, "it must be true or false")
     return text in _TRUE

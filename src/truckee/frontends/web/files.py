@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
-from attrs import define, field
+from attrs import asdict, define, field
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
@@ -27,6 +28,7 @@ from truckee.frontends.web.arguments import (
 from truckee.frontends.web.reading import FileResource, Reader
 from truckee.immutable.keys import parse_key_choice
 from truckee.immutable.upload import Cap, Uploader
+from truckee.immutable.upload_status import UploadStatus
 
 # The argument that says how large a file of unknown length may be, at most.
 _BOUND = "size-limit"
@@ -85,10 +87,16 @@ class UriResource(Resource):
         args = arguments(request)
         if request.method == b"PUT":
             choice = parse_key_choice(args.get("key", "random"))
+            status = UploadStatus()
             cap = await self._uploader.upload(
-                body, request.bodyLength, choice, size(args, _BOUND)
+                body,
+                request.bodyLength,
+                choice,
+                size(args, _BOUND),
+                status,
+                direct=not boolean(args, "helper", True),
             )
-            return _cap_answer(cap)
+            return _cap_answer(cap, status, args)
         form = Form.begin(body, request.getHeader("content-type") or "")
         await form.find("file")
         before = {**form.fields, **args}
@@ -96,14 +104,20 @@ class UriResource(Resource):
         choice = parse_key_choice(before.get("key", "random"))
         # The file's own length is nowhere; it is less than that of the form.
         bounds = (size(before, _BOUND), request.bodyLength)
+        status = UploadStatus()
         cap = await self._uploader.upload(
             _FileThenRest(form, args),
             None,
             choice,
             min((bound for bound in bounds if bound is not None), default=None),
+            status,
+            direct=not boolean(before, "helper", True),
         )
-        when_done = args.get("when_done", form.fields.get("when_done"))
-        return _cap_answer(cap) if when_done is None else _redirect(when_done, cap)
+        after = {**form.fields, **args}
+        when_done = after.get("when_done")
+        if when_done is not None:
+            return _redirect(when_done, cap)
+        return _cap_answer(cap, status, after)
 
     def render_GET(self, request: Request) -> bytes:
         """Go to the file that ``?uri=CAP`` names."""
@@ -160,7 +174,7 @@ class _FileThenRest:
             return await self._form.__anext__()
         except StopAsyncIteration:
             await self._form.finish()
-            for name in ("key", _BOUND):
+            for name in ("key", "helper", _BOUND):
                 late = self._form.fields.get(name) != self._before.get(name)
                 if late and name not in self._query:
                     raise BadArgument(
@@ -177,10 +191,24 @@ def _check_upload_arguments(args: dict[str, str]) -> None:
         raise BadArgument("format", "this gateway stores immutable files only (CHK)")
     parse_key_choice(args.get("key", "random"))
     size(args, _BOUND)
+    boolean(args, "helper", True)
+    if args.get("output", "json").lower() != "json":
+        raise BadArgument("output", "it can be json; leave it out to get the cap alone")
 
 
-def _cap_answer(cap: Cap) -> Answer:
-    return Answer(str(cap).encode(), 200, {"content-type": TEXT})
+def _cap_answer(cap: Cap, status: UploadStatus, args: Mapping[str, str]) -> Answer:
+    if args.get("output", "").lower() != "json":
+        return Answer(str(cap).encode(), 200, {"content-type": TEXT})
+    told = {
+        "cap": str(cap),
+        "size": cap.size,
+        "route": status.route,
+        "happiness": status.happiness,
+        "shares": status.shares,
+        "lost": [asdict(each) for each in status.lost],
+    }
+    text = json.dumps(told, indent=1) + "\n"
+    return Answer(text.encode(), 200, {"content-type": "application/json; charset=utf-8"})
 
 
 def _redirect(when_done: str, cap: Cap) -> Answer:

@@ -16,6 +16,8 @@ from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.files import NamedResource, UriResource
 from truckee.frontends.web.reading import Reader
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
+from truckee.helper.ciphertext_file import HelperFull
+from truckee.helper.uploads import HelperRefuses
 from truckee.immutable.body import FileTooLarge
 from truckee.immutable.download import Downloader
 from truckee.immutable.locate import NotEnoughShares
@@ -28,9 +30,11 @@ STATUSES = (
     (NotEnoughShares, 410),
     (PreconditionFailed, 412),
     (FileTooLarge, 413),
+    (HelperRefuses, 413),
     (SpoolFull, 413),
     (RangeNotSatisfiable, 416),
     (NoSpace, 507),
+    (HelperFull, 507),
     (SpoolDiskFull, 507),
 )
 

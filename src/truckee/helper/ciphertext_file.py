@@ -1,0 +1,101 @@
+"""
+Ciphertext that waits on a helper's disk, one file an upload.
+
+It is appended to and read, and its length is all there is to know of it: whatever kills the
+process, what was acknowledged is there.  It is not synced; the docs say what that means.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+from attrs import define, field
+
+from truckee.codec.hashes import Buffer
+from truckee.errors import Unavailable
+from truckee.flow.cpu import Workers
+
+_CHUNK = 1 << 20  # bytes that are hashed at once
+
+
+@define
+class HelperFull(Unavailable):
+    """
+    The helper has no space left for ciphertext. Try again later, upload with helper=no, or
+    have its operator free some space or raise [helper] spool-limit.
+    """
+
+
+@define(eq=False)
+class CiphertextFile:
+    """One such file.  ``open`` it, and ``close``, ``move`` or ``delete`` it in the end."""
+
+    path: Path
+    _disk: Workers
+    size: int = field(default=0, init=False)  # bytes in it
+    _descriptor: int = field(default=-1, init=False)
+
+    async def open(self) -> None:
+        """Make it, or find what is in it."""
+        await self._disk.run(self._open)
+
+    def _open(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._descriptor = os.open(self.path, flags, 0o600)
+        self.size = os.fstat(self._descriptor).st_size
+
+    async def append(self, data: Buffer) -> None:
+        """Add *data*.  :raises HelperFull: with nothing added."""
+        await self._disk.run(self._append, data)
+
+    def _append(self, data: Buffer) -> None:
+        view, offset = memoryview(data), self.size
+        try:
+            while view:
+                written = os.pwrite(self._descriptor, view, offset)
+                offset += written
+                view = view[written:]
+        except OSError as error:
+            os.ftruncate(self._descriptor, self.size)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise HelperFull from error
+            raise
+        self.size = offset
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return *length* bytes at *offset*, fewer at the end."""
+        return await self._disk.run(os.pread, self._descriptor, length, offset)
+
+    async def digest(self) -> bytes:
+        """Return SHA-256 of all that is in it; empty when there is nothing."""
+        return await self._disk.run(self._digest) if self.size else b""
+
+    def _digest(self) -> bytes:
+        hasher = hashlib.sha256()
+        for offset in range(0, self.size, _CHUNK):
+            length = min(_CHUNK, self.size - offset)
+            hasher.update(os.pread(self._descriptor, length, offset))
+        return hasher.digest()
+
+    async def move(self, path: Path) -> None:
+        """Give it another name, for good."""
+        await self._disk.run(self._move, path)
+
+    def _move(self, path: Path) -> None:
+        os.fsync(self._descriptor)
+        os.rename(self.path, path)
+        self.path = path
+
+    def close(self) -> None:
+        """Keep the file and give it up; may be called twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor != -1:
+            os.close(descriptor)
+
+    def delete(self) -> None:
+        """Remove the file; may be called twice."""
+        self.close()
+        self.path.unlink(missing_ok=True)

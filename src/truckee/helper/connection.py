@@ -1,0 +1,113 @@
+"""A gateway's connection to its helper, which comes and goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from truckee.errors import Unavailable
+from truckee.helper import schema
+
+log = Logger()
+
+# Tries to connect are never further apart than this.
+MAX_DELAY = 15.0  # seconds
+
+
+@define
+class NoHelper(Unavailable):
+    """
+    The helper could not be reached for {seconds:.0f} seconds. Try again later, or upload
+    with helper=no.
+    """
+
+    seconds: float
+
+
+@define(eq=False)
+class HelperConnection:
+    """
+    One helper.  ``start`` it, and ``stop`` it in the end.
+
+    Give it a tub with a lasting identity: then a new connection replaces one that is dead
+    and does not know it yet.
+    """
+
+    _tub: Any = field(repr=False)
+    _furl: str = field(repr=False)
+    _clock: IReactorTime
+    _now: Callable[[], float]
+    remote: Any = field(default=None, init=False, repr=False)  # foolscap's reference
+    pushes: bool = field(default=False, init=False)  # whether it can be pushed to
+    version: str | None = field(default=None, init=False)
+    last_received: float | None = field(default=None, init=False)  # Unix seconds
+    _reconnector: Any = field(default=None, init=False, repr=False)
+    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+
+    @property
+    def connected(self) -> bool:
+        """Whether it can be asked now."""
+        return self.remote is not None
+
+    def start(self) -> None:
+        """Connect, now and whenever the connection is lost."""
+        self._reconnector = self._tub.connectTo(self._furl, self._got_remote)
+        self._reconnector.maxDelay = MAX_DELAY
+
+    def stop(self) -> None:
+        """Connect no more."""
+        if self._reconnector is not None:
+            self._reconnector.stopConnecting()
+        self.remote = None
+
+    async def get(self, seconds: float) -> Any:
+        """Return the helper.  :raises NoHelper: when it takes longer than *seconds*."""
+        deadline = self._clock.seconds() + seconds
+        while self.remote is None:
+            change: Deferred[None] = Deferred()
+            self._waiting.append(change)
+            left = deadline - self._clock.seconds()
+            if left <= 0:
+                raise NoHelper(seconds)
+            call = self._clock.callLater(left, _fire, change)
+            try:
+                await change
+            finally:
+                if call.active():
+                    call.cancel()
+                if change in self._waiting:
+                    self._waiting.remove(change)
+        return self.remote
+
+    def _got_remote(self, remote: Any) -> None:
+        Deferred.fromCoroutine(self._greet(remote)).addErrback(self._failed)
+
+    async def _greet(self, remote: Any) -> None:
+        version = await remote.callRemote("get_version")
+        self.version = str(version.get(b"application-version", b"?"), "ascii", "replace")
+        self.pushes = schema.PUSH in version
+        self.last_received = self._now()
+        remote.notifyOnDisconnect(self._lost, remote)
+        self.remote = remote
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            _fire(change)
+
+    def _lost(self, remote: Any) -> None:
+        if self.remote is remote:
+            self.remote = None
+
+    def _failed(self, failure: Failure) -> None:
+        reason = failure.getErrorMessage()
+        log.warn("The helper does not answer as it should: {error}", error=reason)
+
+
+def _fire(change: Deferred[None]) -> None:
+    if not change.called:
+        change.callback(None)

@@ -1,0 +1,67 @@
+"""
+What a gateway knows of the ciphertext it gave away, to check what comes back.  Pure.
+
+Source: ``docs/formats/helper-push.md``, "The end".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from attrs import define, field
+
+from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.geometry import Geometry
+from truckee.codec.hashes import HASH_SIZE, Buffer, segment_hash, ueb_hash
+from truckee.codec.merkle import TreeBuilder, padding_rows
+from truckee.codec.ueb import crypttext_hash_in_ueb, pack_ueb, parse_ueb
+
+
+@define(eq=False)
+class CiphertextProof:
+    """Takes the segments of a file in order, and remembers their hashes."""
+
+    segment_size: int  # bytes
+    # Bytes from the start that the helper says it holds, and SHA-256 of those it has.
+    prefix: int = 0
+    _prefix_digest: bytes = b""
+    size: int = field(default=0, init=False)  # bytes so far
+    _leaves: TreeBuilder = field(factory=TreeBuilder, init=False, repr=False)
+    _hasher: Any = field(factory=hashlib.sha256, init=False, repr=False)
+
+    def absorb(self, segment: Buffer) -> None:
+        """
+        Add the next segment.
+
+        :raises ValueError: when it shows that the helper holds the start of another file.
+        """
+        self._leaves.append(segment_hash(segment))
+        if self.size < self.prefix:
+            self._hasher.update(memoryview(segment)[: self.prefix - self.size])
+            if (
+                self.size + len(segment) >= self.prefix
+                and self._hasher.digest() != self._prefix_digest
+            ):
+                raise ValueError("the helper holds other bytes")
+        self.size += len(segment)
+
+    def root(self) -> bytes:
+        """Return the root of the hash tree; no segment can follow."""
+        segments = -(-self.size // self.segment_size)
+        return self._leaves.finish(padding_rows(segments))[:HASH_SIZE]
+
+    def check(
+        self, ueb: bytes, root: bytes, storage_index: bytes, needed: int, total: int
+    ) -> ChkVerifyCap:
+        """
+        Return the cap that *ueb* makes, if it says of the file what is known here.
+
+        :raises ValueError: when it does not, or is not what stock clients write.
+        """
+        geometry = Geometry(self.size, needed, total, self.segment_size)
+        told = parse_ueb(ueb)
+        right = pack_ueb(geometry, crypttext_hash_in_ueb(ueb), root, told.share_root_hash)
+        if ueb != right:
+            raise ValueError("it is the UEB of another file")
+        return ChkVerifyCap(storage_index, ueb_hash(ueb), needed, total, self.size)

@@ -1,0 +1,55 @@
+"""
+How the ciphertext of one file leaves: the one decision, in one place.
+
+Source: ``docs/architecture.md``, "Routes".
+"""
+
+from __future__ import annotations
+
+from attrs import define
+from zope.interface import implementer
+
+from truckee.grid.selection import Selector
+from truckee.helper.connection import HelperConnection
+from truckee.immutable.sinks import ICiphertextSink, ICiphertextSinks, NewFile
+
+
+@implementer(ICiphertextSinks)
+@define(eq=False)
+class Routes:
+    """
+    To the helper while it is connected, else from here to the servers.
+
+    A file whose client chose the key goes from here if anything is stored under that key:
+    here it is compared, segment by segment, before any of it leaves.
+    """
+
+    _direct: ICiphertextSinks
+    _pushed: ICiphertextSinks
+    _pulled: ICiphertextSinks  # by a stock helper, which must know the size
+    _helper: HelperConnection
+    _selector: Selector
+    _needed: int  # k
+
+    @property
+    def needs_known_size(self) -> bool:
+        """See ``ICiphertextSinks``."""
+        return not self._pushes and self._direct.needs_known_size
+
+    @property
+    def _pushes(self) -> bool:
+        return self._helper.connected and self._helper.pushes
+
+    async def open(self, file: NewFile) -> ICiphertextSink:
+        """See ``ICiphertextSinks``."""
+        helped = self._helper.connected and not file.direct
+        if helped and not self._pushes and file.size is None:
+            helped = False
+        if helped and file.guarded:
+            helped = not await self._selector.find(file.storage_index, self._needed)
+        if not helped:
+            sinks = self._direct
+        else:
+            sinks = self._pushed if self._pushes else self._pulled
+        sink: ICiphertextSink = await sinks.open(file)
+        return sink

@@ -1,0 +1,198 @@
+"""
+The helper, for whoever has its furl.
+
+Source: ``docs/formats/helper-push.md``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+from foolscap.api import DeadReferenceError, Referenceable
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from truckee import __version__
+from truckee.errors import TruckeeError
+from truckee.grid.selection import NotEnoughServers
+from truckee.helper import schema
+from truckee.helper.ciphertext_file import HelperFull
+from truckee.helper.schema import RIHelper, RIPushUpload
+from truckee.helper.upload import (
+    ContentDiffers,
+    Gap,
+    HelperUpload,
+    Parameters,
+    Stored,
+    UploadOver,
+)
+from truckee.helper.uploads import HelperBusy, HelperRefuses, Uploads
+from truckee.immutable.grid_sink import DamagedShares
+from truckee.storage.foolscap_schema import serves
+from truckee.storage.interfaces import NoSpace
+
+log = Logger()
+
+# How often a gateway is told how far its upload is.
+PROGRESS = 0.5  # seconds
+_MAX_DETAIL = 1000  # bytes
+
+_CODES: tuple[tuple[type[Exception], bytes], ...] = (
+    (HelperFull, schema.FULL),
+    (HelperBusy, schema.BUSY),
+    (HelperRefuses, schema.TOO_LARGE),
+    (Gap, schema.GAP),
+    (UploadOver, schema.CLOSED),
+    (ContentDiffers, schema.DIFFERS),
+    (NotEnoughServers, schema.NO_SERVERS),
+    (DamagedShares, schema.NO_SERVERS),
+    (NoSpace, schema.NO_SPACE),
+)
+
+
+def code_of(error: Exception) -> tuple[bytes, bytes]:
+    """Return how an error is told to a gateway: a code, and what belongs to it."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), schema.FAILED)
+    if isinstance(error, (NotEnoughServers, DamagedShares)):
+        return code, b"%d %d" % (error.found, error.needed)
+    if isinstance(error, NoSpace):
+        return code, error.where.encode("utf-8")[:_MAX_DETAIL]
+    if code is schema.FAILED and isinstance(error, TruckeeError):
+        return code, str(error).encode("utf-8")[:_MAX_DETAIL]
+    if code is schema.FAILED:
+        # Not for strangers: it may name files of this machine.
+        log.error("An upload failed: {error}", error=repr(error))
+    return code, b""
+
+
+@serves(RIHelper)
+@define(eq=False)
+class Helper(Referenceable):
+    """What the furl of a helper leads to: both protocols begin here."""
+
+    _uploads: Uploads
+    _clock: IReactorTime
+    _pull: Any  # begins an upload of a stock client: storage index -> (results, upload)
+
+    def remote_get_version(self) -> dict[bytes, object]:
+        return {
+            schema.HELPER: {},
+            schema.PUSH: {},
+            b"application-version": b"truckee/" + __version__.encode(),
+        }
+
+    def remote_upload_chk(self, si: bytes) -> Deferred[tuple[Any, Any]]:
+        return Deferred.fromCoroutine(self._pull(si))
+
+    def remote_open_push(
+        self,
+        storage_index: bytes,
+        parameters: tuple[int, int, int, int],
+        size: int | None,
+        observer: Any,
+    ) -> Deferred[tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]]:
+        return Deferred.fromCoroutine(self._open(storage_index, parameters, size, observer))
+
+    async def _open(
+        self,
+        storage_index: bytes,
+        parameters: tuple[int, int, int, int],
+        size: int | None,
+        observer: Any,
+    ) -> tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]:
+        if len(storage_index) != 16 or (size is not None and size < 1):
+            raise ValueError("a storage index has 16 bytes, and a file at least one")
+        try:
+            upload = await self._uploads.open(storage_index, Parameters(*parameters), size)
+        except TruckeeError as error:
+            return schema.REFUSED, code_of(error)[0], 0, b"", None, b""
+        if isinstance(upload, Stored):
+            return schema.PRESENT, schema.OK, 0, b"", None, upload.ueb
+        push = PushUpload(upload, observer, self._clock)
+        push.begin()
+        try:
+            held, digest = await upload.digest()
+        except Exception:
+            push.end()
+            raise
+        return schema.RECEIVE, schema.OK, held, digest, push, b""
+
+
+@serves(RIPushUpload)
+@define(eq=False)
+class PushUpload(Referenceable):
+    """One gateway's part in an upload, which ends with its connection."""
+
+    _upload: HelperUpload
+    _observer: Any
+    _clock: IReactorTime
+    _open: bool = field(default=True, init=False)
+    _telling: LoopingCall = field(init=False)
+    _told: tuple[int, int] = field(default=(-1, -1), init=False)
+    _marker: Any = field(default=None, init=False)
+
+    def begin(self) -> None:
+        """Take part until the gateway is gone."""
+        self._marker = self._observer.notifyOnDisconnect(self.end)
+        self._telling = LoopingCall(self._tell)
+        self._telling.clock = self._clock
+        self._telling.start(PROGRESS, now=False)
+
+    def end(self, forget: bool = False) -> None:
+        """Take no part any more; may be called twice."""
+        if self._open:
+            self._open = False
+            self._telling.stop()
+            self._observer.dontNotifyOnDisconnect(self._marker)
+            self._upload.leave(forget)
+
+    def remote_push(self, offset: int, data: bytes) -> Deferred[tuple[int, bytes]]:
+        return Deferred.fromCoroutine(self._push(offset, data))
+
+    async def _push(self, offset: int, data: bytes) -> tuple[int, bytes]:
+        try:
+            self._check(offset)
+            return await self._upload.append(offset, data), schema.OK
+        except TruckeeError as error:
+            return self._upload.held, code_of(error)[0]
+
+    def remote_finish(
+        self, size: int, root: bytes
+    ) -> Deferred[tuple[bytes, bytes, bytes, dict[int, list[bytes]]]]:
+        return Deferred.fromCoroutine(self._finish(size, root))
+
+    async def _finish(
+        self, size: int, root: bytes
+    ) -> tuple[bytes, bytes, bytes, dict[int, list[bytes]]]:
+        try:
+            self._check(size)
+            stored = await self._upload.finish(size, root)
+        except Exception as error:
+            return *code_of(error), b"", {}
+        self.end()
+        shares = {
+            number: [name.encode("utf-8")[:200] for name in names]
+            for number, names in stored.shares.items()
+        }
+        return schema.OK, b"", stored.ueb, shares
+
+    def remote_abort(self, forget: bool) -> None:
+        self.end(forget)
+
+    def _check(self, number: int) -> None:
+        if not self._open:
+            raise UploadOver
+        if number < 0:
+            raise Gap(self._upload.held)
+
+    def _tell(self) -> None:
+        now = self._upload.held, self._upload.stored
+        if now != self._told:
+            self._told = now
+            try:
+                self._observer.callRemoteOnly("progress", *now)
+            except DeadReferenceError:
+                return

@@ -1,0 +1,453 @@
+"""
+Ciphertext to a helper, pushed over a line that may break.
+
+Source: ``docs/formats/helper-push.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field, frozen
+from foolscap.api import DeadReferenceError, Referenceable
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.geometry import Encoding
+from truckee.codec.hashes import Buffer
+from truckee.codec.segments import Segmenter
+from truckee.errors import Corrupt, Unavailable
+from truckee.flow.cpu import Workers
+from truckee.grid.placement import happiness
+from truckee.grid.selection import NotEnoughServers
+from truckee.helper import schema
+from truckee.helper.ciphertext_file import HelperFull
+from truckee.helper.connection import HelperConnection, NoHelper
+from truckee.helper.proof import CiphertextProof
+from truckee.helper.schema import RIPushObserver
+from truckee.helper.session import Message, PushSession
+from truckee.helper.upload import ContentDiffers
+from truckee.helper.uploads import HelperBusy, HelperRefuses
+from truckee.immutable.sinks import (
+    ICiphertextSink,
+    ICiphertextSinks,
+    KeyReused,
+    NewFile,
+    WrongSize,
+)
+from truckee.immutable.upload_status import UploadStatus
+from truckee.storage.foolscap_schema import serves
+from truckee.storage.interfaces import NoSpace
+
+log = Logger()
+
+_LOST = (DeadReferenceError, ConnectionLost, ConnectError)
+_AGAIN = 1.0  # seconds until a helper that is busy or just gone is asked again
+
+
+@define
+class HelperFailed(Unavailable):
+    """
+    The helper could not store the file: {reason}. Try again, or upload with helper=no.
+    """
+
+    reason: str
+
+
+@define
+class HelperSilent(Unavailable):
+    """
+    The helper said nothing of this file for {seconds:.0f} seconds. Try again, or upload
+    with helper=no.
+    """
+
+    seconds: float
+
+
+@define
+class HelperLied(Corrupt):
+    """
+    The helper stored something else than this file, so there is no cap. Use another
+    helper, or upload with helper=no.
+    """
+
+
+@frozen
+class HelperPatience:
+    """Seconds that a gateway waits for its helper."""
+
+    absent: float = 600.0  # without a connection
+    silent: float = 300.0  # without any sign of progress
+
+
+def error_of(code: bytes, detail: bytes = b"") -> Exception:
+    """Return the error that a helper's *code* means."""
+    text = detail.decode("utf-8", "replace")
+    simple: dict[bytes, type[Exception]] = {
+        schema.FULL: HelperFull,
+        schema.BUSY: HelperBusy,
+        schema.TOO_LARGE: HelperRefuses,
+        schema.DIFFERS: ContentDiffers,
+    }
+    if code in simple:
+        return simple[code]()
+    if code == schema.NO_SPACE:
+        return NoSpace(ascii(text)[1:-1])
+    numbers = text.split()
+    if code == schema.NO_SERVERS and len(numbers) == 2 and all(map(str.isdigit, numbers)):
+        return NotEnoughServers(int(numbers[0][:9]), int(numbers[1][:9]))
+    return HelperFailed(ascii(text or code.decode("ascii", "replace"))[1:-1])
+
+
+@implementer(ICiphertextSinks)
+@define(eq=False)
+class HelperSinks:
+    """Opens sinks that push to one helper."""
+
+    encoding: Encoding
+    _happy: int
+    _connection: HelperConnection
+    _cpu: Workers
+    _clock: IReactorTime
+    patience: HelperPatience = field(factory=HelperPatience)
+    needs_known_size: bool = field(default=False, init=False)
+
+    async def open(self, file: NewFile) -> HelperSink:
+        """
+        See ``ICiphertextSinks``.
+
+        :raises NoHelper: when it is not connected.  :raises HelperFull: :raises HelperBusy:
+        """
+        sink = HelperSink(
+            file,
+            self.encoding,
+            self._happy,
+            self._connection,
+            self._cpu,
+            self._clock,
+            self.patience,
+        )
+        file.status.route = "helper"
+        await sink.begin()
+        return sink
+
+
+@serves(RIPushObserver)
+@define(eq=False)
+class _Observer(Referenceable):
+    """Hears of progress."""
+
+    _heard: Callable[[int, int], None]
+
+    def remote_progress(self, held: int, stored: int) -> None:
+        self._heard(held, stored)
+
+
+@implementer(ICiphertextSink)
+@define(eq=False)
+class HelperSink:
+    """One file on its way to a helper."""
+
+    _file: NewFile
+    _encoding: Encoding
+    _happy: int
+    _connection: HelperConnection
+    _cpu: Workers
+    _clock: IReactorTime
+    _patience: HelperPatience
+    chunk_size: int = field(init=False)
+    session: PushSession = field(factory=PushSession, init=False)
+    _segmenter: Segmenter = field(init=False)
+    _proof: CiphertextProof = field(init=False)
+    _observer: _Observer = field(init=False)
+    _upload: Any = field(default=None, init=False, repr=False)  # of this connection
+    _ueb: bytes = field(default=b"", init=False, repr=False)  # once the file is stored
+    _error: Exception | None = field(default=None, init=False)
+    _opening: Deferred[None] | None = field(default=None, init=False)
+    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    _last_sign: float = field(init=False)  # when the helper showed that it works
+    _look: IDelayedCall | None = field(default=None, init=False)
+    _over: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        size = self._file.size
+        self.chunk_size = (
+            self._encoding.streaming_segment_size
+            if size is None
+            else self._encoding.geometry(size).segment_size
+        )
+        self._segmenter = Segmenter(self.chunk_size)
+        self._observer = _Observer(self._heard)
+        self._proof = CiphertextProof(self.chunk_size)
+        self._last_sign = self._clock.seconds()
+
+    async def begin(self) -> None:
+        """Tell the helper of the file."""
+        remote = self._connection.remote
+        if remote is None:
+            raise NoHelper(0.0)
+        held, digest = await self._open(remote)
+        self.session = PushSession(held)
+        self._proof = CiphertextProof(self.chunk_size, held, digest)
+        self._watch()
+
+    async def write(self, chunk: Buffer) -> None:
+        """See ``ICiphertextSink``."""
+        for segment in self._segmenter.feed(chunk):
+            await self._take(segment)
+
+    async def close(self) -> ChkVerifyCap:
+        """See ``ICiphertextSink``."""
+        rest = self._segmenter.finish()
+        if rest:
+            await self._take(rest)
+        size = self._proof.size
+        if self._file.size not in (None, size):
+            raise WrongSize(size, self._file.size or 0)
+        root = await self._cpu.run(self._proof.root)
+        await self._until(lambda: self._ueb or self.session.done)
+        while not self._ueb:
+            await self._finish(size, root)
+        needed, total = self._encoding.needed, self._encoding.total
+        try:
+            cap = self._proof.check(
+                self._ueb, root, self._file.storage_index, needed, total
+            )
+        except ValueError:
+            raise HelperLied from None
+        self._stop()
+        return cap
+
+    async def abort(self) -> None:
+        """See ``ICiphertextSink``; what nobody can bring again is forgotten over there."""
+        upload, self._upload = self._upload, None
+        over = self._over
+        self._stop()
+        if self._opening is not None:
+            self._opening.cancel()
+        if upload is not None and not over:
+            try:
+                await upload.callRemote("abort", not self._file.resumable)
+            except Exception as error:
+                log.info("The helper was not told: {error}", error=str(error))
+
+    async def _take(self, segment: Buffer) -> None:
+        """Take one segment; wait while another one has not left yet."""
+        if self._error is not None:
+            raise self._error
+        if self._proof.size + len(segment) > (self._file.size or self._file.most):
+            raise WrongSize(self._proof.size + len(segment), self._file.size or 0)
+        try:
+            await self._cpu.run(self._proof.absorb, segment)
+        except ValueError:
+            await self._refuse_prefix()
+        if self._ueb:
+            return  # it is all there
+        self.session.feed(segment)
+        self._pump()
+        await self._until(lambda: self._ueb or self.session.waiting <= self.chunk_size)
+
+    async def _refuse_prefix(self) -> None:
+        """The helper holds the start of another file under this storage index."""
+        upload, self._upload = self._upload, None
+        if upload is not None and not self._file.guarded:
+            await upload.callRemote("abort", True)
+        raise KeyReused if self._file.guarded else ContentDiffers
+
+    # Pushing
+
+    def _pump(self) -> None:
+        """Send what may be sent now."""
+        while self._upload is not None and self._error is None:
+            message = self.session.next(self._clock.seconds())
+            if message is None:
+                return
+            upload = self._upload
+            pushed = upload.callRemote("push", message.offset, message.data)
+            pushed.addCallbacks(
+                self._pushed, self._not_pushed, [upload, message], None, [upload]
+            )
+
+    def _pushed(self, answer: tuple[int, bytes], upload: Any, message: Message) -> None:
+        if upload is not self._upload:
+            return  # of a connection that is given up
+        held, code = answer
+        if code in (schema.GAP, schema.CLOSED):
+            self._lost(upload)
+        elif code:
+            self._fail(error_of(code))
+        else:
+            self.session.acknowledged(message, held, self._clock.seconds())
+            self._file.status.held = max(self._file.status.held, self.session.held)
+            self._sign()
+            self._pump()
+
+    def _not_pushed(self, failure: Failure, upload: Any) -> None:
+        if upload is not self._upload:
+            return
+        if failure.check(*_LOST):
+            self._lost(upload)
+        else:
+            self._fail(HelperFailed(_reason(failure)))
+
+    def _heard(self, held: int, stored: int) -> None:
+        status = self._file.status
+        status.held, status.stored = max(status.held, held), max(status.stored, stored)
+        self._sign()
+
+    # Connections
+
+    def _lost(self, upload: Any) -> None:
+        """Go on over the next connection."""
+        if upload is not self._upload:
+            return
+        self._upload = None
+        self.session.lost()
+        if self._opening is None:
+            held = self.session.held
+            log.info("The line to the helper broke after {held} bytes", held=held)
+            self._reopen()
+
+    def _reopen(self) -> None:
+        if not self._over and self._error is None:
+            opening = self._opening = Deferred.fromCoroutine(self._open_again())
+            opening.addCallbacks(self._opened, self._not_opened)
+
+    def _opened(self, _: object) -> None:
+        self._opening = None
+        self._sign()
+        if self._upload is None and not self._ueb:
+            self._reopen()  # it broke again meanwhile
+        self._pump()
+
+    def _not_opened(self, failure: Failure) -> None:
+        self._opening = None
+        error = failure.value
+        self._fail(error if isinstance(error, Exception) else HelperFailed(str(error)))
+
+    async def _open_again(self) -> None:
+        """Find out what the helper holds, as soon as it can be asked."""
+        deadline = self._clock.seconds() + self._patience.absent
+        while True:
+            remote = await self._connection.get(deadline - self._clock.seconds())
+            try:
+                held, _digest = await self._open(remote)
+            except (*_LOST, HelperBusy) as error:
+                if self._clock.seconds() > deadline:
+                    raise NoHelper(self._patience.absent) from error
+                await deferLater(self._clock, _AGAIN)
+                continue
+            if not self._ueb:
+                self.session.resume(held)
+            return
+
+    async def _open(self, remote: Any) -> tuple[int, bytes]:
+        """Return how many bytes the helper holds, and their digest."""
+        encoding = self._encoding
+        parameters = (encoding.needed, self._happy, encoding.total, self.chunk_size)
+        index, size = self._file.storage_index, self._file.size
+        try:
+            state, code, held, digest, upload, ueb = await remote.callRemote(
+                "open_push", index, parameters, size, self._observer
+            )
+        except _LOST:
+            raise
+        except Exception as error:
+            raise HelperFailed(_reason(Failure(error))) from None
+        if state == schema.PRESENT:
+            self._ueb = ueb
+            return 0, b""
+        if state != schema.RECEIVE or upload is None:
+            raise error_of(code)
+        self._upload = upload
+        self._sign()
+        return held, digest
+
+    async def _finish(self, size: int, root: bytes) -> None:
+        """Have the helper store the file; without a UEB after it, it must be told again."""
+        await self._until(lambda: self._ueb or (self._upload and self.session.done))
+        upload = self._upload
+        if upload is None:
+            return
+        finishing = upload.callRemote("finish", size, root)
+        answers: list[Any] = []
+        finishing.addBoth(answers.append)
+        finishing.addCallback(lambda _: self._wake())
+        await self._until(lambda: answers or upload is not self._upload)
+        answer = answers[0] if answers else None
+        if isinstance(answer, Failure):
+            if not answer.check(*_LOST):
+                raise HelperFailed(_reason(answer))
+            self._lost(upload)
+        elif answer is not None:
+            code, detail, ueb, shares = answer
+            if code in (schema.GAP, schema.CLOSED):
+                self._lost(upload)
+            elif code:
+                raise error_of(code, detail)
+            else:
+                self._ueb = ueb
+                _report(self._file.status, shares)
+
+    # Waiting
+
+    def _sign(self) -> None:
+        self._last_sign = self._clock.seconds()
+        self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            if not change.called:
+                change.callback(None)
+
+    async def _until(self, condition: Callable[[], object]) -> None:
+        """Wait until *condition* holds.  :raises Exception: when the upload failed."""
+        while not condition():
+            if self._error is not None:
+                raise self._error
+            change: Deferred[None] = Deferred()
+            self._waiting.append(change)
+            await change
+
+    def _watch(self) -> None:
+        """Give a helper up that is there and does nothing."""
+        self._look = self._clock.callLater(self._patience.silent / 10, self._watch)
+        silent = self._clock.seconds() - self._last_sign
+        # Nobody has to say anything while the client is slow, or while the line is down.
+        waits = self._upload is not None and (self.session.in_flight or self._waiting)
+        if not waits:
+            self._last_sign = self._clock.seconds()
+        elif silent > self._patience.silent:
+            self._fail(HelperSilent(self._patience.silent))
+
+    def _fail(self, error: Exception) -> None:
+        if self._error is None:
+            self._error = error
+            self._wake()
+
+    def _stop(self) -> None:
+        self._over = True
+        look, self._look = self._look, None
+        if look is not None and look.active():
+            look.cancel()
+
+
+def _report(status: UploadStatus, shares: dict[int, list[bytes]]) -> None:
+    status.shares = {
+        number: [name.decode("utf-8", "replace") for name in names]
+        for number, names in sorted(shares.items())
+    }
+    status.happiness = happiness({number: set(on) for number, on in status.shares.items()})
+
+
+def _reason(failure: Failure) -> str:
+    """Return the peer's own words: not to be believed, nor to be long."""
+    return ascii(failure.getErrorMessage().partition("\n")[0][:200])[1:-1]

@@ -1,0 +1,300 @@
+"""
+One file at a helper: ciphertext comes in at one end, shares leave at the other.
+
+Whoever brings the ciphertext, by pushing or by being asked, appends it to one file.  Where
+its size is known it is coded while it grows, else when it is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from truckee.codec.geometry import Encoding
+from truckee.codec.hashes import Buffer
+from truckee.codec.ueb import parse_ueb
+from truckee.errors import Misuse, Unavailable
+from truckee.flow.limits import Exclusive
+from truckee.flow.together import Work
+from truckee.helper.ciphertext_file import CiphertextFile, HelperFull
+from truckee.immutable.sinks import ICiphertextSinks, NewFile
+from truckee.immutable.upload_status import UploadStatus
+
+log = Logger()
+
+
+@define
+class Gap(Misuse):
+    """The helper holds {held} bytes of this file, and those that follow are missing."""
+
+    held: int
+
+
+@define
+class UploadOver(Unavailable):
+    """This upload is over at the helper: begin it again."""
+
+
+@define
+class ContentDiffers(Unavailable):
+    """
+    What the helper held of this file was not its content, and was forgotten. Upload the
+    file again.
+    """
+
+
+@frozen
+class Parameters:
+    """How a client wants its file to be stored."""
+
+    needed: int
+    happy: int
+    total: int
+    segment_size: int  # bytes, a multiple of k
+
+    def __attrs_post_init__(self) -> None:
+        Encoding(self.needed, self.total, self.segment_size)
+        if self.segment_size % self.needed or not 1 <= self.happy <= self.total:
+            raise ValueError("no file is stored like that")
+
+    @property
+    def encoding(self) -> Encoding:
+        """The same without happiness."""
+        return Encoding(self.needed, self.total, self.segment_size)
+
+
+@frozen
+class Stored:
+    """A file that is on the grid."""
+
+    ueb: bytes = field(repr=False)
+    shares: Mapping[int, list[str]]  # names of the servers of each
+    found: int  # how many shares were there before
+
+
+class Room(Protocol):
+    """The helper's disk space, for all uploads."""
+
+    def take(self, size: int) -> bool:
+        """Return whether *size* more bytes may be kept."""
+
+    def give(self, size: int) -> None:
+        """Give back *size* bytes."""
+
+
+@define(eq=False)
+class HelperUpload:
+    """
+    One file that one or more clients bring.
+
+    ``join`` before anything else, ``leave`` in the end.  When the last one leaves before
+    the file is complete, its shares are given up and its ciphertext stays; a complete file
+    is stored without anybody.
+    """
+
+    storage_index: bytes
+    parameters: Parameters
+    size: int | None  # bytes; None: not known yet
+    file: CiphertextFile
+    _sinks: ICiphertextSinks
+    _room: Room
+    _complete: Callable[[HelperUpload], Work[None]]  # keeps a complete file
+    _over: Callable[[HelperUpload], None]  # nothing more happens to it
+    stored: int = field(default=0, init=False)  # bytes that went to the grid
+    phase: str = field(default="receiving", init=False)
+    users: int = field(default=0, init=False)
+    _root: bytes | None = field(default=None, init=False)  # what a client says
+    _result: Stored | None = field(default=None, init=False)
+    _coding: Deferred[None] | None = field(default=None, init=False)
+    _failure: Exception | None = field(default=None, init=False)  # of the last attempt
+    _kept: bool = field(default=False, init=False)  # as complete
+    closed: bool = field(default=False, init=False)  # it takes no more part
+    ended: bool = field(default=False, init=False)  # and nothing is open any more
+    forgotten: bool = field(default=False, init=False)  # nor kept
+    _ueb: bytes = field(default=b"", init=False, repr=False)
+    _waiting: list[Deferred[None]] = field(factory=list, init=False)
+    _turn: Exclusive = field(factory=Exclusive, init=False)
+
+    @property
+    def held(self) -> int:
+        """Bytes of ciphertext that are here."""
+        return self.file.size
+
+    @property
+    def complete(self) -> bool:
+        """Whether all ciphertext is here."""
+        return self.size is not None and self.held >= self.size
+
+    @property
+    def result(self) -> Stored | None:
+        """The file, once it is on the grid."""
+        return self._result
+
+    def join(self) -> None:
+        """Take part."""
+        self.users += 1
+
+    def leave(self, forget: bool = False) -> None:
+        """Take no part any more; the last one may have an incomplete file forgotten."""
+        self.users -= 1
+        self._wake()
+        if not self.users and not self.complete:
+            self._close(forget)
+        elif not self.users and self._coding is None:
+            self._close(forget=False)
+
+    def start(self) -> None:
+        """Code what is there and what comes, if the size is known."""
+        if self.size is not None and self._coding is None and not self.closed:
+            self._failure = None
+            self.stored = 0
+            coding = self._coding = Deferred.fromCoroutine(self._code(self.size))
+            coding.addBoth(self._coded)
+
+    async def digest(self) -> tuple[int, bytes]:
+        """Return how many bytes are held, and SHA-256 of these; nothing for none."""
+        async with self._turn.hold("file"):
+            if self.closed:
+                raise UploadOver
+            return self.held, await self.file.digest()
+
+    async def append(self, offset: int, data: Buffer) -> int:
+        """
+        Take *data* at *offset*; return how many bytes are held then.
+
+        What is held already is passed over.  :raises Gap: when bytes between are missing.
+        :raises HelperFull: :raises UploadOver:
+        """
+        async with self._turn.hold("file"):
+            if self.closed:
+                raise UploadOver
+            if offset > self.held:
+                raise Gap(self.held)
+            new = memoryview(data)[self.held - offset :]
+            if self.size is not None and self.held + len(new) > self.size:
+                raise Gap(self.held)
+            if new and not self.complete:
+                await self._append(new)
+        return self.held
+
+    async def _append(self, data: Buffer) -> None:
+        if not self._room.take(len(data)):
+            raise HelperFull
+        try:
+            await self.file.append(data)
+        except BaseException:
+            self._room.give(len(data))
+            raise
+        await self._keep()
+        self._wake()
+
+    async def _keep(self) -> None:
+        """Let a complete file survive a restart."""
+        if self.complete and not self._kept:
+            self._kept = True
+            await self._complete(self)
+
+    async def finish(self, size: int, root: bytes | None) -> Stored:
+        """
+        Return when the file of *size* bytes is on the grid.
+
+        *root*, if there is one, is that of the hash tree over its ciphertext.  :raises
+        Gap: when bytes are missing.  :raises ContentDiffers: also whatever placing raises.
+        """
+        if self.closed:
+            raise UploadOver
+        if self.held != size or self.size not in (None, size):
+            raise Gap(self.held)
+        self.size = size
+        self._root = root or self._root
+        await self._keep()
+        self._wake()
+        if self._result is None:
+            # An attempt that failed is made again, now that all is here.
+            self.start()
+        while self._coding is not None:
+            await self.change()
+        if self._result is None:
+            raise self._failure or UploadOver()
+        return self._result
+
+    async def _code(self, size: int) -> None:
+        status = UploadStatus()
+        file = NewFile(self.storage_index, size, size, approve=self._approve, status=status)
+        sink = await self._sinks.open(file)
+        try:
+            while self.stored < size:
+                length = min(sink.chunk_size, size - self.stored)
+                while self.held < self.stored + length:
+                    await self.change()
+                await sink.write(await self.file.read(self.stored, length))
+                self.stored += length
+                self._wake()
+            self.phase = "closing"
+            await sink.close()
+        except Exception:
+            await sink.abort()
+            raise
+        self._result = Stored(self._ueb, status.shares, status.found)
+
+    async def _approve(self, ueb: bytes) -> None:
+        """Wait until somebody says what the file must be, or nobody is left to say it."""
+        while self._root is None and self.users:
+            await self.change()
+        self._ueb = ueb
+        if self._root not in (None, parse_ueb(ueb).crypttext_root_hash):
+            raise ContentDiffers
+
+    def _coded(self, outcome: object) -> None:
+        """An attempt is over."""
+        self._coding = None
+        error = getattr(outcome, "value", None)
+        if isinstance(error, Exception):
+            self._failure = error
+            log.warn("An upload was not stored: {error}", error=str(error))
+        if self._result is not None or isinstance(error, ContentDiffers):
+            self._close(forget=True)
+        elif not self.users:
+            self._close(forget=False)
+        self._wake()
+
+    def _close(self, forget: bool) -> None:
+        if not self.closed:
+            self.closed = True
+            self.phase = "over"
+            ending = Deferred.fromCoroutine(self._end(forget))
+            ending.addErrback(lambda failure: log.failure("A file was not closed", failure))
+            self._wake()
+
+    async def _end(self, forget: bool) -> None:
+        """Wait until nobody uses the file."""
+        if self._coding is not None:
+            self._coding.cancel()
+        while self._coding is not None:
+            await self.change()
+        async with self._turn.hold("file"):
+            if forget:
+                self.forgotten = True
+                self._room.give(self.held)
+                self.file.delete()
+            else:
+                self.file.close()
+        self.ended = True
+        self._over(self)
+        self._wake()
+
+    def change(self) -> Deferred[None]:
+        """Return what fires when anything changed."""
+        change: Deferred[None] = Deferred()
+        self._waiting.append(change)
+        return change
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            if not change.called:
+                change.callback(None)

@@ -1,0 +1,292 @@
+"""All uploads of a helper: those under way, and what is kept of others."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from attrs import asdict, define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from truckee.codec import base32
+from truckee.errors import Misuse, TruckeeError, Unavailable
+from truckee.flow.cpu import Workers
+from truckee.flow.limits import Exclusive
+from truckee.grid.placement import happiness
+from truckee.grid.selection import Selector
+from truckee.helper.ciphertext_file import CiphertextFile, HelperFull
+from truckee.helper.upload import HelperUpload, Parameters, Stored
+from truckee.immutable.existing import ExistingShares
+from truckee.immutable.sinks import ICiphertextSinks
+
+log = Logger()
+
+# How often complete files are tried again that could not be stored.
+RETRY = 60.0  # seconds
+# How often it is looked for what is too old.
+CLEANING = 3600.0  # seconds
+_FIRST_TRY = 5.0  # seconds after the start, when servers are connected
+
+
+@define
+class HelperBusy(Unavailable):
+    """The helper has as many uploads under way as it takes. Try again soon."""
+
+
+@define
+class HelperRefuses(Misuse):
+    """The file is larger than the helper takes. Upload it with helper=no."""
+
+
+@frozen
+class HelperLimits:
+    """Bounds of one helper."""
+
+    spool: int = 64 << 30  # bytes of ciphertext on its disk, of all uploads together
+    size: int = 1 << 40  # bytes of one file
+    uploads: int = 64  # under way at once
+    expire_after: float = 14 * 86400.0  # seconds from the last byte
+
+
+@define(eq=False)
+class Uploads:
+    """
+    The uploads of one helper.  ``start`` it, and ``stop`` it in the end.
+
+    What is in its directory is told in ``docs/formats/helper-push.md``.
+    """
+
+    directory: Path
+    limits: HelperLimits
+    _selector: Selector
+    _sinks: Callable[[Parameters], ICiphertextSinks]
+    _disk: Workers
+    _clock: IReactorTime
+    _now: Callable[[], float]  # Unix seconds
+    active: dict[bytes, HelperUpload] = field(factory=dict, init=False)
+    used: int = field(default=0, init=False)  # bytes in all files
+    counters: dict[str, int] = field(factory=dict, init=False)  # since the start
+    _turns: Exclusive = field(factory=Exclusive, init=False)
+    _calls: list[IDelayedCall] = field(factory=list, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    @property
+    def incoming(self) -> Path:
+        """Where files are that are not complete."""
+        return self.directory / "CHK_incoming"
+
+    @property
+    def encoding(self) -> Path:
+        """Where files are that are complete, and not on the grid."""
+        return self.directory / "CHK_encoding"
+
+    def start(self) -> None:
+        """Find what is kept, and go on with what is complete."""
+        for place in (self.incoming, self.encoding):
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.used = sum(path.stat().st_size for path in self.files())
+        self._later(_FIRST_TRY, self._retry)
+        self._clean()
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._stopped = True
+        for call in self._calls:
+            if call.active():
+                call.cancel()
+
+    def files(self) -> Iterator[Path]:
+        """Give all files with ciphertext."""
+        for place in (self.incoming, self.encoding):
+            for path in place.iterdir():
+                if path.suffix == "" and path.is_file():
+                    yield path
+
+    # Room, for uploads
+
+    def take(self, size: int) -> bool:
+        """See ``Room``."""
+        if self.used + size > self.limits.spool:
+            return False
+        self.used += size
+        return True
+
+    def give(self, size: int) -> None:
+        """See ``Room``."""
+        self.used -= size
+
+    # Opening
+
+    async def open(
+        self, storage_index: bytes, parameters: Parameters, size: int | None
+    ) -> HelperUpload | Stored:
+        """
+        Return a file that is on the grid, or take part in an upload of it.
+
+        Whoever gets an upload leaves it in the end.  :raises HelperBusy: :raises
+        HelperFull: :raises HelperRefuses:
+        """
+        if size is not None and size > self.limits.size:
+            raise HelperRefuses
+        async with self._turns.hold(storage_index):
+            upload = self.active.get(storage_index)
+            while upload is not None and upload.closed and not upload.ended:
+                await upload.change()
+            upload = self.active.get(storage_index)
+            if upload is not None:
+                if upload.parameters != parameters or size not in (None, upload.size):
+                    raise HelperBusy
+            else:
+                present = await self.find(storage_index, parameters)
+                if present is not None:
+                    return present
+                upload = await self._begin(storage_index, parameters, size)
+            upload.join()
+            upload.start()
+            return upload
+
+    async def find(self, storage_index: bytes, parameters: Parameters) -> Stored | None:
+        """Return the file if all its shares are on the grid, on servers enough."""
+        needed, total = parameters.needed, parameters.total
+        found = await self._selector.survey(storage_index, total)
+        if len(found) < total:
+            return None
+        existing = ExistingShares(storage_index, needed, total)
+        await existing.read(found)
+        for ueb in existing.uebs:
+            holders = existing.holders(ueb)
+            if len(holders) == total and happiness(holders) >= parameters.happy:
+                names = {
+                    share: sorted(server.name for server in servers)
+                    for share, servers in holders.items()
+                }
+                return Stored(ueb, names, total)
+        return None
+
+    async def _begin(
+        self, storage_index: bytes, parameters: Parameters, size: int | None
+    ) -> HelperUpload:
+        if len(self.active) >= self.limits.uploads or self._stopped:
+            raise HelperBusy
+        name = base32.encode(storage_index)
+        place = self.encoding if (self.encoding / name).exists() else self.incoming
+        file = CiphertextFile(place / name, self._disk)
+        await file.open()
+        if size is not None and file.size > size:
+            # It is of another file, or of nothing.
+            self.give(file.size)
+            file.delete()
+            file = CiphertextFile(self.incoming / name, self._disk)
+            await file.open()
+        if size is not None and self.used + size - file.size > self.limits.spool:
+            file.close()
+            raise HelperFull
+        upload = HelperUpload(
+            storage_index,
+            parameters,
+            size,
+            file,
+            self._sinks(parameters),
+            self,
+            self._keep,
+            self._over,
+        )
+        self.active[storage_index] = upload
+        self.count("uploads")
+        return upload
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Count something that happened."""
+        self.counters[what] = self.counters.get(what, 0) + by
+
+    async def _keep(self, upload: HelperUpload) -> None:
+        """Write down what is needed to store a complete file without its client."""
+        if upload.file.path.parent != self.encoding:
+            told = asdict(upload.parameters) | {"size": upload.size}
+            path = self.encoding / upload.file.path.name
+            await self._disk.run(_write_json, path.with_suffix(".json"), told)
+            await upload.file.move(path)
+
+    def _over(self, upload: HelperUpload) -> None:
+        del self.active[upload.storage_index]
+        if upload.forgotten:
+            upload.file.path.with_suffix(".json").unlink(missing_ok=True)
+        if upload.result is not None:
+            self.count("uploaded")
+            self.count("encoded_bytes", upload.held)
+
+    # From time to time
+
+    def _later(self, seconds: float, work: Callable[[], None]) -> None:
+        self._calls = [call for call in self._calls if call.active()]
+        if not self._stopped:
+            self._calls.append(self._clock.callLater(seconds, work))
+
+    def _retry(self) -> None:
+        def failed(failure: object) -> None:
+            log.error("Complete files could not be stored: {error}", error=str(failure))
+
+        trying = Deferred.fromCoroutine(self._store_complete())
+        trying.addErrback(failed)
+        trying.addCallback(lambda _: self._later(RETRY, self._retry))
+
+    async def _store_complete(self) -> None:
+        """Store, one by one, complete files whose clients are gone."""
+        for note in sorted(self.encoding.glob("*.json")):
+            storage_index = base32.decode(note.stem)
+            if storage_index in self.active or self._stopped:
+                continue
+            path = note.with_suffix("")
+            try:
+                told = json.loads(note.read_text("utf-8"))
+                size = int(told.pop("size"))
+                parameters = Parameters(**told)
+                if path.stat().st_size != size:
+                    raise ValueError("it has another size")
+            except (OSError, ValueError, TypeError) as error:
+                log.warn("{name} is of no use: {error}", name=note.name, error=str(error))
+                note.unlink(missing_ok=True)
+                continue
+            try:
+                await self._store(storage_index, parameters, size)
+            except TruckeeError as error:
+                log.warn("{name} is not stored yet: {error}", name=path.name, error=error)
+
+    async def _store(self, storage_index: bytes, parameters: Parameters, size: int) -> None:
+        upload = await self.open(storage_index, parameters, size)
+        if isinstance(upload, Stored):
+            # Its shares were placed, and the process died before the file was removed.
+            name = base32.encode(storage_index)
+            self.give(size)
+            (self.encoding / name).unlink(missing_ok=True)
+            (self.encoding / f"{name}.json").unlink(missing_ok=True)
+            return
+        try:
+            await upload.finish(size, None)
+        finally:
+            upload.leave()
+
+    def _clean(self) -> None:
+        """Delete what nobody came back for."""
+        for path in list(self.files()):
+            status = path.stat()
+            old = self._now() - status.st_mtime > self.limits.expire_after
+            if old and base32.decode(path.name) not in self.active:
+                log.info("{name} expired", name=path.name)
+                path.unlink()
+                path.with_suffix(".json").unlink(missing_ok=True)
+                self.give(status.st_size)
+        self._later(CLEANING, self._clean)
+
+
+def _write_json(path: Path, told: object) -> None:
+    draft = path.with_suffix(".new")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(told, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)

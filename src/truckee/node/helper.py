@@ -1,0 +1,66 @@
+"""The helper of a node: the one it is, and the way to the one it uses."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from attrs import evolve
+
+from truckee.flow.cpu import Workers
+from truckee.grid.selection import Selector
+from truckee.helper.connection import HelperConnection
+from truckee.helper.route import Routes
+from truckee.helper.service import Helper
+from truckee.helper.sink import HelperSinks
+from truckee.helper.stock_service import StockUploads
+from truckee.helper.stock_sink import StockHelperSinks
+from truckee.helper.upload import Parameters
+from truckee.helper.uploads import HelperLimits, Uploads
+from truckee.immutable.grid_sink import GridSinks
+from truckee.node.layout import NodeDirectory
+
+
+def build_uploads(
+    directory: NodeDirectory,
+    limits: HelperLimits,
+    direct: GridSinks,
+    selector: Selector,
+    disk: Workers,
+    reactor: Any,
+) -> Uploads:
+    """Return the uploads of a helper that stores as *direct* does, with other shapes."""
+
+    def sinks(parameters: Parameters) -> GridSinks:
+        return evolve(
+            direct,
+            encoding=parameters.encoding,
+            selector=selector.demanding(parameters.happy),
+        )
+
+    home = directory.path / "helper"
+    return Uploads(home, limits, selector, sinks, disk, reactor, time.time)
+
+
+def build_helper(uploads: Uploads, reactor: Any) -> Helper:
+    """Return what is offered to others."""
+    return Helper(uploads, reactor, StockUploads(uploads).open)
+
+
+def build_routes(
+    direct: GridSinks,
+    selector: Selector,
+    connection: HelperConnection,
+    cpu: Workers,
+    reactor: Any,
+) -> Routes:
+    """Return the sinks of a gateway with a helper."""
+    encoding, happy = direct.encoding, selector.happy
+    return Routes(
+        direct,
+        HelperSinks(encoding, happy, connection, cpu, reactor),
+        StockHelperSinks(encoding, happy, connection, cpu, reactor),
+        connection,
+        selector,
+        encoding.needed,
+    )
