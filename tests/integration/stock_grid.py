@@ -7,6 +7,7 @@ before the first node runs, and all of them start side by side.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -214,6 +215,24 @@ class NodeProcess:
         return f"{self.url}uri/{quote(cap, safe='')}"
 
 
+@define(eq=False)
+class Helper(NodeProcess):
+    """A helper, which is a gateway too."""
+
+    helper_furl: str = field(default="", kw_only=True)
+
+    def spool(self) -> dict[str, int]:
+        """Return the bytes of each file of ciphertext that waits there, by its path."""
+        home = self.directory / "helper"
+        found = {}
+        for place in ("CHK_incoming", "CHK_encoding"):
+            for path in (home / place).iterdir():
+                if not path.suffix:
+                    with contextlib.suppress(OSError):
+                        found[f"{place}/{path.name}"] = path.stat().st_size
+        return found
+
+
 def write_node(
     directory: Path,
     introducer: str,
@@ -251,6 +270,25 @@ def write_node(
     if storage:
         _write_furl(private, port, "storage.furl")
     return NodeProcess(directory, port)
+
+
+def write_helper(directory: Path, introducer: str, shape: Shape | None = None) -> Helper:
+    """Make the directory of a helper, for either program."""
+    port = free_ports(1)[0]
+    node = write_node(directory, introducer, port, shape=shape)
+    config = directory / "tahoe.cfg"
+    config.write_text(config.read_text() + "[helper]\nenabled = true\n")
+    furl = _write_furl(directory / "private", port, "helper.furl")
+    return Helper(node.directory, node.port, helper_furl=furl)
+
+
+def use_helper(gateway: NodeProcess, furl: str) -> None:
+    """Let a gateway use the helper at *furl* after its next start."""
+    config = gateway.directory / "tahoe.cfg"
+    lines = config.read_text().splitlines()
+    lines = [line for line in lines if not line.startswith("helper.furl")]
+    lines.insert(lines.index("[client]") + 1, f"helper.furl = {furl}")
+    config.write_text("\n".join(lines) + "\n")
 
 
 def write_introducer(directory: Path, port: int) -> tuple[NodeProcess, str]:

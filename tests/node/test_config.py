@@ -68,8 +68,8 @@ class DefaultTests(_Case):
 
     def test_unsupported(self) -> None:
         """What is set and does nothing here is named; what changes nothing is not."""
-        config = self.load("[helper]\nenabled = true\n[sftpd]\nenabled = false\n")
-        self.assertEqual(config.unsupported, ["[helper] enabled = true"])
+        config = self.load("[sftpd]\nenabled = true\n[tor]\nenabled = false\n")
+        self.assertEqual(config.unsupported, ["[sftpd] enabled = true"])
 
     def test_storage(self) -> None:
         """A node offers storage unless it says that it does not."""
