@@ -35,6 +35,8 @@ MIB = 1 << 20
 
 Program = Literal["stock", "ours"]
 
+LOOPBACK = "127.0.0.1"
+
 # The name that tells a stock node what it is.
 _CLIENT, _INTRODUCER = "tahoe-client.tac", "tahoe-introducer.tac"
 
@@ -96,6 +98,8 @@ class NodeProcess:
     directory: Path
     port: int  # of its tub; 0: it has none
     environment: dict[str, str] = field(factory=dict)  # beside that of the tests
+    host: str = LOOPBACK  # where it listens
+    prefix: Sequence[str] = ()  # of its command line: where it runs
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -128,7 +132,7 @@ class NodeProcess:
             command = [str(TAHOE), "run", str(self.directory)]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                [*self.prefix, *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -177,7 +181,7 @@ class NodeProcess:
 
     def listens(self) -> bool:
         """Tell whether other nodes can connect to it."""
-        with socket.create_connection(("127.0.0.1", self.port)):
+        with socket.create_connection((self.host, self.port)):
             return True
 
     # Shares, of a storage server.
@@ -241,6 +245,7 @@ def write_node(
     shape: Shape | None = None,
     storage: bool = False,
     web: bool = True,
+    host: str = LOOPBACK,
 ) -> NodeProcess:
     """
     Make the directory of a client or, with *port*, of a node that is reached there.
@@ -250,13 +255,13 @@ def write_node(
     shape = shape or Shape()
     listen = ("disabled", "disabled")
     if port:
-        listen = (f"tcp:{port}:interface=127.0.0.1", f"tcp:127.0.0.1:{port}")
+        listen = (f"tcp:{port}:interface={host}", f"tcp:{host}:{port}")
     segment = "shares._max_immutable_segment_size_for_testing"
     _write(
         directory,
         _CLIENT,
         f"[node]\nnickname = {directory.name}\n"
-        f"web.port = {'tcp:0:interface=127.0.0.1' if web else ''}\n"
+        f"web.port = {f'tcp:0:interface={host}' if web else ''}\n"
         f"tub.port = {listen[0]}\ntub.location = {listen[1]}\n"
         f"[client]\nshares.needed = {shape.needed}\nshares.happy = {shape.happy}\n"
         f"shares.total = {shape.total}\n{segment} = {shape.segment}\n"
@@ -268,18 +273,20 @@ def write_node(
             f"introducers:\n  first:\n    furl: {introducer}\n"
         )
     if storage:
-        _write_furl(private, port, "storage.furl")
-    return NodeProcess(directory, port)
+        _write_furl(private, port, "storage.furl", host)
+    return NodeProcess(directory, port, host=host)
 
 
-def write_helper(directory: Path, introducer: str, shape: Shape | None = None) -> Helper:
+def write_helper(
+    directory: Path, introducer: str, shape: Shape | None = None, host: str = LOOPBACK
+) -> Helper:
     """Make the directory of a helper, for either program."""
     port = free_ports(1)[0]
-    node = write_node(directory, introducer, port, shape=shape)
+    node = write_node(directory, introducer, port, shape=shape, host=host)
     config = directory / "tahoe.cfg"
     config.write_text(config.read_text() + "[helper]\nenabled = true\n")
-    furl = _write_furl(directory / "private", port, "helper.furl")
-    return Helper(node.directory, node.port, helper_furl=furl)
+    furl = _write_furl(directory / "private", port, "helper.furl", host)
+    return Helper(node.directory, node.port, host=host, helper_furl=furl)
 
 
 def use_helper(gateway: NodeProcess, furl: str) -> None:
@@ -291,16 +298,18 @@ def use_helper(gateway: NodeProcess, furl: str) -> None:
     config.write_text("\n".join(lines) + "\n")
 
 
-def write_introducer(directory: Path, port: int) -> tuple[NodeProcess, str]:
+def write_introducer(
+    directory: Path, port: int, host: str = LOOPBACK
+) -> tuple[NodeProcess, str]:
     """Make an introducer; return it and its furl."""
     _write(
         directory,
         _INTRODUCER,
-        f"[node]\nnickname = introducer\ntub.port = tcp:{port}:interface=127.0.0.1\n"
-        f"tub.location = tcp:127.0.0.1:{port}\n",
+        f"[node]\nnickname = introducer\ntub.port = tcp:{port}:interface={host}\n"
+        f"tub.location = tcp:{host}:{port}\n",
     )
-    furl = _write_furl(directory / "private", port, "introducer.furl")
-    return NodeProcess(directory, port), furl
+    furl = _write_furl(directory / "private", port, "introducer.furl", host)
+    return NodeProcess(directory, port, host=host), furl
 
 
 def _write(directory: Path, kind: str, config: str) -> None:
@@ -310,10 +319,10 @@ def _write(directory: Path, kind: str, config: str) -> None:
     (directory / "tahoe.cfg").write_text(config)
 
 
-def _write_furl(private: Path, port: int, name: str) -> str:
+def _write_furl(private: Path, port: int, name: str, host: str = LOOPBACK) -> str:
     tub = Tub(certData=(private / "node.pem").read_bytes())
     swissnum = base32.encode(secrets.token_bytes(20))
-    furl = f"pb://{tub.tubID}@tcp:127.0.0.1:{port}/{swissnum}"
+    furl = f"pb://{tub.tubID}@tcp:{host}:{port}/{swissnum}"
     write_private(private / name, furl.encode() + b"\n")
     return furl
 
@@ -441,16 +450,26 @@ def grid(
     shape: Shape | None = None,
     kind: Program = "stock",
     gateways: Sequence[Program] = ("stock", "ours"),
+    host: str = LOOPBACK,
+    prefix: Sequence[str] = (),
 ) -> Iterator[Grid]:
-    """Make and run a grid in *directory*; end all of it whatever happens."""
+    """
+    Make and run a grid in *directory*; end all of it whatever happens.
+
+    All but the gateways listen on *host* and run where *prefix* lets them.
+    """
     if not TAHOE.exists():
         raise SkipTest("tahoe-lafs is not installed")
     ports = free_ports(servers + 1)
-    introducer, furl = write_introducer(directory / "introducer", ports.pop())
+    introducer, furl = write_introducer(directory / "introducer", ports.pop(), host)
     members = [
-        write_node(directory / f"server{number}", furl, port, storage=True, web=False)
+        write_node(
+            directory / f"server{number}", furl, port, storage=True, web=False, host=host
+        )
         for number, port in enumerate(ports)
     ]
+    for node in (introducer, *members):
+        node.prefix = prefix
     made = Grid(
         members,
         write_node(directory / "stock", furl, shape=shape),
