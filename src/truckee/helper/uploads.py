@@ -113,6 +113,7 @@ class Uploads:
         if self.used + size > self.limits.spool:
             return False
         self.used += size
+        self.count("fetched_bytes", size)
         return True
 
     def give(self, size: int) -> None:
@@ -130,6 +131,19 @@ class Uploads:
         Whoever gets an upload leaves it in the end.  :raises HelperBusy: :raises
         HelperFull: :raises HelperRefuses:
         """
+        self.count("upload_requests")
+        opened = await self._open(storage_index, parameters, size)
+        if isinstance(opened, Stored):
+            self.count("upload_already_present")
+            return opened
+        self.count("upload_need_upload")
+        if opened.held:
+            self.count("resumes")
+        return opened
+
+    async def _open(
+        self, storage_index: bytes, parameters: Parameters, size: int | None
+    ) -> HelperUpload | Stored:
         if size is not None and size > self.limits.size:
             raise HelperRefuses
         async with self._turns.hold(storage_index):
@@ -257,7 +271,7 @@ class Uploads:
                 log.warn("{name} is not stored yet: {error}", name=path.name, error=error)
 
     async def _store(self, storage_index: bytes, parameters: Parameters, size: int) -> None:
-        upload = await self.open(storage_index, parameters, size)
+        upload = await self._open(storage_index, parameters, size)
         if isinstance(upload, Stored):
             # Its shares were placed, and the process died before the file was removed.
             name = base32.encode(storage_index)
