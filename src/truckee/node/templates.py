@@ -35,7 +35,7 @@ shares.total = {total}
 #upload.memory-limit = 128MiB
 # The largest file that is taken.
 #upload.max-size = 1T
-# The largest file that is spooled (encrypted) to find its convergent key.
+# The largest file that is spooled (encrypted), to find its convergent key or its length.
 #upload.spool-limit = 64GiB
 """
 
