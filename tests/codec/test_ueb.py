@@ -9,7 +9,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from truckee.codec.geometry import Encoding, Geometry
 from truckee.codec.hashes import ueb_hash
 from truckee.codec.netstring import netstring
-from truckee.codec.ueb import MAX_SIZE, Ueb, pack_ueb, parse_ueb, size_in_ueb
+from truckee.codec.ueb import (
+    MAX_SIZE,
+    Ueb,
+    fields_in_ueb,
+    geometry_in_ueb,
+    pack_ueb,
+    parse_ueb,
+    size_in_ueb,
+    ueb_of_fields,
+)
 
 FLAT = bytes.fromhex("80ed8bd9cc0ccab9fa8cd2c823c0ad806cbff4c6a44045c38f64a3e3cb5275fd")
 CRYPTTEXT = bytes.fromhex(
@@ -158,3 +167,62 @@ class SizeTests(SynchronousTestCase):
         for size in (b"", b"-1", b"5 ", b"9" * 21):
             ueb = text_of({**NEEDED, b"size": size})
             self.assertRaises(ValueError, size_in_ueb, ueb)
+
+
+class FieldsTests(SynchronousTestCase):
+    def test_example(self) -> None:
+        """What helpers tell of a file: names are text, numbers are numbers."""
+        self.assertEqual(
+            fields_in_ueb(EXAMPLE),
+            {
+                "codec_name": b"crs",
+                "codec_params": b"57-3-10",
+                "crypttext_hash": FLAT,
+                "crypttext_root_hash": CRYPTTEXT,
+                "needed_shares": 3,
+                "num_segments": 1,
+                "segment_size": 57,
+                "share_root_hash": SHARE,
+                "size": 56,
+                "tail_codec_params": b"57-3-10",
+                "total_shares": 10,
+            },
+        )
+
+    @given(st.integers(1, 1 << 60), st.integers(1, 20), st.integers(20, 256))
+    def test_round_trip(self, size: int, needed: int, total: int) -> None:
+        """The fields make the UEB again, and tell how the file is cut."""
+        geometry = Encoding(needed, total).geometry(size)
+        ueb = pack_ueb(geometry, FLAT, CRYPTTEXT, SHARE)
+        self.assertEqual(ueb_of_fields(fields_in_ueb(ueb)), ueb)
+        self.assertEqual(geometry_in_ueb(ueb), geometry)
+
+    def test_no_numbers(self) -> None:
+        """Numbers that are none are refused."""
+        for number in (b"", b"-1", b"5 ", b"9" * 21):
+            ueb = text_of({**NEEDED, b"size": number})
+            self.assertRaises(ValueError, fields_in_ueb, ueb)
+            self.assertRaises(ValueError, geometry_in_ueb, ueb)
+
+    def test_no_file(self) -> None:
+        """A UEB that states no file, or one that is cut as none is, is refused."""
+        self.assertRaises(ValueError, geometry_in_ueb, text_of(NEEDED))
+        shape = {
+            b"size": b"56",
+            b"needed_shares": b"3",
+            b"total_shares": b"10",
+            b"segment_size": b"57",
+        }
+        self.assertEqual(geometry_in_ueb(text_of(shape)), Geometry(56, 3, 10, 57))
+        for wrong in (
+            {b"size": b"0"},
+            {b"needed_shares": b"11"},
+            {b"total_shares": b"257"},
+            {b"segment_size": b"56"},
+        ):
+            self.assertRaises(ValueError, geometry_in_ueb, text_of({**shape, **wrong}))
+
+    def test_no_fields(self) -> None:
+        """Only numbers and byte strings under names in ASCII are fields."""
+        for fields in ({"size": "56"}, {"size": None}, {"size": [1]}, {"gr\xf6sse": 1}):
+            self.assertRaises(ValueError, ueb_of_fields, fields)

@@ -4,6 +4,8 @@ The UEB (URI extension block), whose hash is in the cap.  Source: formats, "UEB"
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import frozen
 
 from truckee.codec.geometry import Geometry
@@ -13,6 +15,10 @@ from truckee.codec.netstring import netstring, split_netstring
 # Stock verifiers and helpers call a longer one corrupt.
 MAX_SIZE = 2000  # bytes
 _MAX_DIGITS = 20  # of any number in it
+
+# In the order of ``Geometry``.
+_SHAPE = ("size", "needed_shares", "total_shares", "segment_size")
+_NUMBERS = (*_SHAPE, "num_segments")
 
 
 @frozen
@@ -89,6 +95,49 @@ def size_in_ueb(data: bytes) -> int:
 def crypttext_hash_in_ueb(data: bytes) -> bytes:
     """Return the flat hash of the ciphertext that a UEB states; empty if it does not."""
     return _split(data).get(b"crypttext_hash", b"")
+
+
+def geometry_in_ueb(data: bytes) -> Geometry:
+    """
+    Return how the file is cut, as an unchecked UEB states it.
+
+    For those who have no cap.  :raises ValueError: when no file is cut so.
+    """
+    values = fields_in_ueb(data)
+    numbers = [values.get(name, b"") for name in _SHAPE]
+    if not all(isinstance(number, int) for number in numbers):
+        raise ValueError("the UEB does not state how the file is cut")
+    return Geometry(*(int(number) for number in numbers))
+
+
+def fields_in_ueb(data: bytes) -> dict[str, int | bytes]:
+    """
+    Return all that a UEB states, numbers as numbers, as helpers tell it to clients.
+
+    :raises ValueError: when it does not parse.
+    """
+    fields: dict[str, int | bytes] = {}
+    for key, value in _split(data).items():
+        name = key.decode("ascii", "replace")
+        fields[name] = value
+        if name in _NUMBERS:
+            if not value.isdigit() or len(value) > _MAX_DIGITS:
+                raise ValueError(f"{name} in the UEB is not a number")
+            fields[name] = int(value)
+    return fields
+
+
+def ueb_of_fields(fields: Mapping[str, object]) -> bytes:
+    """Return the UEB that states *fields*.  :raises ValueError: when none does."""
+    parts = []
+    for name in sorted(fields):
+        value = fields[name]
+        if isinstance(value, int):
+            value = b"%d" % value
+        if not isinstance(value, bytes) or not name.isascii():
+            raise ValueError("a UEB states numbers and byte strings")
+        parts.append(name.encode("ascii") + b":" + netstring(value))
+    return b"".join(parts)
 
 
 def _split(data: bytes) -> dict[bytes, bytes]:
