@@ -264,3 +264,7 @@ class GridSink:
             share: sorted(server.name for server in servers)
             for share, servers in sorted(holders.items())
         }
+        self._file.status.seeds = {
+            share: sorted(server.lease_seed for server in servers)
+            for share, servers in sorted(holders.items())
+        }
