@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.template import tags
 
+from truckee.frontends.web.page import amount, moment, render_page
+from truckee.frontends.web.upload_routes import HelperSeen
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
 from truckee.grid.pool import ServerStatus
 
 ONE = ServerStatus("v0-abc", "one", True, "tahoe-lafs/1.20.0", 5 * 10**9, 1.5)
 HTTPS = ServerStatus("v0-ghi", "three", True, over_https=True)
+PUSHED = HelperSeen(True, True, "truckee/0.1.0", 1_700_000_000.5)
+PULLING = HelperSeen(True, False, "tahoe-lafs/1.20.0", 1_700_000_000.5)
+LOST = HelperSeen(False, True, "truckee/0.1.0", 1_700_000_000.5)
+NEVER = HelperSeen(False)
 OTHER = ServerStatus("v0-def", "<script>alert(1)</script>", False)
 
 
@@ -23,6 +31,22 @@ class WelcomeTests(SynchronousTestCase):
             self.assertNotIn(markup, page)
         self.assertIn("&lt;script&gt;", page)
 
+    def test_any_names(self) -> None:
+        """What others call themselves keeps nobody from seeing the page."""
+        for name in ("\ud800", "\0\x1b", "\uffff", "x" * 10**6, "ü\u202e"):
+            server = ServerStatus("v0-def", name, True, version=name)
+            helper = HelperSeen(True, True, name)
+            page = welcome_page(GridStatus([server], [name], helper), name)
+            self.assertLess(len(page), 10_000)
+            page.decode("utf-8")
+            status_json(GridStatus([server], [name], helper))
+
+    def test_no_servers(self) -> None:
+        """A gateway that knows no server yet says so, without an empty table."""
+        page = welcome_page(GridStatus([]), "x").decode()
+        self.assertIn("0 of 0 storage servers", page)
+        self.assertNotIn("<table", page)
+
     def test_counts(self) -> None:
         """People see how many servers can be reached."""
         page = welcome_page(GridStatus([ONE, OTHER]), "x").decode()
@@ -33,7 +57,7 @@ class WelcomeTests(SynchronousTestCase):
         """A server that is reached over HTTPS is connected, and people see how."""
         page = welcome_page(GridStatus([HTTPS, ONE, OTHER]), "x").decode()
         self.assertIn("2 of 3 storage servers", page)
-        self.assertIn("<td>connected over HTTPS<td>", page)
+        self.assertIn(">connected over HTTPS<", page)
         document = json.loads(status_json(GridStatus([HTTPS, ONE, OTHER])))
         self.assertEqual(
             [each["connection_status"] for each in document["servers"]],
@@ -57,3 +81,133 @@ class WelcomeTests(SynchronousTestCase):
             },
         )
         self.assertEqual((other["version"], other["last_received_data"]), (None, None))
+
+
+class HelperTests(SynchronousTestCase):
+    """What a gateway tells of its helper, and of the way of the next upload."""
+
+    def page(self, helper: HelperSeen | None, sized: bool = False) -> str:
+        status = GridStatus([ONE], helper=helper, sized=sized)
+        return " ".join(welcome_page(status, "x").decode().split())
+
+    def told(self, helper: HelperSeen | None, sized: bool = False) -> Any:
+        document = json.loads(status_json(GridStatus([ONE], helper=helper, sized=sized)))
+        return document["truckee"]
+
+    def test_none(self) -> None:
+        """Without a helper nothing is said of one, and uploads go to the servers."""
+        self.assertNotIn("helper", self.page(None))
+        self.assertEqual(
+            self.told(None),
+            {
+                "helper": None,
+                "next_upload": {
+                    "known_length": "servers",
+                    "unknown_length": "servers",
+                    "unknown_length_spooled": False,
+                },
+            },
+        )
+
+    def test_connected(self) -> None:
+        """People see since when a helper is connected, what runs there, what it does."""
+        page = self.page(PUSHED)
+        for text in (
+            "<strong>Connected</strong>, since 2023-11-14 22:13 UTC, to the helper",
+            "truckee/0.1.0",
+            "Ciphertext is pushed to it.",
+            "The next upload goes to the helper",
+            "helper=no",
+        ):
+            self.assertIn(text, page)
+
+    def test_states(self) -> None:
+        """Programs get a helper's state in the words that stock has for servers."""
+        for helper, state, pushes in (
+            (PUSHED, "Connected", True),
+            (PULLING, "Connected", False),
+            (LOST, "Not connected", False),
+            (NEVER, "Not connected", False),
+        ):
+            self.assertEqual(
+                self.told(helper)["helper"],
+                {
+                    "connection_status": state,
+                    "pushes": pushes,
+                    "version": helper.version,
+                    "last_received_data": helper.last_received,
+                },
+            )
+
+    def test_routes(self) -> None:
+        """Each state of the helper and the servers has its way for the next upload."""
+        for helper, sized, known, unknown, spooled in (
+            (None, True, "servers", "servers", True),
+            (PUSHED, False, "helper", "helper", False),
+            (PUSHED, True, "helper", "helper", False),
+            (PULLING, False, "helper", "servers", False),
+            (PULLING, True, "helper", "helper", True),
+            (LOST, False, "servers", "servers", False),
+            (NEVER, True, "servers", "servers", True),
+        ):
+            self.assertEqual(
+                self.told(helper, sized)["next_upload"],
+                {
+                    "known_length": known,
+                    "unknown_length": unknown,
+                    "unknown_length_spooled": spooled,
+                },
+                (helper, sized),
+            )
+            page = self.page(helper, sized)
+            self.assertEqual("spool" in page, spooled, page)
+            self.assertEqual("goes to the helper" in page, known == "helper", page)
+
+    def test_stock_helper(self) -> None:
+        """Of a stock helper people are told that it must know the length beforehand."""
+        page = self.page(PULLING)
+        self.assertIn("It pulls ciphertext", page)
+        self.assertIn("unannounced length goes from here to the servers", page)
+
+    def test_lost(self) -> None:
+        """While the helper is away, uploads go on without it, and people see that."""
+        for helper in (LOST, NEVER):
+            page = self.page(helper)
+            self.assertIn("Not connected", page)
+            self.assertIn("Until it is back, uploads go from here", page)
+        self.assertIn("last connected to on 2023-11-14 22:13 UTC", self.page(LOST))
+
+    def test_being_one(self) -> None:
+        """The first page of a helper leads to what it does."""
+        for count, text in ((0, "0 uploads"), (1, "1 upload "), (2, "2 uploads")):
+            page = welcome_page(GridStatus([], helping=count), "x").decode()
+            self.assertIn(f'href="helper_status">{text}', page)
+
+
+class WordsTests(SynchronousTestCase):
+    def test_amounts(self) -> None:
+        """Sizes have at most four digits and a unit."""
+        for size, text in (
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (999, "999 bytes"),
+            (1000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (64 << 30, "68.7 GB"),
+            (1 << 50, "1.1 PB"),
+            (10**18, "1.0 EB"),
+        ):
+            self.assertEqual(amount(size), text)
+
+    def test_moments(self) -> None:
+        """Times are those of no place."""
+        self.assertEqual(moment(1_700_000_000.5), "2023-11-14 22:13 UTC")
+
+    def test_escaping(self) -> None:
+        """Text never becomes markup, in the title, in the body and in attributes."""
+        text = "</title></style><script>\"'&amp;"
+        page = render_page(text, text, tags.p(text, title=text)).decode()
+        self.assertNotIn("<script", page)
+        self.assertEqual(page.count("&lt;script&gt;"), 4)
+        self.assertNotIn('"\'&amp;"', page)

@@ -15,6 +15,7 @@ from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
+from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
 from truckee.grid.pool import ServerStatus
@@ -25,7 +26,7 @@ from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.sinks import ICiphertextSinks
 from truckee.immutable.upload import Uploader
 from truckee.node.config import NodeConfig, load_config
-from truckee.node.helper import build_helper, build_routes, build_uploads
+from truckee.node.helper import build_helper, build_routes, build_uploads, helper_seen
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import DirectoryLock, NodeDirectory
 from truckee.node.network import Network
@@ -97,6 +98,9 @@ class Node:
         return GridStatus(
             [*local, *(each.status for each in self.network.pool.known.values())],
             [f"{each.petname}: {each.status}" for each in self.network.introducers],
+            helper_seen(self.network.helper),
+            self._direct.needs_known_size,
+            None if self.uploads is None else len(self.uploads.active),
         )
 
     async def start(self) -> None:
@@ -225,5 +229,8 @@ class Node:
         )
         responder = Responder(STATUSES)
         downloader = Downloader(self._selector.find, self._cpu)
-        root = RootResource(self._uploader, downloader, responder, self.status)
+        reporter = None
+        if self.uploads is not None:
+            reporter = HelperReporter(self.uploads, self._disk, time.time)
+        root = RootResource(self._uploader, downloader, responder, self.status, reporter)
         return StreamingSite(root, responder, reactor=self.reactor)

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import evolve
 
 from truckee.flow.cpu import Workers
+from truckee.frontends.web.upload_routes import HelperSeen
 from truckee.grid.selection import Selector
 from truckee.helper.connection import HelperConnection
 from truckee.helper.route import Routes
@@ -63,4 +64,16 @@ def build_routes(
         connection,
         selector,
         encoding.needed,
+    )
+
+
+def helper_seen(connection: HelperConnection | None) -> HelperSeen | None:
+    """Return what people are told of the helper that is used."""
+    if connection is None:
+        return None
+    return HelperSeen(
+        connection.connected,
+        connection.pushes,
+        connection.version,
+        connection.last_received,
     )

@@ -14,6 +14,8 @@ from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.files import NamedResource, UriResource
+from truckee.frontends.web.helper_report import HelperReporter
+from truckee.frontends.web.helper_status import HelperStatusResource
 from truckee.frontends.web.reading import Reader
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
 from truckee.helper.ciphertext_file import HelperFull
@@ -48,6 +50,7 @@ class RootResource(Resource):
         downloader: Downloader,
         responder: Responder,
         status: Callable[[], GridStatus],
+        helper: HelperReporter | None = None,
     ) -> None:
         super().__init__()
         self._status = status
@@ -57,6 +60,7 @@ class RootResource(Resource):
         for name, resource in ((b"uri", files), (b"cap", files), (b"file", named)):
             self.putChild(name, resource)
         self.putChild(b"named", named)
+        self.putChild(b"helper_status", HelperStatusResource(helper, responder))
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
         if not path and not request.postpath:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from html import escape
 
 from attrs import frozen
+from twisted.web.template import Flattenable, Tag, tags
 
+from truckee.frontends.web.page import amount, foreign, moment, render_page, table
+from truckee.frontends.web.upload_routes import (
+    HelperSeen,
+    helper_json,
+    routes_json,
+    tell_routes,
+)
 from truckee.grid.pool import ServerStatus
 
 
@@ -17,62 +24,125 @@ class GridStatus:
 
     servers: Sequence[ServerStatus]
     introducers: Sequence[str] = ()  # a line for each
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<title>truckee</title>
-<style>
-body {{ font: 1em/1.5 sans-serif; max-width: 44em; margin: 3em auto; padding: 0 1em }}
-code {{ background: #eee; padding: .1em .3em }}
-table {{ border-collapse: collapse }}
-td, th {{ text-align: left; padding: .1em 1em .1em 0 }}
-</style>
-<h1>truckee</h1>
-<p>This gateway encrypts what you upload, spreads it over its grid, and answers with a
-<em>cap</em>: the one text that finds and decrypts the file. Keep it safe; whoever has it
-can read the file.</p>
-<form action="uri?t=upload" method="post" enctype="multipart/form-data">
-<p><label>Upload a file: <input type="file" name="file" required></label>
-<button>Upload</button></p>
-</form>
-<form action="uri" method="get">
-<p><label>Read a file: <input name="uri" size="40" required></label>
-<button>Open</button></p>
-</form>
-<p>From a shell: <code>curl -T FILE http://{host}/uri</code><br>
-and <code>curl http://{host}/uri/CAP</code>.</p>
-<h2>Grid</h2>
-{introducers}<p>{connected} of {known} storage servers can be reached.</p>
-<table>
-<tr><th>Server<th>State<th>Free space<th>Version</tr>
-{rows}</table>
-</html>
-"""
+    helper: HelperSeen | None = None  # that we use
+    sized: bool = False  # too few servers take files whose size is not known
+    helping: int | None = None  # uploads under way in the helper that we are
 
 
 def welcome_page(status: GridStatus, host: str) -> bytes:
     """Return the page; *host* is what the browser calls us."""
-    return _PAGE.format(
-        host=escape(host[:200]),
-        introducers="".join(
-            f"<p>Introducer {escape(line)}</p>\n" for line in status.introducers
+    return render_page(
+        "truckee",
+        tags.h1("truckee"),
+        tags.p(
+            "This gateway encrypts what you upload, spreads it over its grid, and answers "
+            "with a ",
+            tags.em("cap"),
+            ": the one text that finds and decrypts the file. Keep it safe; whoever has it "
+            "can read the file.",
         ),
-        connected=sum(server.connected for server in status.servers),
-        known=len(status.servers),
-        rows="".join(map(_row, status.servers)),
-    ).encode("utf-8")
-
-
-def _row(server: ServerStatus) -> str:
-    cells = (
-        server.nickname or server.server_id,
-        _state(server),
-        "" if server.available_space is None else f"{server.available_space / 1e9:.1f} GB",
-        server.version or "",
+        _forms(),
+        _commands(foreign(host)),
+        _helper(status),
+        tags.h2("Grid"),
+        [tags.p("Introducer ", foreign(line)) for line in status.introducers],
+        tags.p(
+            f"{sum(server.connected for server in status.servers)} of "
+            f"{len(status.servers)} storage servers can be reached."
+        ),
+        _servers(status.servers) if status.servers else "",
     )
-    return "<tr>" + "".join(f"<td>{escape(cell[:100])}" for cell in cells) + "</tr>\n"
+
+
+def _forms() -> Flattenable:
+    return [
+        tags.form(
+            tags.p(
+                tags.label(
+                    "Upload a file: ", tags.input(type="file", name="file", required="")
+                ),
+                " ",
+                tags.button("Upload"),
+            ),
+            action="uri?t=upload",
+            method="post",
+            enctype="multipart/form-data",
+        ),
+        tags.form(
+            tags.p(
+                tags.label("Read a file: ", tags.input(name="uri", size="40", required="")),
+                " ",
+                tags.button("Open"),
+            ),
+            action="uri",
+            method="get",
+        ),
+    ]
+
+
+def _commands(host: str) -> Tag:
+    return tags.p(
+        "From a shell: ",
+        tags.code(f"curl -T FILE http://{host}/uri"),
+        tags.br,
+        "and ",
+        tags.code(f"curl http://{host}/uri/CAP"),
+        ".",
+    )
+
+
+def _helper(status: GridStatus) -> Flattenable:
+    """Tell of the helper that we use, of the one that we are, and of what they change."""
+    routes = tell_routes(status.helper, status.sized)
+    lines: list[Flattenable] = []
+    if status.helper is not None:
+        lines.append(tags.p(_tell_helper(status.helper)))
+    if routes:
+        lines.append(tags.p(routes))
+    if status.helping is not None:
+        one = status.helping == 1
+        lines.append(
+            tags.p(
+                "This node is a helper for others: ",
+                tags.a(
+                    f"{status.helping} upload{'' if one else 's'} under way",
+                    href="helper_status",
+                ),
+                ".",
+            )
+        )
+    if not lines:
+        return ""
+    title = "Uploads" if status.helper is None and status.helping is None else "Helper"
+    return [tags.h2(title), *lines]
+
+
+def _tell_helper(helper: HelperSeen) -> Flattenable:
+    since = "" if helper.last_received is None else moment(helper.last_received)
+    if not helper.connected:
+        last = f" It was last connected to on {since}." if since else ""
+        return [tags.strong("Not connected"), " to the helper.", last]
+    how = (
+        "Ciphertext is pushed to it."
+        if helper.pushes
+        else "It pulls ciphertext, as helpers of Tahoe-LAFS do."
+    )
+    version = f", which runs {foreign(helper.version)}" if helper.version else ""
+    begin = f", since {since}," if since else ""
+    return [tags.strong("Connected"), f"{begin} to the helper{version}. {how}"]
+
+
+def _servers(servers: Sequence[ServerStatus]) -> Tag:
+    rows = [
+        (
+            foreign(server.nickname or server.server_id),
+            _state(server),
+            "" if server.available_space is None else amount(server.available_space),
+            foreign(server.version or ""),
+        )
+        for server in servers
+    ]
+    return table(("Server", "State", "Free space", "Version"), rows)
 
 
 def _state(server: ServerStatus) -> str:
@@ -104,5 +174,9 @@ def status_json(status: GridStatus) -> bytes:
             }
             for server in status.servers
         ],
+        "truckee": {
+            "helper": helper_json(status.helper),
+            "next_upload": routes_json(status.helper, status.sized),
+        },
     }
     return (json.dumps(document, indent=1) + "\n").encode("ascii")

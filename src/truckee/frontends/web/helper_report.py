@@ -1,0 +1,160 @@
+"""What a helper tells of its uploads and its disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from truckee.codec import base32
+from truckee.flow.cpu import Workers
+from truckee.helper.upload import HelperUpload
+from truckee.helper.uploads import HelperLimits, Uploads
+
+# As much of a storage index as is shown: to tell uploads apart, not to find shares.
+_SHOWN = 5  # characters
+# What the counters that stock helpers have call old.
+_OLD = 48 * 3600.0  # seconds
+# More files that nobody brings are counted, not named.
+MOST_KEPT = 100
+
+_COUNTED = (
+    "upload_requests",
+    "upload_already_present",
+    "upload_need_upload",
+    "resumes",
+    "fetched_bytes",
+    "encoded_bytes",
+)
+
+
+@frozen
+class UploadReport:
+    """One upload under way."""
+
+    name: str  # the first characters of its storage index
+    held: int  # bytes of ciphertext here
+    stored: int  # bytes of ciphertext that went to the grid
+    size: int | None  # bytes; None: not known yet
+    phase: str  # "receiving", "storing", "closing", "over"
+    clients: int  # that bring it
+
+
+@frozen
+class KeptReport:
+    """A file that nobody brings now."""
+
+    name: str  # the first characters of its storage index
+    held: int  # bytes of ciphertext
+    complete: bool  # it waits for servers, not for a client
+    last_byte: float  # Unix seconds
+    expires: float  # Unix seconds
+
+
+@frozen
+class HelperReport:
+    """A helper at one moment."""
+
+    limits: HelperLimits
+    used: int  # bytes of ciphertext, of all files
+    free: int | None  # bytes of its disk
+    uploads: Sequence[UploadReport]
+    kept: Sequence[KeptReport]  # those that expire first
+    kept_count: int  # of all
+    # Numbers by the names that stock helpers give them.
+    counters: Mapping[str, int]
+
+
+@frozen
+class _File:
+    path: Path
+    size: int
+    changed: float  # Unix seconds
+
+
+@define(eq=False)
+class HelperReporter:
+    """Makes reports of one helper."""
+
+    _uploads: Uploads
+    _disk: Workers
+    _now: Callable[[], float] = field(repr=False)
+
+    async def report(self) -> HelperReport:
+        """Look at the helper, and at its disk."""
+        uploads = self._uploads
+        incoming, encoding, free = await self._disk.run(self._look)
+        active = {base32.encode(index) for index in uploads.active}
+        kept = [
+            KeptReport(
+                file.path.name[:_SHOWN],
+                file.size,
+                complete,
+                file.changed,
+                file.changed + uploads.limits.expire_after,
+            )
+            for complete, files in ((False, incoming), (True, encoding))
+            for file in files
+            if file.path.name not in active
+        ]
+        kept.sort(key=lambda each: each.expires)
+        return HelperReport(
+            uploads.limits,
+            uploads.used,
+            free,
+            [_tell(upload) for upload in uploads.active.values()],
+            kept[:MOST_KEPT],
+            len(kept),
+            {
+                "active_uploads": len(uploads.active),
+                **self._sizes("incoming", incoming),
+                **self._sizes("encoding", encoding),
+                **{name: uploads.counters.get(name, 0) for name in _COUNTED},
+            },
+        )
+
+    def _look(self) -> tuple[list[_File], list[_File], int | None]:
+        """Return what is on the disk; runs in a thread."""
+        free = None
+        with suppress(OSError):
+            free = shutil.disk_usage(self._uploads.directory).free
+        places = self._uploads.incoming, self._uploads.encoding
+        incoming, encoding = (list(_files(place)) for place in places)
+        return incoming, encoding, free
+
+    def _sizes(self, name: str, files: Sequence[_File]) -> dict[str, int]:
+        old = [file for file in files if self._now() - file.changed > _OLD]
+        return {
+            f"{name}_count": len(files),
+            f"{name}_size": sum(file.size for file in files),
+            f"{name}_size_old": sum(file.size for file in old),
+        }
+
+
+def _files(place: Path) -> Iterator[_File]:
+    """Give the files with ciphertext in one directory, which changes meanwhile."""
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                path = Path(entry.path)
+                if not path.suffix and entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    yield _File(path, status.st_size, status.st_mtime)
+
+
+def _tell(upload: HelperUpload) -> UploadReport:
+    phase = upload.phase
+    if phase == "receiving" and upload.complete:
+        phase = "storing"
+    return UploadReport(
+        base32.encode(upload.storage_index)[:_SHOWN],
+        upload.held,
+        upload.stored,
+        upload.size,
+        phase,
+        upload.users,
+    )

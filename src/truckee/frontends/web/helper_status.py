@@ -1,0 +1,180 @@
+"""/helper_status: what the helper of this node does, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+
+from attrs import asdict
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from twisted.web.template import Flattenable, tags
+
+from truckee.frontends.http.respond import TEXT, Answer, Responder
+from truckee.frontends.web.arguments import BadArgument, arguments
+from truckee.frontends.web.helper_report import (
+    HelperReport,
+    HelperReporter,
+    KeptReport,
+    UploadReport,
+)
+from truckee.frontends.web.page import amount, moment, pairs, render_page, table
+
+# What is under way is looked at again after so many seconds.
+_REFRESH = 5
+
+# It is of the moment.
+_HEADERS = {"cache-control": "no-store"}
+
+_PHASES = {
+    "receiving": "is being received",
+    "storing": "is here, is being stored",
+    "closing": "its shares are being finished",
+    "over": "is over",
+}
+
+
+class HelperStatusResource(Resource):
+    """The helper of this node, if it has one."""
+
+    def __init__(self, reporter: HelperReporter | None, responder: Responder) -> None:
+        super().__init__()
+        self._reporter = reporter
+        self._responder = responder
+
+    def render_GET(self, request: Request) -> int:
+        self._responder.run(request, self._answer(request))
+        return NOT_DONE_YET
+
+    def render_POST(self, request: Request) -> int:
+        # Programs for stock gateways ask so; it changes nothing.
+        return self.render_GET(request)
+
+    async def _answer(self, request: Request) -> Answer:
+        args = arguments(request)
+        if args.get("t", "json") != "json":
+            raise BadArgument("t", "this page has json")
+        report = None if self._reporter is None else await self._reporter.report()
+        if "t" in args:
+            return Answer(report_json(report), 200, {"content-type": TEXT, **_HEADERS})
+        html = {"content-type": "text/html; charset=utf-8", **_HEADERS}
+        return Answer(report_page(report), 200, html)
+
+
+def report_json(report: HelperReport | None) -> bytes:
+    """Return a report with the keys of stock helpers, and ours under one of our own."""
+    document: dict[str, object] = {}
+    if report is not None:
+        document = {f"chk_upload_helper.{name}": n for name, n in report.counters.items()}
+        document["truckee"] = {
+            "spool_limit": report.limits.spool,
+            "spool_used": report.used,
+            "disk_free": report.free,
+            "max_size": report.limits.size,
+            "max_uploads": report.limits.uploads,
+            "expire_after": report.limits.expire_after,
+            "uploads": [_renamed(asdict(upload)) for upload in report.uploads],
+            "kept": [_renamed(asdict(kept)) for kept in report.kept],
+            "kept_count": report.kept_count,
+        }
+    return (json.dumps(document, indent=1) + "\n").encode("ascii")
+
+
+def _renamed(told: dict[str, object]) -> dict[str, object]:
+    return {"storage_index": told.pop("name"), **told}
+
+
+def report_page(report: HelperReport | None) -> bytes:
+    """Return a report for people."""
+    back = tags.p(tags.a("The gateway's page", href="."))
+    if report is None:
+        return render_page(
+            "No helper",
+            tags.h1("No helper"),
+            tags.p("This node is no helper: nobody sends ciphertext to it."),
+            back,
+        )
+    return render_page(
+        "Helper",
+        tags.h1("Helper"),
+        tags.p(
+            "Gateways send ciphertext here, and this node makes the shares. It can read "
+            "none of it."
+        ),
+        tags.h2("Uploads under way"),
+        _uploads(report),
+        tags.h2("Disk"),
+        _disk(report),
+        tags.h2("Kept for later"),
+        _kept(report),
+        tags.h2("Since the start"),
+        _counters(report),
+        back,
+        refresh=_REFRESH if report.uploads else None,
+    )
+
+
+def _uploads(report: HelperReport) -> Flattenable:
+    count = tags.p(f"{len(report.uploads)} of at most {report.limits.uploads}.")
+    if not report.uploads:
+        return count
+    heads = ("File", "Received", "Stored", "State", "Clients")
+    return [count, table(heads, [_upload(upload) for upload in report.uploads])]
+
+
+def _upload(upload: UploadReport) -> tuple[Flattenable, ...]:
+    size = upload.size
+    received = _bar(upload.held, size)
+    stored = _bar(upload.stored, size) if size is not None else "when its end has come"
+    state = _PHASES.get(upload.phase, upload.phase)
+    return tags.code(upload.name), received, stored, state, str(upload.clients)
+
+
+def _bar(done: int, size: int | None) -> Flattenable:
+    if size is None:
+        return f"{amount(done)} of a length not known yet"
+    text = f"{amount(done)} of {amount(size)}"
+    return [tags.progress(text, max=str(size), value=str(done)), text]
+
+
+def _disk(report: HelperReport) -> Flattenable:
+    free = "" if report.free is None else f" {amount(report.free)} of the disk are free."
+    return [
+        tags.p(_bar(report.used, report.limits.spool), " that ciphertext may take.", free),
+        tags.p(f"One file may have {amount(report.limits.size)}."),
+    ]
+
+
+def _kept(report: HelperReport) -> Flattenable:
+    days = f"{report.limits.expire_after / 86400:g}"
+    rule = tags.p(
+        "What nobody is sending now is kept, so that a client can go on where it was. It "
+        f"is deleted {days} day{'' if days == '1' else 's'} after its last byte."
+    )
+    if not report.kept:
+        return [rule, tags.p("Nothing is kept.")]
+    heads = ("File", "Held", "State", "Last byte", "Deleted")
+    rows = [_kept_file(kept) for kept in report.kept]
+    more = report.kept_count - len(report.kept)
+    rest = tags.p(f"And {more} more, which are deleted later.") if more else ""
+    return [rule, table(heads, rows), rest]
+
+
+def _kept_file(kept: KeptReport) -> tuple[Flattenable, ...]:
+    state = "complete, waits for servers" if kept.complete else "waits for a client"
+    held, last = amount(kept.held), moment(kept.last_byte)
+    return tags.code(kept.name), held, state, last, moment(kept.expires)
+
+
+def _counters(report: HelperReport) -> Flattenable:
+    counters = report.counters
+    return pairs(
+        [
+            ("Uploads asked for", str(counters["upload_requests"])),
+            ("… of files that were on the grid", str(counters["upload_already_present"])),
+            ("… of files to be sent", str(counters["upload_need_upload"])),
+            ("… where a part had come before", str(counters["resumes"])),
+            ("Ciphertext received", amount(counters["fetched_bytes"])),
+            ("Ciphertext stored as shares", amount(counters["encoded_bytes"])),
+        ]
+    )

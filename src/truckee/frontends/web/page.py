@@ -1,0 +1,99 @@
+"""The frame of the pages for people, and their words for sizes and times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from twisted.python.failure import Failure
+from twisted.web.template import Flattenable, Tag, flattenString, tags
+
+# On a narrow screen each row of a list is a block, and each cell says what it is.
+_STYLE = """
+:root { color-scheme: light dark; accent-color: #2a7fa5 }
+body { font: 1em/1.5 sans-serif; max-width: 52em; margin: 2em auto; padding: 0 1em;
+  overflow-wrap: anywhere }
+h1, h2 { line-height: 1.2 }
+h2 { margin-top: 1.6em }
+code { background: rgba(127, 127, 127, .18); padding: .1em .3em }
+input { max-width: 100%; box-sizing: border-box }
+table { border-collapse: collapse }
+th, td { text-align: left; vertical-align: top; padding: .2em 1.5em .2em 0 }
+td, .pairs th { border-top: 1px solid rgba(127, 127, 127, .35) }
+.pairs th { font-weight: normal }
+td, th { overflow-wrap: normal }
+progress { display: block; width: 10em; max-width: 100%; margin: .4em 0 .1em }
+@media (max-width: 40em) {
+  body { margin: 1em auto }
+  .list, .list tbody, .list tr, .list td { display: block }
+  .list .head { display: none }
+  .list tr { border-top: 1px solid rgba(127, 127, 127, .35); padding: .4em 0 }
+  .list td { border: 0; padding: 0 0 0 7em; overflow-wrap: anywhere }
+  .list td::before { content: attr(data-label); float: left; margin-left: -7em;
+    width: 6.5em; opacity: .75 }
+  .list td:empty { display: none }
+}
+"""
+
+
+def render_page(title: str, *body: Flattenable, refresh: int | None = None) -> bytes:
+    """
+    Return a page; all text in *body* is escaped.
+
+    *refresh* has a browser load it again so many seconds later.
+    """
+    head: list[Flattenable] = [
+        tags.meta(charset="utf-8"),
+        tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
+        tags.title(title),
+        tags.style(_STYLE),
+    ]
+    if refresh is not None:
+        head.append(tags.meta(**{"http-equiv": "refresh"}, content=str(refresh)))
+    page = tags.html(tags.head(head), "\n", tags.body(body), lang="en")
+    # Nothing in a page is waited for, so it is done at once.
+    done: list[bytes | Failure] = []
+    flattenString(None, page).addBoth(done.append)
+    [flat] = done
+    if isinstance(flat, Failure):
+        flat.raiseException()
+    assert isinstance(flat, bytes)
+    return b"<!DOCTYPE html>\n" + flat + b"\n"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Flattenable]]) -> Tag:
+    """Return a list of things: a line of *heads* over its *rows*."""
+    lines: list[Flattenable] = [tags.tr([tags.th(head) for head in heads], class_="head")]
+    for row in rows:
+        cells = zip(heads, row, strict=True)
+        line = [tags.td(cell, **{"data-label": head}) for head, cell in cells]
+        lines += ["\n", tags.tr(line)]
+    return tags.table(lines, class_="list")
+
+
+def pairs(rows: Sequence[tuple[str, str]]) -> Tag:
+    """Return what is told of one thing: a name and a value in each row."""
+    lines = [tags.tr(tags.th(name, scope="row"), tags.td(told)) for name, told in rows]
+    return tags.table(lines, class_="pairs")
+
+
+def foreign(text: str) -> str:
+    """Return what others call themselves, in a form that any page can have."""
+    return text[:100].encode("utf-8", "replace").decode("utf-8")
+
+
+def amount(size: int) -> str:
+    """Return *size* bytes for people."""
+    if size < 1000:
+        return "1 byte" if size == 1 else f"{size} bytes"
+    number, units = float(size), iter(("kB", "MB", "GB", "TB", "PB", "EB"))
+    unit = ""
+    # What would be rounded to 1000.0 is 1.0 of the next.
+    while number >= 999.95:
+        number, unit = number / 1000, next(units)
+    return f"{number:.1f} {unit}"
+
+
+def moment(seconds: float) -> str:
+    """Return a time, in Unix seconds, for people anywhere."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
