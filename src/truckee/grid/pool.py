@@ -137,6 +137,13 @@ class ServerPool:
         found = (each.server for each in self.known.values())
         return [server for server in found if server is not None]
 
+    def server_id(self, lease_seed: bytes) -> bytes:
+        """Return what others call the server with this seed, the seed if none is known."""
+        for each in self.known.values():
+            if each.announcement.lease_seed == lease_seed:
+                return each.announcement.server_id.encode("utf-8")
+        return lease_seed
+
     def add_static(self, announcement: Announcement) -> None:
         """Use the operator's word for a server, whatever introducers say of it."""
         self._static.add(announcement.server_id)

@@ -15,6 +15,8 @@ CHK_UPLOAD = b"http://allmydata.org/tahoe/protocols/helper/chk-upload/v1"
 PUSH = b"truckee/helper-push/v1"
 
 LARGEST_PUSH = 1 << 20  # bytes of one message
+LARGEST_PIECE = 256 * 1024  # bytes that a stock client is asked for at once
+MOST_PIECES = 64  # in which they come
 
 # What open_push answers first.
 PRESENT, RECEIVE, REFUSED = b"present", b"receive", b"refused"
@@ -79,7 +81,7 @@ class RIEncryptedUploadable(RemoteInterface):
         return Parameters
 
     def read_encrypted(offset=Size, length=int):
-        return ListOf(ByteStringConstraint())
+        return ListOf(ByteStringConstraint(LARGEST_PIECE), maxLength=MOST_PIECES)
 
     def close():
         return None

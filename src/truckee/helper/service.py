@@ -21,6 +21,7 @@ from truckee.grid.selection import NotEnoughServers
 from truckee.helper import schema
 from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.schema import RIHelper, RIPushUpload
+from truckee.helper.told import answered
 from truckee.helper.upload import (
     ContentDiffers,
     Gap,
@@ -85,7 +86,7 @@ class Helper(Referenceable):
         }
 
     def remote_upload_chk(self, si: bytes) -> Deferred[tuple[Any, Any]]:
-        return Deferred.fromCoroutine(self._pull(si))
+        return answered(self._pull(si))
 
     def remote_open_push(
         self,

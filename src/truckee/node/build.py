@@ -201,7 +201,7 @@ class Node:
                 self.reactor,
             )
             self.uploads.start()
-            network.offer_helper(build_helper(self.uploads, self.reactor))
+            network.offer_helper(build_helper(self.uploads, network.pool, self.reactor))
 
     def _sinks(self) -> ICiphertextSinks:
         """Return where the files of our clients go."""

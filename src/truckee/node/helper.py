@@ -9,6 +9,7 @@ from attrs import evolve
 
 from truckee.flow.cpu import Workers
 from truckee.frontends.web.upload_routes import HelperSeen
+from truckee.grid.pool import ServerPool
 from truckee.grid.selection import Selector
 from truckee.helper.connection import HelperConnection
 from truckee.helper.route import Routes
@@ -43,9 +44,10 @@ def build_uploads(
     return Uploads(home, limits, selector, sinks, disk, reactor, time.time)
 
 
-def build_helper(uploads: Uploads, reactor: Any) -> Helper:
-    """Return what is offered to others."""
-    return Helper(uploads, reactor, StockUploads(uploads).open)
+def build_helper(uploads: Uploads, pool: ServerPool, reactor: Any) -> Helper:
+    """Return what is offered to others; they know the servers that *pool* knows."""
+    stock = StockUploads(uploads, reactor, pool.server_id)
+    return Helper(uploads, reactor, stock.open)
 
 
 def build_routes(

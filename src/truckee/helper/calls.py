@@ -1,0 +1,19 @@
+"""What becomes of a call to a peer that fails."""
+
+from __future__ import annotations
+
+from foolscap.api import DeadReferenceError, RemoteException
+from twisted.internet.error import ConnectError, ConnectionLost
+
+
+def is_lost(error: Exception) -> bool:
+    """Tell whether the connection is gone; what became of the call is not known then."""
+    return isinstance(error, (DeadReferenceError, ConnectionLost, ConnectError))
+
+
+def reason_of(error: Exception) -> str:
+    """Return what a peer says of its error: not to be believed, nor to be long."""
+    text = str(error)
+    if isinstance(error, RemoteException):
+        text = error.failure.getErrorMessage()
+    return ascii(text.partition("\n")[0][:200])[1:-1]
