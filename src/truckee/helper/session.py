@@ -13,9 +13,11 @@ from attrs import define, field, frozen
 from truckee.codec.hashes import Buffer
 from truckee.errors import Unavailable
 
-# Bytes of one message; several small ones make a window on a thin line.
+# Bytes of one message: what the line takes in a moment, since small calls wait behind it.
 SMALLEST, LARGEST = 16 * 1024, 256 * 1024
+MOMENT = 0.05  # seconds
 MOST = 8 << 20  # bytes of a window
+FEWEST = 3  # messages in a window: one is sent, one is written over there, one waits
 
 # For so long a good rate is believed.
 MEMORY = 10.0  # seconds
@@ -45,15 +47,18 @@ class Line:
     @property
     def window(self) -> int:
         """Bytes that may be on their way."""
-        if self._round_trip is None or not self._rates:
-            return 2 * SMALLEST
-        best = max(rate for _, rate in self._rates)
-        return min(MOST, max(2 * SMALLEST, int(SLACK * best * self._round_trip)))
+        filled = int(SLACK * self._rate * (self._round_trip or 0.0))
+        return min(MOST, max(FEWEST * self.message, filled))
 
     @property
     def message(self) -> int:
         """Bytes of the next message."""
-        return min(LARGEST, max(SMALLEST, self.window // 4))
+        return min(LARGEST, max(SMALLEST, int(self._rate * MOMENT)))
+
+    @property
+    def _rate(self) -> float:
+        # The best one is the first: none that is lower stands before it.
+        return self._rates[0][1] if self._rates else 0.0
 
     @property
     def delivered(self) -> int:
@@ -133,7 +138,7 @@ class PushSession:
     def next(self, now: float) -> Message | None:
         """Return what to send now; None: wait for more bytes, or for an answer."""
         size = self.line.message
-        if self.waiting == 0 or self.in_flight + size > max(self.line.window, 2 * size):
+        if self.waiting == 0 or self.in_flight + size > self.line.window:
             return None
         data = self._read(self._sent, size)
         message = Message(self._sent, data, now, self.line.delivered)
