@@ -88,6 +88,9 @@ def _measure(
         helper = write_helper(place / f"helper-{kind}", servers.furl, host=FAR_ADDRESS)
         helper.prefix = link.far
         stack.callback(helper.stop)
+        if kind == "stock":
+            force_foolscap(helper)
+            force_foolscap(servers.stock)
         helper.spawn("ours" if kind == "ours" else "stock")
         helper.wait_until(partial(reaches, helper, len(servers.servers)))
         gateway = servers.ours if kind == "ours" else servers.stock
@@ -108,6 +111,13 @@ def _measure(
     report(
         f"{options.mb:g} MB over {options.mbit:g} Mbit/s, {options.rtt * 1000:g} ms", rows
     )
+
+
+def force_foolscap(node: NodeProcess) -> None:
+    """Keep a stock node from HTTPS, which it tries on addresses of its own choice."""
+    config = node.directory / "tahoe.cfg"
+    text = config.read_text()
+    config.write_text(text.replace("[client]\n", "[client]\nforce_foolscap = true\n"))
 
 
 def _run(
@@ -146,7 +156,12 @@ def _run(
     row = {
         "what": name,
         "seconds": seconds,
-        "of line rate": size * 8 / 1e6 / options.mbit / (seconds - options.down),
+        "file / line rate": size * 8 / 1e6 / options.mbit / (seconds - options.down),
+        "line used until drained": sent
+        * 8
+        / 1e6
+        / options.mbit
+        / (drained - started - options.down),
         "bytes on the line / file": sent / size,
         "cap after the line is drained, s": ended - drained,
         "gateway CPU s": gateway.cpu_time() - cpu,

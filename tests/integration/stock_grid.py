@@ -116,7 +116,9 @@ class NodeProcess:
     @property
     def url(self) -> str:
         """Where its web API is, with a slash at its end."""
-        return (self.directory / "node.url").read_text("ascii").strip()
+        told = (self.directory / "node.url").read_text("ascii").strip()
+        # Stock nodes write loopback, wherever they listen.
+        return told.replace(LOOPBACK, self.host)
 
     @property
     def furl(self) -> str:
