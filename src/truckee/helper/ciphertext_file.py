@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import define, field
@@ -29,6 +31,17 @@ class HelperFull(Unavailable):
     """
 
 
+@contextmanager
+def disk_full() -> Iterator[None]:
+    """:raises HelperFull: when what is done here fails because the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise HelperFull from error
+        raise
+
+
 @define(eq=False)
 class CiphertextFile:
     """One such file.  ``open`` it, and ``close``, ``move`` or ``delete`` it in the end."""
@@ -39,12 +52,13 @@ class CiphertextFile:
     _descriptor: int = field(default=-1, init=False)
 
     async def open(self) -> None:
-        """Make it, or find what is in it."""
+        """Make it, or find what is in it.  :raises HelperFull:"""
         await self._disk.run(self._open)
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._descriptor = os.open(self.path, flags, 0o600)
+        with disk_full():
+            self._descriptor = os.open(self.path, flags, 0o600)
         self.size = os.fstat(self._descriptor).st_size
 
     async def append(self, data: Buffer) -> None:
@@ -53,16 +67,15 @@ class CiphertextFile:
 
     def _append(self, data: Buffer) -> None:
         view, offset = memoryview(data), self.size
-        try:
-            while view:
-                written = os.pwrite(self._descriptor, view, offset)
-                offset += written
-                view = view[written:]
-        except OSError as error:
-            os.ftruncate(self._descriptor, self.size)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise HelperFull from error
-            raise
+        with disk_full():
+            try:
+                while view:
+                    written = os.pwrite(self._descriptor, view, offset)
+                    offset += written
+                    view = view[written:]
+            except OSError:
+                os.ftruncate(self._descriptor, self.size)
+                raise
         self.size = offset
 
     async def read(self, offset: int, length: int) -> bytes:
@@ -81,12 +94,13 @@ class CiphertextFile:
         return hasher.digest()
 
     async def move(self, path: Path) -> None:
-        """Give it another name, for good."""
+        """Give it another name, for good.  :raises HelperFull:"""
         await self._disk.run(self._move, path)
 
     def _move(self, path: Path) -> None:
-        os.fsync(self._descriptor)
-        os.rename(self.path, path)
+        with disk_full():
+            os.fsync(self._descriptor)
+            os.rename(self.path, path)
         self.path = path
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from truckee.codec.geometry import Encoding
@@ -74,10 +74,15 @@ class Stored:
     ueb: bytes = field(repr=False)
     shares: Mapping[int, list[str]]  # names of the servers of each
     found: int  # how many shares were there before
+    # The lease seeds of the same servers, whose names may be alike.
+    seeds: Mapping[int, list[bytes]] = field(factory=dict, repr=False)
 
 
 class Room(Protocol):
     """The helper's disk space, for all uploads."""
+
+    def check(self, size: int) -> None:
+        """:raises TruckeeError: when no file may have *size* bytes."""
 
     def take(self, size: int) -> bool:
         """Return whether *size* more bytes may be kept."""
@@ -93,7 +98,7 @@ class HelperUpload:
 
     ``join`` before anything else, ``leave`` in the end.  When the last one leaves before
     the file is complete, its shares are given up and its ciphertext stays; a complete file
-    is stored without anybody.
+    is stored without anybody.  What the last one wants forgotten is, unless it is stored.
     """
 
     storage_index: bytes
@@ -108,9 +113,11 @@ class HelperUpload:
     phase: str = field(default="receiving", init=False)
     users: int = field(default=0, init=False)
     _root: bytes | None = field(default=None, init=False)  # what a client says
+    _vouched: bool = field(default=False, init=False)  # one said that this is the file
     _result: Stored | None = field(default=None, init=False)
     _coding: Deferred[None] | None = field(default=None, init=False)
     _failure: Exception | None = field(default=None, init=False)  # of the last attempt
+    _whole: bool = field(default=False, init=False)  # the last attempt began with all bytes
     _kept: bool = field(default=False, init=False)  # as complete
     closed: bool = field(default=False, init=False)  # it takes no more part
     ended: bool = field(default=False, init=False)  # and nothing is open any more
@@ -127,7 +134,7 @@ class HelperUpload:
     @property
     def complete(self) -> bool:
         """Whether all ciphertext is here."""
-        return self.size is not None and self.held >= self.size
+        return self.held == self.size
 
     @property
     def result(self) -> Stored | None:
@@ -139,18 +146,20 @@ class HelperUpload:
         self.users += 1
 
     def leave(self, forget: bool = False) -> None:
-        """Take no part any more; the last one may have an incomplete file forgotten."""
+        """Take no part any more; the last one may have what is held forgotten."""
         self.users -= 1
         self._wake()
-        if not self.users and not self.complete:
+        if not self.users and (forget or not self.complete or self._coding is None):
             self._close(forget)
-        elif not self.users and self._coding is None:
-            self._close(forget=False)
 
     def start(self) -> None:
         """Code what is there and what comes, if the size is known."""
-        if self.size is not None and self._coding is None and not self.closed:
+        if self._coding is not None or self.closed:
+            return
+        # More than there is of the file is the start of another one.
+        if self.size is not None and self.held <= self.size:
             self._failure = None
+            self._whole = self.complete
             self.stored = 0
             coding = self._coding = Deferred.fromCoroutine(self._code(self.size))
             coding.addBoth(self._coded)
@@ -167,7 +176,7 @@ class HelperUpload:
         Take *data* at *offset*; return how many bytes are held then.
 
         What is held already is passed over.  :raises Gap: when bytes between are missing.
-        :raises HelperFull: :raises UploadOver:
+        :raises HelperFull: :raises HelperRefuses: :raises UploadOver:
         """
         async with self._turn.hold("file"):
             if self.closed:
@@ -177,8 +186,10 @@ class HelperUpload:
             new = memoryview(data)[self.held - offset :]
             if self.size is not None and self.held + len(new) > self.size:
                 raise Gap(self.held)
-            if new and not self.complete:
+            self._room.check(self.held + len(new))
+            if new:
                 await self._append(new)
+            await self._keep()
         return self.held
 
     async def _append(self, data: Buffer) -> None:
@@ -189,14 +200,13 @@ class HelperUpload:
         except BaseException:
             self._room.give(len(data))
             raise
-        await self._keep()
         self._wake()
 
     async def _keep(self) -> None:
-        """Let a complete file survive a restart."""
+        """Let a complete file survive a restart; it is the caller's turn."""
         if self.complete and not self._kept:
-            self._kept = True
             await self._complete(self)
+            self._kept = True
 
     async def finish(self, size: int, root: bytes | None) -> Stored:
         """
@@ -205,22 +215,30 @@ class HelperUpload:
         *root*, if there is one, is that of the hash tree over its ciphertext.  :raises
         Gap: when bytes are missing.  :raises ContentDiffers: also whatever placing raises.
         """
-        if self.closed:
-            raise UploadOver
-        if self.held != size or self.size not in (None, size):
-            raise Gap(self.held)
-        self.size = size
-        self._root = root or self._root
-        await self._keep()
+        async with self._turn.hold("file"):
+            if self.closed:
+                raise UploadOver
+            if self.held != size or self.size not in (None, size):
+                raise Gap(self.held)
+            self.size = size
+            self._root = root or self._root
+            self._vouched = True
+            await self._keep()
         self._wake()
+        if not self._whole:
+            # If this attempt fails, one that finds all bytes here may not.
+            await self._attempt()
         if self._result is None:
-            # An attempt that failed is made again, now that all is here.
             self.start()
-        while self._coding is not None:
-            await self.change()
+            await self._attempt()
         if self._result is None:
             raise self._failure or UploadOver()
         return self._result
+
+    async def _attempt(self) -> None:
+        """Wait for the end of the attempt that is under way, if one is."""
+        while self._coding is not None:
+            await self.change()
 
     async def _code(self, size: int) -> None:
         status = UploadStatus()
@@ -239,11 +257,11 @@ class HelperUpload:
         except Exception:
             await sink.abort()
             raise
-        self._result = Stored(self._ueb, status.shares, status.found)
+        self._result = Stored(self._ueb, status.shares, status.found, status.seeds)
 
     async def _approve(self, ueb: bytes) -> None:
         """Wait until somebody says what the file must be, or nobody is left to say it."""
-        while self._root is None and self.users:
+        while not self._vouched and self.users:
             await self.change()
         self._ueb = ueb
         if self._root not in (None, parse_ueb(ueb).crypttext_root_hash):
@@ -253,7 +271,9 @@ class HelperUpload:
         """An attempt is over."""
         self._coding = None
         error = getattr(outcome, "value", None)
-        if isinstance(error, Exception):
+        if isinstance(error, CancelledError):
+            self._failure = UploadOver()
+        elif isinstance(error, Exception):
             self._failure = error
             log.warn("An upload was not stored: {error}", error=str(error))
         if self._result is not None or isinstance(error, ContentDiffers):
@@ -274,18 +294,19 @@ class HelperUpload:
         """Wait until nobody uses the file."""
         if self._coding is not None:
             self._coding.cancel()
-        while self._coding is not None:
-            await self.change()
-        async with self._turn.hold("file"):
-            if forget:
-                self.forgotten = True
-                self._room.give(self.held)
-                self.file.delete()
-            else:
-                self.file.close()
-        self.ended = True
-        self._over(self)
-        self._wake()
+        await self._attempt()
+        try:
+            async with self._turn.hold("file"):
+                if forget or not self.held:
+                    self.forgotten = True
+                    self._room.give(self.held)
+                    self.file.delete()
+                else:
+                    self.file.close()
+        finally:
+            self.ended = True
+            self._over(self)
+            self._wake()
 
     def change(self) -> Deferred[None]:
         """Return what fires when anything changed."""

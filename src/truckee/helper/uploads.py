@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from attrs import asdict, define, field, frozen
+from attrs import asdict, define, field, fields, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from truckee.codec import base32
-from truckee.errors import Misuse, TruckeeError, Unavailable
+from truckee.codec.geometry import MAX_SHARES
+from truckee.codec.ueb import geometry_in_ueb
+from truckee.errors import Misuse, Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Exclusive
 from truckee.grid.placement import happiness
 from truckee.grid.selection import Selector
-from truckee.helper.ciphertext_file import CiphertextFile, HelperFull
+from truckee.helper.ciphertext_file import CiphertextFile, HelperFull, disk_full
 from truckee.helper.upload import HelperUpload, Parameters, Stored
-from truckee.immutable.existing import ExistingShares
+from truckee.immutable.existing import ExistingShares, Holders
 from truckee.immutable.sinks import ICiphertextSinks
+from truckee.storage.interfaces import IStorageServer
 
 log = Logger()
 
@@ -30,6 +33,8 @@ RETRY = 60.0  # seconds
 # How often it is looked for what is too old.
 CLEANING = 3600.0  # seconds
 _FIRST_TRY = 5.0  # seconds after the start, when servers are connected
+# Of a segment and its blocks in memory, of which there are some for each upload.
+_LARGEST_SEGMENT = 128 << 20  # bytes
 
 
 @define
@@ -39,7 +44,7 @@ class HelperBusy(Unavailable):
 
 @define
 class HelperRefuses(Misuse):
-    """The file is larger than the helper takes. Upload it with helper=no."""
+    """The file, or a segment of it, is larger than the helper takes. Use helper=no."""
 
 
 @frozen
@@ -71,6 +76,8 @@ class Uploads:
     used: int = field(default=0, init=False)  # bytes in all files
     counters: dict[str, int] = field(factory=dict, init=False)  # since the start
     _turns: Exclusive = field(factory=Exclusive, init=False)
+    # Storage indexes of those that are not active yet, and whose file may be in use.
+    _beginning: set[bytes] = field(factory=set, init=False)
     _calls: list[IDelayedCall] = field(factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -88,6 +95,9 @@ class Uploads:
         """Find what is kept, and go on with what is complete."""
         for place in (self.incoming, self.encoding):
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for draft in place.glob("*.new"):
+                if _index_of(draft.stem) is not None:
+                    draft.unlink(missing_ok=True)
         self.used = sum(path.stat().st_size for path in self.files())
         self._later(_FIRST_TRY, self._retry)
         self._clean()
@@ -100,13 +110,18 @@ class Uploads:
                 call.cancel()
 
     def files(self) -> Iterator[Path]:
-        """Give all files with ciphertext."""
+        """Give all files with ciphertext; of other files that are there we know nothing."""
         for place in (self.incoming, self.encoding):
             for path in place.iterdir():
-                if path.suffix == "" and path.is_file():
+                if _index_of(path.name) is not None and path.is_file():
                     yield path
 
     # Room, for uploads
+
+    def check(self, size: int) -> None:
+        """See ``Room``."""
+        if size > self.limits.size:
+            raise HelperRefuses
 
     def take(self, size: int) -> bool:
         """See ``Room``."""
@@ -144,7 +159,9 @@ class Uploads:
     async def _open(
         self, storage_index: bytes, parameters: Parameters, size: int | None
     ) -> HelperUpload | Stored:
-        if size is not None and size > self.limits.size:
+        self.check(size or 0)
+        segment = min(parameters.segment_size, size or parameters.segment_size)
+        if parameters.encoding.coded_size(segment) > _LARGEST_SEGMENT:
             raise HelperRefuses
         async with self._turns.hold(storage_index):
             upload = self.active.get(storage_index)
@@ -165,39 +182,58 @@ class Uploads:
 
     async def find(self, storage_index: bytes, parameters: Parameters) -> Stored | None:
         """Return the file if all its shares are on the grid, on servers enough."""
-        needed, total = parameters.needed, parameters.total
+        total = parameters.total
         found = await self._selector.survey(storage_index, total)
         if len(found) < total:
             return None
-        existing = ExistingShares(storage_index, needed, total)
-        await existing.read(found)
-        for ueb in existing.uebs:
-            holders = existing.holders(ueb)
+        for ueb, holders in await self._read(storage_index, found):
             if len(holders) == total and happiness(holders) >= parameters.happy:
-                names = {
-                    share: sorted(server.name for server in servers)
-                    for share, servers in holders.items()
-                }
-                return Stored(ueb, names, total)
+                return _stored(ueb, holders)
         return None
+
+    async def find_any(self, storage_index: bytes) -> Stored | None:
+        """
+        Return the file if all its shares are on the grid.
+
+        For those who know nothing of it: how many they are is in its UEB.
+        """
+        found = await self._selector.survey(storage_index, MAX_SHARES)
+        for ueb, holders in await self._read(storage_index, found):
+            try:
+                total = geometry_in_ueb(ueb).total
+            except ValueError:
+                continue
+            # A share number that the file does not have is a server's mistake.
+            theirs = {share: on for share, on in holders.items() if share < total}
+            if len(theirs) == total:
+                return _stored(ueb, theirs)
+        return None
+
+    async def _read(
+        self, storage_index: bytes, found: Holders
+    ) -> list[tuple[bytes, dict[int, set[IStorageServer]]]]:
+        """Return the UEBs in shares that were found, and who holds which shares of each."""
+        existing = ExistingShares(storage_index, 1, MAX_SHARES)
+        await existing.read(found)
+        return [(ueb, existing.holders(ueb)) for ueb in existing.uebs]
 
     async def _begin(
         self, storage_index: bytes, parameters: Parameters, size: int | None
     ) -> HelperUpload:
-        if len(self.active) >= self.limits.uploads or self._stopped:
+        under_way = len(self.active) + len(self._beginning)
+        if under_way >= self.limits.uploads or self._stopped:
             raise HelperBusy
-        name = base32.encode(storage_index)
-        place = self.encoding if (self.encoding / name).exists() else self.incoming
-        file = CiphertextFile(place / name, self._disk)
-        await file.open()
-        if size is not None and file.size > size:
-            # It is of another file, or of nothing.
-            self.give(file.size)
-            file.delete()
-            file = CiphertextFile(self.incoming / name, self._disk)
+        self._beginning.add(storage_index)
+        try:
+            file = CiphertextFile(self._path(base32.encode(storage_index)), self._disk)
             await file.open()
+        finally:
+            self._beginning.discard(storage_index)
         if size is not None and self.used + size - file.size > self.limits.spool:
-            file.close()
+            if file.size:
+                file.close()
+            else:
+                file.delete()
             raise HelperFull
         upload = HelperUpload(
             storage_index,
@@ -213,22 +249,28 @@ class Uploads:
         self.count("uploads")
         return upload
 
+    def _path(self, name: str) -> Path:
+        """Return where the ciphertext of a file is, or goes."""
+        complete = self.encoding / name
+        return complete if complete.exists() else self.incoming / name
+
     def count(self, what: str, by: int = 1) -> None:
         """Count something that happened."""
         self.counters[what] = self.counters.get(what, 0) + by
 
     async def _keep(self, upload: HelperUpload) -> None:
         """Write down what is needed to store a complete file without its client."""
-        if upload.file.path.parent != self.encoding:
-            told = asdict(upload.parameters) | {"size": upload.size}
-            path = self.encoding / upload.file.path.name
-            await self._disk.run(_write_json, path.with_suffix(".json"), told)
-            await upload.file.move(path)
+        told = asdict(upload.parameters) | {"size": upload.size}
+        path = self.encoding / upload.file.path.name
+        # What is there may be of another client, or of a file that had another size.
+        await self._disk.run(_write_json, path.with_suffix(".json"), told)
+        await upload.file.move(path)
 
     def _over(self, upload: HelperUpload) -> None:
         del self.active[upload.storage_index]
         if upload.forgotten:
-            upload.file.path.with_suffix(".json").unlink(missing_ok=True)
+            note = self.encoding / upload.file.path.name
+            note.with_suffix(".json").unlink(missing_ok=True)
         if upload.result is not None:
             self.count("uploaded")
             self.count("encoded_bytes", upload.held)
@@ -251,24 +293,25 @@ class Uploads:
     async def _store_complete(self) -> None:
         """Store, one by one, complete files whose clients are gone."""
         for note in sorted(self.encoding.glob("*.json")):
-            storage_index = base32.decode(note.stem)
-            if storage_index in self.active or self._stopped:
+            storage_index = _index_of(note.stem)
+            if storage_index is None or storage_index in self.active or self._stopped:
                 continue
-            path = note.with_suffix("")
             try:
-                told = json.loads(note.read_text("utf-8"))
-                size = int(told.pop("size"))
-                parameters = Parameters(**told)
-                if path.stat().st_size != size:
+                parameters, size = _read_note(note)
+                # The process may have died before the file was moved.
+                if self._path(note.stem).stat().st_size != size:
                     raise ValueError("it has another size")
-            except (OSError, ValueError, TypeError) as error:
+            except (OSError, ValueError) as error:
                 log.warn("{name} is of no use: {error}", name=note.name, error=str(error))
                 note.unlink(missing_ok=True)
                 continue
             try:
                 await self._store(storage_index, parameters, size)
-            except TruckeeError as error:
-                log.warn("{name} is not stored yet: {error}", name=path.name, error=error)
+            except Exception as error:
+                # Whatever is wrong with this one, there are others.
+                log.warn(
+                    "{name} is not stored yet: {error}", name=note.stem, error=str(error)
+                )
 
     async def _store(self, storage_index: bytes, parameters: Parameters, size: int) -> None:
         upload = await self._open(storage_index, parameters, size)
@@ -276,7 +319,7 @@ class Uploads:
             # Its shares were placed, and the process died before the file was removed.
             name = base32.encode(storage_index)
             self.give(size)
-            (self.encoding / name).unlink(missing_ok=True)
+            self._path(name).unlink(missing_ok=True)
             (self.encoding / f"{name}.json").unlink(missing_ok=True)
             return
         try:
@@ -286,21 +329,60 @@ class Uploads:
 
     def _clean(self) -> None:
         """Delete what nobody came back for."""
+        self._later(CLEANING, self._clean)
         for path in list(self.files()):
+            if _index_of(path.name) in self.active.keys() | self._beginning:
+                continue
             status = path.stat()
-            old = self._now() - status.st_mtime > self.limits.expire_after
-            if old and base32.decode(path.name) not in self.active:
+            if self._now() - status.st_mtime > self.limits.expire_after:
                 log.info("{name} expired", name=path.name)
                 path.unlink()
                 path.with_suffix(".json").unlink(missing_ok=True)
                 self.give(status.st_size)
-        self._later(CLEANING, self._clean)
+
+
+def _stored(ueb: bytes, holders: Mapping[int, set[IStorageServer]]) -> Stored:
+    """Return a file that was there."""
+    found = sorted(holders.items())
+    return Stored(
+        ueb,
+        {share: sorted(server.name for server in on) for share, on in found},
+        len(holders),
+        {share: sorted(server.lease_seed for server in on) for share, on in found},
+    )
+
+
+def _index_of(name: str) -> bytes | None:
+    """Return the storage index that a file is named after; None: it is none of ours."""
+    try:
+        index = base32.decode(name)
+    except ValueError:
+        return None
+    return index if len(index) == 16 else None
+
+
+def _read_note(path: Path) -> tuple[Parameters, int]:
+    """Return what ``_write_json`` wrote.  :raises ValueError: when it is something else."""
+    names = [each.name for each in fields(Parameters)]
+    try:
+        told = json.loads(path.read_bytes())
+        numbers = [told[name] for name in (*names, "size")]
+    except (LookupError, TypeError, RecursionError):
+        raise ValueError("it is no note of a file") from None
+    if any(type(number) is not int for number in numbers):
+        raise ValueError("it has other things than numbers")
+    return Parameters(*numbers[:-1]), numbers[-1]
 
 
 def _write_json(path: Path, told: object) -> None:
     draft = path.with_suffix(".new")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(told, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
+    with disk_full():
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                json.dump(told, file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
