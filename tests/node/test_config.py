@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from configparser import ConfigParser
 from pathlib import Path
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE
 from truckee.errors import Misuse
+from truckee.helper.uploads import HelperLimits
 from truckee.node.config import (
     DEFAULT_MEMORY_LIMIT,
     BadConfig,
@@ -20,7 +22,9 @@ from truckee.node.config import (
     load_config,
 )
 from truckee.node.layout import NodeDirectory
-from truckee.node.templates import grid_config
+from truckee.node.templates import client_config, grid_config, helper_config
+
+FURL = "pb://" + "a" * 32 + "@tcp:helper.example:8098/" + "s" * 32
 
 
 class _Case(SynchronousTestCase):
@@ -78,6 +82,86 @@ class DefaultTests(_Case):
         assert storage is not None
         self.assertEqual((storage.readonly, storage.reserved_space), (True, 5 * 10**9))
         self.assertEqual(storage.directory.name, "storage")
+
+
+class HelperTests(_Case):
+    def test_defaults(self) -> None:
+        """A node is no helper and uses none unless it says so; then it has bounds."""
+        config = self.load("")
+        self.assertEqual((config.helper, config.helper_furl), (None, None))
+        config = self.load("[helper]\nenabled = true\n")
+        self.assertEqual(config.helper, HelperLimits())
+
+    def test_limits(self) -> None:
+        """Each bound of a helper is read."""
+        config = self.load(
+            "[helper]\nenabled = yes\nspool-limit = 5G\nmax-size = 1Gi\n"
+            "max-uploads = 3\nexpire-after = 2.5 days\n"
+        )
+        self.assertEqual(config.helper, HelperLimits(5 * 10**9, 1 << 30, 3, 2.5 * 86400))
+
+    def test_days(self) -> None:
+        """Days are a number, with or without their name."""
+        for text, days in (("1", 1), ("14 days", 14), ("1 day", 1), ("0.25days", 0.25)):
+            config = self.load(f"[helper]\nenabled = true\nexpire-after = {text}\n")
+            assert config.helper is not None
+            self.assertEqual(config.helper.expire_after, days * 86400)
+
+    def test_disabled(self) -> None:
+        """What is switched off has no effect, whatever else stands there."""
+        config = self.load("[helper]\nenabled = false\nmax-uploads = many\n")
+        self.assertIsNone(config.helper)
+        config = self.load(f"[client]\nhelper.furl = {FURL}\nhelper.enabled = false\n")
+        self.assertIsNone(config.helper_furl)
+
+    def test_furl(self) -> None:
+        """The helper that is used has a furl; none, and the words for none, are none."""
+        self.assertEqual(self.load(f"[client]\nhelper.furl = {FURL}\n").helper_furl, FURL)
+        config = self.load(f"[client]\nhelper.furl = {FURL}\nhelper.enabled = true\n")
+        self.assertEqual(config.helper_furl, FURL)
+        for text in ("", "None", "disabled"):
+            self.assertIsNone(self.load(f"[client]\nhelper.furl = {text}\n").helper_furl)
+
+    def test_furl_is_secret(self) -> None:
+        """The furl is the right to use the helper: it is in no text for logs."""
+        config = self.load(f"[client]\nhelper.furl = {FURL}\n")
+        self.assertNotIn(FURL, repr(config))
+
+    def test_no_longer_unsupported(self) -> None:
+        """What has an effect is not called without one."""
+        config = self.load(f"[helper]\nenabled = true\n[client]\nhelper.furl = {FURL}\n")
+        self.assertEqual(config.unsupported, [])
+
+    def test_in_a_grid(self) -> None:
+        """A grid of its own connects to nobody: there both are named as without effect."""
+        config = self.load(
+            f"[helper]\nenabled = true\n[client]\nhelper.furl = {FURL}\n"
+            "[grid]\nstorage_dirs = a\n"
+        )
+        self.assertEqual(config.unsupported, ["[helper] enabled", "[client] helper.furl"])
+
+    def test_bad(self) -> None:
+        """A value that is wrong is named with its file, section and key."""
+        for section, line in (
+            ("helper", "enabled = perhaps"),
+            ("helper", "spool-limit = much"),
+            ("helper", "max-size = -1"),
+            ("helper", "max-uploads = 0"),
+            ("helper", "max-uploads = -1"),
+            ("helper", "max-uploads = 1.5"),
+            ("helper", "expire-after = never"),
+            ("helper", "expire-after = 0"),
+            ("helper", "expire-after = -1 days"),
+            ("helper", "expire-after = nan"),
+            ("helper", "expire-after = 36500 days"),
+            ("helper", "expire-after = 2 weeks"),
+            ("helper", "expire-after = 1 2 days"),
+            ("client", "helper.enabled = 2"),
+            ("client", "helper.furl = %(x)s"),
+        ):
+            enabled = "enabled = true\n" if not line.startswith("enabled") else ""
+            text = f"[{section}]\n{enabled if section == 'helper' else ''}{line}\n"
+            self.bad(text, f"[{section}] {line.partition(' ')[0]}")
 
 
 class ValueTests(_Case):
@@ -198,3 +282,27 @@ class RenderTests(_Case):
         self.assertEqual(config.memory_limit, DEFAULT_MEMORY_LIMIT)
         self.assertEqual(config.limits.max_size, 10**12)
         self.assertEqual(config.limits.spool, 64 << 30)
+
+    def test_helper(self) -> None:
+        """A helper that is made is one, with the bounds that stand there as comments."""
+        shape = GridShape(3, 7, 10)
+        for web_port in (None, "tcp:1%"):
+            text = helper_config("n", web_port, "tcp:8098", "tcp:h%:8098", shape)
+            for config in (
+                self.load(text),
+                self.load(re.sub("\n#(?=[a-z.-]+ = )", "\n", text)),
+            ):
+                self.assertEqual(config.web_port, web_port)
+                self.assertEqual(config.shape, shape)
+                self.assertEqual(config.tub_location, "tcp:h%:8098")
+                self.assertIsNone(config.storage)
+                self.assertEqual(config.unsupported, [])
+                self.assertEqual(config.helper, HelperLimits())
+
+    def test_client_of_a_helper(self) -> None:
+        """A gateway that is made for a helper uses it, and can be told not to."""
+        text = client_config("n", "tcp:1", GridShape(), FURL + "%")
+        self.assertEqual(self.load(text).helper_furl, FURL + "%")
+        text = text.replace("#helper.enabled", "helper.enabled")
+        self.assertIsNone(self.load(text).helper_furl)
+        self.assertIsNone(self.load(client_config("n", "tcp:1", GridShape())).helper_furl)

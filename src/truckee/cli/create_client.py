@@ -45,6 +45,8 @@ def create_client_command(
         node = NodeDirectory(nodedir)
         if helper is not None:
             check_furl(node.path, "--helper", helper)
-        create_node(node, client_config(nickname, webport, shape, helper), introducer)
+        config = client_config(nickname, webport, shape, helper)
+        # A helper's furl is the right to use it.
+        create_node(node, config, introducer, secret=helper is not None)
     click.echo(f"Made a {shape.needed}-of-{shape.total} gateway in {nodedir}")
     click.echo(f"Start it with: truckee run {nodedir}")

@@ -92,6 +92,9 @@ def _greet(node: Node) -> None:
         )
     else:
         click.echo(f"The node in {node.directory.path} is running and looks for servers.")
+    if node.uploads is not None:
+        furl = node.directory.private / "helper.furl"
+        click.echo(f"It is a helper: gateways need what is in {furl}")
     if node.url:
         click.echo(f"\nPut a file into it, and get its cap:\n  curl -T FILE {node.url}uri")
         click.echo(f"Get it back:\n  curl {node.url}uri/CAP")

@@ -65,7 +65,10 @@ def tubid_of(furl: str) -> bytes:
     match = _FURL.fullmatch(furl)
     if match is None or (match["hints"] and "" in match["hints"].split(",")):
         raise ValueError("a furl looks like pb://TUBID@tcp:HOST:PORT/SWISSNUM")
-    tubid = base32.decode(match["tubid"][:_TUBID_CHARACTERS])
+    try:
+        tubid = base32.decode(match["tubid"][:_TUBID_CHARACTERS])
+    except ValueError as error:
+        raise ValueError(f"in the tub id of the furl, {error}") from None
     if len(tubid) != 20:
         raise ValueError("the tub id of a furl has 20 bytes, 32 characters")
     return tubid

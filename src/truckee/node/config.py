@@ -7,6 +7,7 @@ are left alone; one that is known and wrong is named with its file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from configparser import ConfigParser, Error
 from pathlib import Path
@@ -120,11 +121,19 @@ def _parse_memory(text: str) -> int:
     return size
 
 
+def _parse_count(text: str) -> int:
+    """Return a number from 1 on.  :raises ValueError: when *text* is none."""
+    count = int(text)
+    if count < 1:
+        raise ValueError(f"{text!r} is not a number from 1 on")
+    return count
+
+
 def _parse_days(text: str) -> float:
     """Return seconds.  :raises ValueError: when *text* is not a number of days."""
-    number, _, unit = text.partition(" ")
-    days = float(number)
-    if unit.strip() not in ("", "day", "days") or not 0 < days < 36500:
+    match = re.fullmatch(r"([0-9]{1,5}(?:\.[0-9]{1,5})?) *(?:days?)?", text, re.ASCII)
+    days = float(match[1]) if match else 0.0
+    if not 0 < days < 36500:
         raise ValueError(f"{text!r} is not a number of days, as in 14 days")
     return days * 86400
 
@@ -175,23 +184,33 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         helper = HelperLimits(
             get("helper", "spool-limit", usual.spool, parse_size),
             get("helper", "max-size", usual.size, parse_size),
-            get("helper", "max-uploads", usual.uploads, int),
+            get("helper", "max-uploads", usual.uploads, _parse_count),
             get("helper", "expire-after", usual.expire_after, _parse_days),
         )
     helper_furl = get("client", "helper.furl", None, _or_none)
     if not get("client", "helper.enabled", True, _parse_boolean):
         helper_furl = None
+    storage_dirs = [
+        node.path / line.strip()
+        for line in get("grid", "storage_dirs", "", str).splitlines()
+        if line.strip()
+    ]
+    unsupported = [
+        f"[{section}] {key} = {text}"
+        for section, key, off in _UNSUPPORTED
+        if (text := get(section, key, "", str).lower()) not in ("", off)
+    ]
+    if storage_dirs:
+        # A grid of its own connects to nobody.
+        given = {"[helper] enabled": helper, "[client] helper.furl": helper_furl}
+        unsupported += [key for key, value in given.items() if value is not None]
     return NodeConfig(
         nickname=get("node", "nickname", "<unspecified>", str),
         tub_port=tub_port,
         tub_location=get("node", "tub.location", None, _or_none),
         introducer_furl=get("client", "introducer.furl", None, _or_none),
         storage=storage,
-        unsupported=[
-            f"[{section}] {key} = {text}"
-            for section, key, off in _UNSUPPORTED
-            if (text := get(section, key, "", str).lower()) not in ("", off)
-        ],
+        unsupported=unsupported,
         web_port=get("node", "web.port", None, _or_none),
         shape=shape,
         helper_furl=helper_furl,
@@ -210,10 +229,6 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             ),
             spool=get("client", "upload.spool-limit", defaults.spool, parse_size),
         ),
-        storage_dirs=[
-            node.path / line.strip()
-            for line in get("grid", "storage_dirs", "", str).splitlines()
-            if line.strip()
-        ],
+        storage_dirs=storage_dirs,
         reserved_space=get("grid", "reserved_space", 0, parse_size),
     )

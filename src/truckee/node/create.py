@@ -34,10 +34,11 @@ def create_node(
     introducer: str | None = None,
     storage_dirs: tuple[str, ...] = (),
     random: Callable[[int], bytes] = os.urandom,
+    secret: bool = False,
 ) -> None:
     """
     Make a node with the text *config* for its ``tahoe.cfg``, which is written last: a
-    directory without it is no node yet.
+    directory without it is no node yet.  If it is *secret* only its owner can read it.
 
     :raises NotEmpty: when something is there already.
     :raises BadPeers: when the furl of the *introducer* is none.
@@ -58,6 +59,9 @@ def create_node(
         # when they move to another disk.
         identity = base32.encode(random(SERVER_ID_SIZE))
         (directory / SERVER_ID).write_text(identity + "\n", "ascii")
+    if secret:
+        write_private(node.config, config.encode("utf-8"))
+        return
     draft = node.config.with_suffix(".new")
     draft.write_text(config, "utf-8")
     draft.rename(node.config)

@@ -20,7 +20,7 @@ from truckee.errors import Misuse, Unavailable
 class NoNodeDirectory(Misuse):
     """
     There is no node in {path} (it has no tahoe.cfg). Make one with: truckee create-grid
-    {path} (or create-client, create-storage).
+    {path} (or create-client, create-helper, create-storage).
     """
 
     path: Path

@@ -67,7 +67,9 @@ _HELPER = """
 enabled = true
 # Ciphertext of all uploads together on this disk, and of one file.
 #spool-limit = 64GiB
-#max-size = 1T
+#max-size = 1TiB
+# Uploads that are under way at once.
+#max-uploads = 64
 # What nobody came back for is deleted so long after its last byte.
 #expire-after = 14 days
 """
