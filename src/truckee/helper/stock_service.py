@@ -57,6 +57,8 @@ class StockUploads:
         if storage_index not in self._uploads.active:
             stored = await self._uploads.find_any(storage_index)
             if stored is not None:
+                self._uploads.count("upload_requests")
+                self._uploads.count("upload_already_present")
                 return results_of(stored, self._server_id), None
         return None, StockUpload(storage_index, self)
 

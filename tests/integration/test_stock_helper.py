@@ -1,0 +1,321 @@
+"""Stock clients at our helper, and our gateway at a stock helper, all of them real."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import psutil
+from attrs import define
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.stock_grid import (
+    MIB,
+    Grid,
+    Helper,
+    NodeProcess,
+    Program,
+    Shape,
+    content,
+    grid,
+    reaches,
+    sizes_around,
+    use_helper,
+    write_helper,
+)
+from tests.processes import START_TIME, ask, eventually
+from truckee.codec.caps import ChkReadCap, parse_cap
+
+SERVERS = 4
+SHAPES = (Shape(2, 3, 4, segment=20_001), Shape(3, 2, 4))
+
+# Files in each direction.
+FILES = 50
+
+# Large enough to be cut in the middle, and where that is.
+LARGE = 48 * MIB
+CUT = 12 * MIB
+
+LIMIT = 64 * MIB  # of one file at our helper
+
+
+@define
+class _Way:
+    """A gateway and the helper that it uses."""
+
+    gateway: NodeProcess
+    program: Program  # of the gateway
+    helper: Helper
+    other: NodeProcess  # reads what was stored
+
+    @property
+    def helper_program(self) -> Program:
+        return "ours" if self.program == "stock" else "stock"
+
+    def start_helper(self) -> None:
+        self.helper.spawn(self.helper_program)
+        self.helper.wait_until(partial(reaches, self.helper, SERVERS))
+
+    def start_gateway(self) -> None:
+        self.gateway.spawn(self.program)
+        self.gateway.wait_until(partial(reaches, self.gateway, SERVERS))
+
+    def wait_for_helper(self) -> None:
+        """Return when the gateway is connected to its helper."""
+        self.gateway.wait_until(self._linked)
+        # They still have to greet each other, which nobody tells of: what the page of a
+        # stock gateway says of its helper stays as it was at first.
+        time.sleep(0.5)
+
+    def _linked(self) -> bool:
+        links = psutil.Process(self.gateway.process.pid).net_connections("tcp4")
+        return any(
+            link.status == psutil.CONN_ESTABLISHED and link.raddr.port == self.helper.port
+            for link in links
+        )
+
+    def counters(self) -> dict[str, int]:
+        """Return what the helper counts."""
+        found: dict[str, int] = json.loads(
+            ask(f"{self.helper.url}helper_status?t=json").body
+        )
+        return found
+
+    def fetched(self) -> int:
+        """Return the bytes that the helper got since its start."""
+        return int(self.counters()["chk_upload_helper.fetched_bytes"])
+
+    def held(self) -> int:
+        """Return the bytes of the one file that waits at the helper."""
+        return sum(self.helper.spool().values())
+
+
+class _Shared:
+    """The grid of this module."""
+
+    cleanup = ExitStack()
+    grid: Grid
+    from_stock: _Way  # to our helper
+    from_ours: _Way  # to a stock helper
+
+
+def setUpModule() -> None:
+    """Run all of it."""
+    with ExitStack() as stack:
+        room = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        made = stack.enter_context(
+            grid(room, servers=SERVERS, shape=SHAPES[0], gateways=())
+        )
+        mine, theirs = (write_helper(room / name, made.furl) for name in ("mine", "theirs"))
+        for helper in (mine, theirs):
+            stack.callback(_end, helper)
+        config = mine.directory / "tahoe.cfg"
+        config.write_text(config.read_text() + f"max-size = {LIMIT}\n")
+        use_helper(made.stock, mine.helper_furl)
+        use_helper(made.ours, theirs.helper_furl)
+        _Shared.grid = made
+        _Shared.from_stock = _Way(made.stock, "stock", mine, made.ours)
+        _Shared.from_ours = _Way(made.ours, "ours", theirs, made.stock)
+        mine.spawn("ours")
+        theirs.spawn("stock")
+        for helper in (mine, theirs):
+            helper.wait_until(partial(reaches, helper, SERVERS))
+        made.start_gateways()
+        for way in (_Shared.from_stock, _Shared.from_ours):
+            way.wait_for_helper()
+        _Shared.cleanup = stack.pop_all()
+
+
+def _end(node: NodeProcess) -> None:
+    if node.running:
+        node.stop()
+
+
+def tearDownModule() -> None:
+    """End it."""
+    _Shared.cleanup.close()
+
+
+class _Case(SynchronousTestCase):
+    def assert_read(self, way: _Way, cap: str, data: bytes) -> None:
+        """The other program reads the file, and nothing of it waits at the helper."""
+        # Not assertEqual: a failure would print the file.
+        self.assertTrue(way.other.get(cap) == data, len(data))
+        eventually(lambda: way.held() == 0)
+
+
+class FilesTests(_Case):
+    def test_both_ways(self) -> None:
+        """
+        What went through a helper of the other kind is a file like any other: sizes around
+        every boundary, shares of two kinds, random and convergent keys.
+        """
+        seed = 100
+        for shape in SHAPES:
+            _Shared.grid.restart_gateways(shape)
+            for way in (_Shared.from_stock, _Shared.from_ours):
+                way.wait_for_helper()
+                before = way.counters()["chk_upload_helper.upload_requests"]
+                sizes = sizes_around(shape, FILES // len(SHAPES))
+                for number, size in enumerate(sizes):
+                    seed += 1
+                    data = content(seed, size)
+                    key = "?key=CHK" if number % 2 and way.program == "ours" else ""
+                    cap = way.gateway.put(data, arguments=key)
+                    self.assertTrue(way.other.get(cap) == data, (shape, size, way.program))
+                after = way.counters()["chk_upload_helper.upload_requests"]
+                self.assertEqual(after - before, sum(size > 55 for size in sizes))
+                eventually(lambda way=way: way.held() == 0)  # type: ignore[misc]
+
+
+class SecondTests(_Case):
+    def test_sends_nothing(self) -> None:
+        """A convergent file that is there already is not sent again, either way."""
+        for seed, way in enumerate((_Shared.from_stock, _Shared.from_ours)):
+            data = content(seed, 3 * MIB + 7)
+            first = way.gateway.put(data, arguments="?key=CHK")
+            fetched = way.fetched()
+            self.assertEqual(way.gateway.put(data, arguments="?key=CHK"), first)
+            self.assertEqual(way.fetched(), fetched)
+            self.assert_read(way, first, data)
+
+
+class ResultsTests(_Case):
+    def test_page(self) -> None:
+        """A stock gateway shows its user which servers have the shares."""
+        data = content(6, 100_000)
+        for _ in range(2):  # the second time it is there already
+            page = ask(
+                "--form",
+                "file=@-",
+                f"{_Shared.from_stock.gateway.url}uri?t=upload",
+                data=data,
+            )
+            self.assertEqual(page.status, 200)
+            known = json.loads(ask(f"{_Shared.from_stock.gateway.url}?t=json").body)[
+                "servers"
+            ]
+            names = [server["nodeid"].removeprefix("v0-")[:8] for server in known]
+            found = [name for name in names if f"[{name}]".encode() in page.body]
+            self.assertGreaterEqual(len(found), 3, page.body)
+
+
+class ErrorTests(_Case):
+    def test_text(self) -> None:
+        """A stock client shows our words for what is wrong, and no path of ours."""
+        way = _Shared.from_stock
+        reply = ask(
+            "--request",
+            "PUT",
+            "--data-binary",
+            "@-",
+            f"{way.gateway.url}uri",
+            data=bytes(LIMIT + 1),
+        )
+        self.assertEqual(reply.status, 500)
+        self.assertIn(b"is larger than the helper takes", reply.body)
+        self.assertNotIn(str(way.helper.directory).encode(), reply.body)
+        self.assertNotIn(b".py", reply.body)
+        self.assertEqual(way.held(), 0)
+
+
+@contextmanager
+def _putting(
+    way: _Way, data: bytes, arguments: str = ""
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Send a file in the background, until the helper has some of it."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        command = ["curl", "--silent", "--show-error", "--max-time", "100", "--upload-file"]
+        url = f"{way.gateway.url}uri{arguments}"
+        sending = subprocess.Popen(
+            [*command, file.name, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        try:
+            eventually(lambda: way.held() > CUT, START_TIME)
+            yield sending
+        finally:
+            sending.kill()
+            sending.wait()
+
+
+class CutTests(_Case):
+    def test_helper_killed_under_stock_client(self) -> None:
+        """
+        Our helper is killed while a stock client sends: the client fails, and when it
+        sends the file again, the helper asks for the rest only.
+        """
+        way, data = _Shared.from_stock, content(11, LARGE)
+        with _putting(way, data) as sending:
+            way.helper.kill()
+            sending.communicate()
+        held = way.held()
+        self.assertTrue(CUT < held < LARGE, held)
+        way.start_helper()
+        way.wait_for_helper()
+        cap = way.gateway.put(data)
+        self.assertEqual(way.fetched(), LARGE - held)
+        self.assert_read(way, cap, data)
+
+    def test_stock_client_killed(self) -> None:
+        """A stock client that dies goes on, when it is back, where it was."""
+        way, data = _Shared.from_stock, content(12, LARGE)
+        before = way.fetched()
+        with _putting(way, data):
+            way.gateway.kill()
+        held = way.held()
+        self.assertTrue(CUT < held < LARGE, held)
+        way.start_gateway()
+        way.wait_for_helper()
+        cap = way.gateway.put(data)
+        self.assertEqual(way.fetched() - before, LARGE)
+        self.assert_read(way, cap, data)
+
+    def test_stock_helper_killed(self) -> None:
+        """
+        A stock helper is killed while our gateway's client sends: when it is back it gets
+        the rest, and the client notices nothing.
+        """
+        way = _Shared.from_ours
+        for seed, key in ((13, ""), (14, "?key=CHK")):
+            data = content(seed, LARGE)
+            with _putting(way, data, key) as sending:
+                way.helper.kill()
+                held = way.held()
+                self.assertTrue(CUT < held < LARGE, held)
+                way.start_helper()
+                out, errors = sending.communicate()
+                self.assertEqual(sending.returncode, 0, errors)
+            cap = parse_cap(out.decode())
+            assert isinstance(cap, ChkReadCap), out
+            self.assertEqual(way.fetched(), LARGE - held)
+            self.assert_read(way, str(cap), data)
+
+    def test_our_gateway_killed(self) -> None:
+        """Our gateway dies; the same file, sent again, goes on where it was."""
+        way, data = _Shared.from_ours, content(15, LARGE)
+        before = way.fetched()
+        with _putting(way, data, "?key=CHK"):
+            way.gateway.kill()
+        eventually(lambda: _steady(way))
+        held = way.held()
+        self.assertTrue(CUT < held < LARGE, held)
+        way.start_gateway()
+        way.wait_for_helper()
+        cap = way.gateway.put(data, arguments="?key=CHK")
+        self.assertEqual(way.fetched() - before, LARGE)
+        self.assert_read(way, cap, data)
+
+
+def _steady(way: _Way) -> bool:
+    """Tell whether what the helper holds does not grow any more."""
+    held = way.held()
+    time.sleep(0.3)
+    return way.held() == held
