@@ -24,6 +24,7 @@ from truckee.codec.hashes import storage_index_of
 from truckee.helper.connection import HelperConnection
 from truckee.helper.service import Helper
 from truckee.helper.sink import HelperPatience, HelperSink, HelperSinks
+from truckee.helper.stock_service import StockUploads
 from truckee.helper.upload import HelperUpload, Parameters
 from truckee.helper.uploads import HelperLimits, Uploads
 from truckee.immutable.grid_sink import GridSinks
@@ -93,6 +94,7 @@ class Helped:
     home: Path
     now: Callable[[], float]
     uploads: Uploads = field(init=False)
+    stock: StockUploads = field(init=False)
     helper: Helper = field(init=False)
     tub: Any = field(default=None, init=False)
     furl: str = field(default="", init=False)
@@ -137,11 +139,8 @@ class Helped:
             self.now,
         )
         self.uploads.start()
-
-        async def no_pull(_: bytes) -> tuple[Any, Any]:
-            raise NotImplementedError
-
-        self.helper = Helper(self.uploads, REACTOR, no_pull)
+        self.stock = StockUploads(self.uploads, REACTOR)
+        self.helper = Helper(self.uploads, REACTOR, self.stock.open)
 
     def listen(self) -> None:
         """Be reached, always in the same place."""
