@@ -72,6 +72,12 @@ class LookTests(TestCase):
         self.way.start(5)
         self.way.rest()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+        # While the address of a name is found out.
+        self.way.start(0)
+        self.clock.advance(0)
+        self.way.rest()
+        await pause(0.05)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
         asked: Deferred[None] = Deferred()
 
         async def mood(operation: str, share: int) -> None:

@@ -23,7 +23,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.contracts import storage_server
 from tests.contracts.storage_server import INDEX, OTHER
-from tests.grids import REACTOR, SECRETS, pause
+from tests.grids import REACTOR, SECRETS, pause, until
 from tests.integration.stock import TAHOE, StockNode, stock_node
 from tests.storage.gbs_served import certificate, close, listen, new_client
 from truckee.codec import base32
@@ -380,6 +380,24 @@ class LyingTests(TestCase):
             self.assertNoResult(asked)
             asked.cancel()
             await self.assertFailure(asked, CancelledError)
+
+    async def test_cancelled_while_looking_up(self) -> None:
+        """So does one that is cancelled before the address of a name is known."""
+        client = new_client(self, Nurl(bytes(32), "localhost", 1, "x"))
+        asked = Deferred.fromCoroutine(client.available_space())
+        asked.cancel()
+        await self.assertFailure(asked, CancelledError)
+
+    async def test_cancelled_while_shaking_hands(self) -> None:
+        """So does one that is cancelled before the server has shown who it is."""
+        lies = Lies(saying(b""))
+        client = new_client(self, listen(self, lies, certificate()))
+        asked = Deferred.fromCoroutine(client.available_space())
+        await until(lambda: lies.connections)
+        await pause(0.05)
+        self.assertNoResult(asked)
+        asked.cancel()
+        await self.assertFailure(asked, CancelledError)
 
     async def test_nobody_there(self) -> None:
         """Nobody at the address is no connection."""

@@ -8,7 +8,7 @@ Source: ``docs/formats/storage-https.md``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from attrs import define, field, frozen
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -17,7 +17,6 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import (
     ConnectError,
-    ConnectingCancelledError,
     ConnectionAborted,
     ConnectionDone,
     ConnectionLost,
@@ -50,6 +49,8 @@ from truckee.errors import Corrupt
 from truckee.storage import gbs_schema
 from truckee.storage.foolscap_client import BadAnswer, NotConnected
 from truckee.storage.gbs_schema import Nurl
+
+T = TypeVar("T")
 
 # Servers close a silent connection after a minute; a request must not meet that.
 _IDLE = 20.0  # seconds
@@ -265,7 +266,7 @@ class Connections:
         if isinstance(error, (WrongKey, CancelledError)):
             raise error
         reasons = {type(reason.value) for reason in getattr(error, "reasons", [])}
-        if CancelledError in reasons or isinstance(error, ConnectingCancelledError):
+        if CancelledError in reasons:
             raise CancelledError from None
         if isinstance(error, _BadReply) or any(
             issubclass(reason, (ParseError, ValueError)) for reason in reasons
@@ -293,7 +294,7 @@ class Connections:
         factory = Factory.forProtocol(lambda: _Connection(self._server, pin, self._give))
         factory.noisy = False
         tls = wrapClientTLS(self._tls, endpoint, self._reactor)
-        connection = cast(_Connection, await tls.connect(factory))
+        connection = cast(_Connection, await _cancellable(tls.connect(factory)))
         try:
             await connection.ready
         except Exception:
@@ -322,6 +323,26 @@ class Connections:
                 connection.idle.cancel()
             connection.drop()
         self._waiting.clear()
+
+
+def _cancellable(work: Deferred[T]) -> Deferred[T]:
+    """
+    Return what *work* gives; when this is cancelled, it ends as cancelled.
+
+    An endpoint that is finding out the address of a name ends as if there were none.
+    """
+
+    def cancel(outcome: Deferred[T]) -> None:
+        outcome.errback(CancelledError())
+        work.cancel()
+
+    def end(result: Any) -> None:
+        if not outcome.called:
+            outcome.callback(result)
+
+    outcome: Deferred[T] = Deferred(cancel)
+    work.addBoth(end)
+    return outcome
 
 
 @implementer(IBodyProducer)
