@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.grids import REACTOR, SECRETS, calm, failing, pause, until
-from tests.storage.gbs_served import Served
+from tests.storage.gbs_served import SWISSNUM, Served, certificate
 from tests.storage.test_foolscap import INDEX, Loopback, new_client, new_disk
 from truckee.codec import base32
 from truckee.frontends.web.welcome import GridStatus, status_json
@@ -58,9 +58,13 @@ class _Case(TestCase):
 
     def serve(self, thing: Referenceable | None = None) -> tuple[Loopback, str]:
         """Serve *thing*, or some storage; return it and its furl."""
-        loopback = Loopback()
+        loopback = self.new_tub()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.end(loopback)))
         return loopback, loopback.register(thing or self.storage())
+
+    def new_tub(self) -> Loopback:
+        """Return a tub of a server."""
+        return Loopback()
 
     def storage(self) -> Referenceable:
         return FoolscapStorage(new_disk(self), REACTOR)
@@ -107,12 +111,12 @@ class ComeAndGoTests(_Case):
         """A server that went away is not asked; when it is back it is."""
         first = Loopback()
         furl = first.register(self.storage())
-        certificate = first.tub.getCertData()
+        key = first.tub.getCertData()
         self.pool.heard(self.announced("one", furl))
         await until(self.pool.servers)
         await first.stop()
         await until(lambda: not self.pool.servers())
-        second = make_again(certificate, furl, self.storage())
+        second = make_again(key, furl, self.storage())
         self.addCleanup(second.stopService)
         await until(self.pool.servers)
         [server] = self.pool.servers()
@@ -169,6 +173,10 @@ class HttpsTests(_Case):
         # The furl of a server that is reached over HTTPS only.
         self.furl = self.moved(self.serve()[1], "")
 
+    def new_tub(self) -> Loopback:
+        """Return a tub of the server that is served over HTTPS."""
+        return Loopback(Tub(certData=certificate()))
+
     def hear(self, furl: str, *nurls: object, **fields: object) -> None:
         """Hear of the server."""
         fields |= {"anonymous-storage-NURLs": list(nurls)}
@@ -222,15 +230,14 @@ class HttpsTests(_Case):
 
     async def test_by_turns(self) -> None:
         """HTTPS is used while foolscap is away, and foolscap again when it is back."""
-        first = Loopback()
+        first = self.new_tub()
         furl = first.register(self.storage())
-        certificate = first.tub.getCertData()
         self.hear(furl, self.served.nurl.text)
         await until(self.pool.servers)
         await first.stop()
         await until(lambda: self.over_https)
         [server] = self.pool.servers()
-        second = make_again(certificate, furl, self.storage())
+        second = make_again(certificate(), furl, self.storage())
         self.addCleanup(second.stopService)
         await until(lambda: not self.over_https)
         [other] = self.pool.servers()
@@ -292,6 +299,13 @@ class HttpsTests(_Case):
         await pause(3 * PACE.longest)
         self.assertEqual(self.pool.servers(), [])
 
+    async def test_tub_of_another(self) -> None:
+        """A server that announces the tub id of another is told nothing, and is away."""
+        furl = f"pb://{Tub().tubID}@/{SWISSNUM}"
+        self.hear(furl, self.served.nurl.text)
+        await pause(3 * PACE.longest)
+        self.assertEqual(self.pool.servers(), [])
+
     async def test_stop(self) -> None:
         """After the end no server can be asked, and nobody looks for it any more."""
         self.hear(self.furl, self.served.nurl.text)
@@ -327,9 +341,9 @@ class OddServerTests(_Case):
         self.assertEqual(shown["nodeid"], "odd")
 
 
-def make_again(certificate: bytes, furl: str, thing: Referenceable) -> Any:
+def make_again(key: bytes, furl: str, thing: Referenceable) -> Any:
     """Return a running tub that serves *thing* at *furl*, as before a restart."""
-    tub: Any = Tub(certData=certificate)
+    tub: Any = Tub(certData=key)
     _, _, rest = furl.partition("@tcp:127.0.0.1:")
     port, _, name = rest.partition("/")
     tub.startService()

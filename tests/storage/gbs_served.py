@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.trial.unittest import TestCase
 
 from tests.grids import REACTOR, MoodyServer, new_directory, new_server, new_workers, pause
+from truckee.codec import base32
 from truckee.storage.gbs_client import GbsServer
 from truckee.storage.gbs_schema import Nurl
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
@@ -26,10 +27,27 @@ def certificate() -> bytes:
     return bytes(Tub().getCertData())
 
 
-def new_client(case: TestCase, nurl: Nurl, patience: Patience | None = None) -> GbsServer:
+@cache
+def tub_id() -> bytes:
+    """Return the id of that tub; foolscap computes it."""
+    return base32.decode(Tub(certData=certificate()).tubID)
+
+
+def new_client(
+    case: TestCase,
+    nurl: Nurl,
+    patience: Patience | None = None,
+    lease_seed: bytes | None = None,  # None: that of servers with ``certificate()``
+) -> GbsServer:
     """Return a client that is stopped when the test ends."""
     client = GbsServer(
-        "far away", b"p" * 20, b"l" * 20, nurl, REACTOR, os.urandom, patience or Patience()
+        "far away",
+        b"p" * 20,
+        lease_seed or tub_id(),
+        nurl,
+        REACTOR,
+        os.urandom,
+        patience or Patience(),
     )
     case.addCleanup(close, client)
     return client

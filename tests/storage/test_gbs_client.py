@@ -14,9 +14,11 @@ from typing import Any
 from unittest import SkipTest
 
 import cbor2
-from attrs import define, field
+from attrs import define, evolve, field
+from foolscap.api import Tub
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import PrivateCertificate
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -25,10 +27,11 @@ from tests.contracts import storage_server
 from tests.contracts.storage_server import INDEX, OTHER
 from tests.grids import REACTOR, SECRETS, pause, until
 from tests.integration.stock import TAHOE, StockNode, stock_node
-from tests.storage.gbs_served import certificate, close, listen, new_client
+from tests.storage.gbs_served import certificate, close, listen, new_client, tub_id
 from truckee.codec import base32
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Unavailable
+from truckee.grid.announcements import tubid_of
 from truckee.storage import gbs_schema
 from truckee.storage.foolscap_client import BadAnswer, CallFailed, NotConnected
 from truckee.storage.gbs_client import GbsServer
@@ -74,6 +77,7 @@ class StockContractTests(storage_server.StorageServerContract):
     cleanup: ExitStack
     node: StockNode
     nurl: Nurl
+    lease_seed: bytes
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -92,6 +96,7 @@ class StockContractTests(storage_server.StorageServerContract):
         key = certificate_hash((private / "node.pem").read_bytes())
         furl = (private / "storage.furl").read_text("ascii").strip()
         (cls.nurl,) = gbs_schema.nurls_of(furl, key)
+        cls.lease_seed = tubid_of(furl)
 
     @classmethod
     def tearDownClass(cls) -> None:
@@ -102,7 +107,9 @@ class StockContractTests(storage_server.StorageServerContract):
         self.forget()
 
     async def new_server(self) -> IStorageServer:
-        server = TidyServer("stock", b"p" * 20, b"l" * 20, self.nurl, REACTOR, os.urandom)
+        server = TidyServer(
+            "stock", b"p" * 20, self.lease_seed, self.nurl, REACTOR, os.urandom
+        )
         self.addCleanup(close, server)
         self.addCleanup(lambda: Deferred.fromCoroutine(server.give_back()))
         return server
@@ -143,14 +150,15 @@ class StockContractTests(storage_server.StorageServerContract):
         """Who does not know the swissnum is let down, with a status."""
         nurl = Nurl(self.nurl.spki_hash, self.nurl.host, self.nurl.port, "other")
         with self.assertRaises(CallFailed) as caught:
-            await new_client(self, nurl).available_space()
+            await new_client(self, nurl, lease_seed=self.lease_seed).available_space()
         self.assertIn("401", str(caught.exception))
 
     async def test_wrong_key(self) -> None:
-        """A stock server under the hash of another is told nothing."""
-        nurl = Nurl(bytes(32), self.nurl.host, self.nurl.port, self.nurl.swissnum)
-        with self.assertRaises(WrongKey):
-            await new_client(self, nurl).available_space()
+        """A stock server under the hash, or the tub id, of another is told nothing."""
+        other = evolve(self.nurl, spki_hash=bytes(32))
+        for nurl, lease_seed in ((other, self.lease_seed), (self.nurl, tub_id())):
+            with self.assertRaises(WrongKey):
+                await new_client(self, nurl, lease_seed=lease_seed).available_space()
 
 
 # Servers that lie.  A lie gets the transport when a request came.
@@ -246,17 +254,32 @@ class LyingTests(TestCase):
     def all_said(self, lies: Lies) -> Deferred[None]:
         return Deferred.fromCoroutine(self.said(lies))
 
-    async def test_wrong_key(self) -> None:
-        """A server with another key hears not one byte, and nobody waits for it."""
+    async def refused(self, key: bytes, spki_hash: bytes, lease_seed: bytes) -> None:
+        """See that a server with *key* hears not one byte, and nobody waits for it."""
         lies = Lies(body(b""))
-        options = tls_options(certificate())
-        nurl = listen(self, TLSMemoryBIOFactory(options, False, lies), certificate())
-        wrong = Nurl(bytes(32), nurl.host, nurl.port, nurl.swissnum)
-        client = new_client(self, wrong)
+        nurl = listen(self, TLSMemoryBIOFactory(tls_options(key), False, lies), key)
+        wrong = evolve(nurl, spki_hash=spki_hash)
+        client = new_client(self, wrong, lease_seed=lease_seed)
         for _ in range(12):  # more than there are connections
             with self.assertRaises(WrongKey):
-                await client.available_space()
+                await client.allocate(INDEX, SECRETS, {0}, 8)
         self.assertEqual(lies.heard, b"")
+
+    async def test_wrong_key(self) -> None:
+        """A server that has not the key of its NURL is told nothing."""
+        await self.refused(certificate(), bytes(32), tub_id())
+
+    async def test_other_tub(self) -> None:
+        """Nor is one that has it, and the tub id of another: the secrets are that one's."""
+        key = bytes(Tub().getCertData())
+        await self.refused(key, certificate_hash(key), tub_id())
+
+    async def test_other_certificate(self) -> None:
+        """The tub id names a certificate; another one for the same key is not enough."""
+        loaded = PrivateCertificate.loadPEM(certificate())
+        again = loaded.privateKey.selfSignedCert(2, CN="again")
+        self.assertEqual(certificate_hash(again.dumpPEM()), certificate_hash(certificate()))
+        await self.refused(again.dumpPEM(), certificate_hash(certificate()), tub_id())
 
     async def test_no_answers(self) -> None:
         """What is no answer is called that, and the next question has a new chance."""

@@ -72,7 +72,8 @@ class GbsServer:
     """
     One server; connections come and go as they are needed.
 
-    *random* makes so many secret bytes.  ``stop`` closes what is open.
+    *lease_seed* is its tub id: what has another certificate is told nothing.  *random*
+    makes so many secret bytes.  ``stop`` closes what is open.
     """
 
     name: str
@@ -87,7 +88,9 @@ class GbsServer:
     _connections: Connections = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._connections = Connections(self.name, self._nurl, self._reactor)
+        self._connections = Connections(
+            self.name, self.lease_seed, self._nurl, self._reactor
+        )
 
     def stop(self) -> None:
         """Close idle connections; whoever still waits for an answer gets it."""

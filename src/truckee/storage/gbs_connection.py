@@ -1,6 +1,6 @@
 # mypy: disable-error-code="no-untyped-call"
 """
-Connections to one server over HTTPS: its key is checked, and all it sends has a bound.
+Connections to one server over HTTPS: it is checked who it is, and all it sends has a bound.
 
 Source: ``docs/formats/storage-https.md``.
 """
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar, cast
 
 from attrs import define, field, frozen
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
+from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import (
@@ -61,8 +61,8 @@ _MAX_HEAD = 64 * 1024  # bytes of a status line and headers
 @define
 class WrongKey(Corrupt):
     """
-    What answers at the address of {server} has another key than its NURL says. Get its
-    NURL again from its operator, or from the introducer.
+    What answers at the address of {server} has another key than its NURL says, or another
+    certificate than its furl says. Get both again from its operator or the introducer.
     """
 
     server: str
@@ -101,8 +101,8 @@ class _AnyCertificate:
     """
     TLS with whoever answers.
 
-    Names, issuers and dates of certificates mean nothing here.  What counts is the key,
-    and ``_Connection`` looks at it before anything is sent.
+    Names, issuers and dates in certificates mean nothing here.  What counts is the key, and
+    the certificate as a whole; ``_Connection`` looks at both before anything is sent.
     """
 
     _context: Any = field(factory=lambda: _client_context(), init=False, repr=False)
@@ -119,14 +119,26 @@ def _client_context() -> Any:
 
 @implementer(IHandshakeListener)
 class _Connection(HTTP11ClientProtocol):
-    """One connection; nothing is sent over it before the key of its server was checked."""
+    """
+    One connection; nothing is sent over it before it was checked who its server is.
 
-    def __init__(self, server: str, pin: bytes, quiet: Callable[[Any], None]) -> None:
+    The NURL says which key it has, the furl which certificate.  Both are looked at, for a
+    server chooses the NURLs that it announces, and the furl says whose secrets it is told.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        spki_hash: bytes,
+        tub_id: bytes,
+        quiet: Callable[[Any], None],
+    ) -> None:
         super().__init__(quiet)
         self.ready: Deferred[None] = Deferred(lambda _: self.drop())
         self.idle: IDelayedCall | None = None
         self._server = server
-        self._pin = pin
+        self._spki_hash = spki_hash
+        self._tub_id = tub_id
         self._gone = False
         self._endless = False  # the head was
         self._head: int | None = None  # bytes of the head that is being received
@@ -135,8 +147,11 @@ class _Connection(HTTP11ClientProtocol):
         """See ``IHandshakeListener``."""
         certificate = cast(Any, self.transport).getPeerCertificate()
         try:
-            der = certificate.to_cryptography().public_bytes(Encoding.DER)
-            known = gbs_schema.spki_hash(der) == self._pin
+            der = dump_certificate(FILETYPE_ASN1, certificate)
+            known = (
+                gbs_schema.spki_hash(der) == self._spki_hash
+                and gbs_schema.tub_id(der) == self._tub_id
+            )
         except Exception:
             known = False
         if self.ready.called:
@@ -231,6 +246,7 @@ class Connections:
     """The connections to one server; those that wait are used again."""
 
     _server: str
+    _tub_id: bytes
     _nurl: Nurl = field(repr=False)
     _reactor: Any = field(repr=False)
     _waiting: list[_Connection] = field(factory=list, init=False)
@@ -290,8 +306,11 @@ class Connections:
         endpoint = HostnameEndpoint(
             self._reactor, self._nurl.host, self._nurl.port, timeout=_CONNECT
         )
-        pin = self._nurl.spki_hash
-        factory = Factory.forProtocol(lambda: _Connection(self._server, pin, self._give))
+        factory = Factory.forProtocol(
+            lambda: _Connection(
+                self._server, self._nurl.spki_hash, self._tub_id, self._give
+            )
+        )
         factory.noisy = False
         tls = wrapClientTLS(self._tls, endpoint, self._reactor)
         connection = cast(_Connection, await _cancellable(tls.connect(factory)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence, Set
-from hashlib import sha256
+from hashlib import sha1, sha256
 from typing import Any
 
 import cbor2
@@ -123,6 +123,11 @@ def spki_hash(certificate: bytes) -> bytes:
     return sha256(
         key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     ).digest()
+
+
+def tub_id(certificate: bytes) -> bytes:
+    """Return the 20 bytes by which furls name the owner of a DER *certificate*."""
+    return sha1(certificate).digest()
 
 
 # Headers
