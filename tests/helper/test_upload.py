@@ -65,9 +65,9 @@ class _Case(TestCase):
         self.content = Content(SIZE)
         self.data = self.content.ciphertext
 
-    async def open(self, size: int | None = None) -> HelperUpload:
+    async def open(self, size: int | None = None, longer: bool = False) -> HelperUpload:
         """Take part in the upload."""
-        upload = await self.helped.uploads.open(INDEX, PARAMETERS, size)
+        upload = await self.helped.uploads.open(INDEX, PARAMETERS, size, longer)
         assert isinstance(upload, HelperUpload)
         return upload
 
@@ -345,7 +345,7 @@ class FinishTests(_Case):
         upload.leave()
         await self.helped.assert_settled()
         for forget in (False, True):
-            upload = await self.open(SIZE - 1)
+            upload = await self.open(SIZE - 1, longer=True)
             self.assertEqual((await upload.digest())[0], SIZE)
             self.assertFalse(upload.complete)
             with self.assertRaises(Gap):
@@ -357,6 +357,28 @@ class FinishTests(_Case):
             await self.helped.assert_settled()
             self.assertEqual(self.helped.grid.shares(INDEX), {})
         await self.helped.assert_nothing_kept()
+
+    async def test_held_too_much_for_others(self) -> None:
+        """Whose client cannot tell that it is another file begins at the first byte."""
+        for complete in (False, True):
+            upload = await self.open()
+            await upload.append(0, Content(SIZE + 50).ciphertext)
+            if complete:
+                for server in self.helped.grid.servers:
+                    server.mood = failing("allocate")
+                with self.assertRaises(NotEnoughServers):
+                    await upload.finish(SIZE + 50, None)
+            upload.leave()
+            await self.helped.assert_settled()
+            for server in self.helped.grid.servers:
+                server.mood = calm
+            upload = await self.open(SIZE)
+            self.assertEqual((upload.held, self.helped.uploads.used), (0, 0))
+            await upload.append(0, self.data)
+            await self.finish(upload)
+            upload.leave()
+            await self.helped.assert_stored(self.content)
+            self.helped.remove_shares()
 
 
 class ServersTests(_Case):

@@ -70,11 +70,11 @@ class HelperConnection:
         """Return the helper.  :raises NoHelper: when it takes longer than *seconds*."""
         deadline = self._clock.seconds() + seconds
         while self.remote is None:
-            change: Deferred[None] = Deferred()
-            self._waiting.append(change)
             left = deadline - self._clock.seconds()
             if left <= 0:
                 raise NoHelper(seconds)
+            change: Deferred[None] = Deferred()
+            self._waiting.append(change)
             call = self._clock.callLater(left, _fire, change)
             try:
                 await change

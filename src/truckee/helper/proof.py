@@ -12,7 +12,7 @@ from typing import Any
 from attrs import define, field
 
 from truckee.codec.caps import ChkVerifyCap
-from truckee.codec.geometry import Geometry
+from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import HASH_SIZE, Buffer, segment_hash, ueb_hash
 from truckee.codec.merkle import TreeBuilder, padding_rows
 from truckee.codec.ueb import crypttext_hash_in_ueb, pack_ueb, parse_ueb
@@ -30,6 +30,17 @@ class CiphertextProof:
     _leaves: TreeBuilder = field(factory=TreeBuilder, init=False, repr=False)
     _hasher: Any = field(factory=hashlib.sha256, init=False, repr=False)
 
+    def expect(self, prefix: int, digest: bytes) -> None:
+        """
+        Believe another prefix, if the end of the one before is still to come.
+
+        :raises ValueError: when it is one of another file already.
+        """
+        if self.size < self.prefix and self.size <= prefix:
+            self.prefix, self._prefix_digest = prefix, digest
+            if self.size:
+                self._compare()
+
     def absorb(self, segment: Buffer) -> None:
         """
         Add the next segment.
@@ -37,14 +48,14 @@ class CiphertextProof:
         :raises ValueError: when it shows that the helper holds the start of another file.
         """
         self._leaves.append(segment_hash(segment))
-        if self.size < self.prefix:
-            self._hasher.update(memoryview(segment)[: self.prefix - self.size])
-            if (
-                self.size + len(segment) >= self.prefix
-                and self._hasher.digest() != self._prefix_digest
-            ):
-                raise ValueError("the helper holds other bytes")
-        self.size += len(segment)
+        before, self.size = self.size, self.size + len(segment)
+        if before < self.prefix:
+            self._hasher.update(memoryview(segment)[: self.prefix - before])
+            self._compare()
+
+    def _compare(self) -> None:
+        if self.size >= self.prefix and self._hasher.digest() != self._prefix_digest:
+            raise ValueError("the helper holds other bytes")
 
     def root(self) -> bytes:
         """Return the root of the hash tree; no segment can follow."""
@@ -59,7 +70,8 @@ class CiphertextProof:
 
         :raises ValueError: when it does not, or is not what stock clients write.
         """
-        geometry = Geometry(self.size, needed, total, self.segment_size)
+        # A segment of a file that has only this one may be shorter.
+        geometry = Encoding(needed, total, self.segment_size).geometry(self.size)
         told = parse_ueb(ueb)
         right = pack_ueb(geometry, crypttext_hash_in_ueb(ueb), root, told.share_root_hash)
         if ueb != right:

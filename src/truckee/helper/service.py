@@ -21,6 +21,7 @@ from truckee.grid.selection import NotEnoughServers
 from truckee.helper import schema
 from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.schema import RIHelper, RIPushUpload
+from truckee.helper.session import MOST
 from truckee.helper.told import answered
 from truckee.helper.upload import (
     ContentDiffers,
@@ -40,6 +41,8 @@ log = Logger()
 # How often a gateway is told how far its upload is.
 PROGRESS = 0.5  # seconds
 _MAX_DETAIL = 1000  # bytes
+# Of one gateway in memory: a whole window on one connection, and one on that before it.
+_MOST_PENDING = 2 * MOST  # bytes
 
 _CODES: tuple[tuple[type[Exception], bytes], ...] = (
     (HelperFull, schema.FULL),
@@ -106,20 +109,26 @@ class Helper(Referenceable):
     ) -> tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]:
         if len(storage_index) != 16 or (size is not None and size < 1):
             raise ValueError("a storage index has 16 bytes, and a file at least one")
-        try:
-            upload = await self._uploads.open(storage_index, Parameters(*parameters), size)
-        except TruckeeError as error:
-            return schema.REFUSED, code_of(error)[0], 0, b"", None, b""
-        if isinstance(upload, Stored):
-            return schema.PRESENT, schema.OK, 0, b"", None, upload.ueb
-        push = PushUpload(upload, observer, self._clock)
-        push.begin()
-        try:
-            held, digest = await upload.digest()
-        except Exception:
-            push.end()
-            raise
-        return schema.RECEIVE, schema.OK, held, digest, push, b""
+        wanted = Parameters(*parameters)
+        while True:
+            try:
+                # Whose file it is that is here, if it is longer, only the gateway can tell.
+                upload = await self._uploads.open(storage_index, wanted, size, longer=True)
+            except Exception as error:
+                return schema.REFUSED, code_of(error)[0], 0, b"", None, b""
+            if isinstance(upload, Stored):
+                return schema.PRESENT, schema.OK, 0, b"", None, upload.ueb
+            push = PushUpload(upload, observer, self._clock)
+            push.begin()
+            try:
+                held, digest = await upload.digest()
+            except UploadOver:
+                push.end()  # it ended in between: it is stored now, or begins again
+            except Exception as error:
+                push.end()
+                return schema.REFUSED, code_of(error)[0], 0, b"", None, b""
+            else:
+                return schema.RECEIVE, schema.OK, held, digest, push, b""
 
 
 @serves(RIPushUpload)
@@ -134,6 +143,7 @@ class PushUpload(Referenceable):
     _telling: LoopingCall = field(init=False)
     _told: tuple[int, int] = field(default=(-1, -1), init=False)
     _marker: Any = field(default=None, init=False)
+    _pending: int = field(default=0, init=False)  # bytes that wait for the disk
 
     def begin(self) -> None:
         """Take part until the gateway is gone."""
@@ -156,8 +166,15 @@ class PushUpload(Referenceable):
     async def _push(self, offset: int, data: bytes) -> tuple[int, bytes]:
         try:
             self._check(offset)
-            return await self._upload.append(offset, data), schema.OK
-        except TruckeeError as error:
+            if self._pending + len(data) > _MOST_PENDING:
+                raise Gap(self._upload.held)
+            self._pending += len(data)
+            try:
+                return await self._upload.append(offset, data), schema.OK
+            finally:
+                self._pending -= len(data)
+        except Exception as error:
+            self._end_with(error)
             return self._upload.held, code_of(error)[0]
 
     def remote_finish(
@@ -172,6 +189,7 @@ class PushUpload(Referenceable):
             self._check(size)
             stored = await self._upload.finish(size, root)
         except Exception as error:
+            self._end_with(error)
             return *code_of(error), b"", {}
         self.end()
         shares = {
@@ -180,8 +198,17 @@ class PushUpload(Referenceable):
         }
         return schema.OK, b"", stored.ueb, shares
 
-    def remote_abort(self, forget: bool) -> None:
+    def remote_abort(self, forget: bool) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._abort(forget))
+
+    async def _abort(self, forget: bool) -> None:
         self.end(forget)
+        await self._upload.settled()
+
+    def _end_with(self, error: Exception) -> None:
+        """Take no part in what is over."""
+        if isinstance(error, UploadOver):
+            self.end()
 
     def _check(self, number: int) -> None:
         if not self._open:
@@ -190,6 +217,9 @@ class PushUpload(Referenceable):
             raise Gap(self._upload.held)
 
     def _tell(self) -> None:
+        if self._upload.closed:
+            self.end()
+            return
         now = self._upload.held, self._upload.stored
         if now != self._told:
             self._told = now

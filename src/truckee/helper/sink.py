@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field, frozen
-from foolscap.api import DeadReferenceError, Referenceable
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError, ConnectionLost
+from foolscap.api import Referenceable
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -28,11 +27,13 @@ from truckee.flow.cpu import Workers
 from truckee.grid.placement import happiness
 from truckee.grid.selection import NotEnoughServers
 from truckee.helper import schema
+from truckee.helper.calls import is_lost, reason_of
+from truckee.helper.checked import call
 from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.connection import HelperConnection, NoHelper
 from truckee.helper.proof import CiphertextProof
-from truckee.helper.schema import RIPushObserver
-from truckee.helper.session import Message, PushSession
+from truckee.helper.schema import RIHelper, RIPushObserver, RIPushUpload
+from truckee.helper.session import HelperForgot, Message, PushSession
 from truckee.helper.upload import ContentDiffers
 from truckee.helper.uploads import HelperBusy, HelperRefuses
 from truckee.immutable.sinks import (
@@ -48,8 +49,8 @@ from truckee.storage.interfaces import NoSpace
 
 log = Logger()
 
-_LOST = (DeadReferenceError, ConnectionLost, ConnectError)
 _AGAIN = 1.0  # seconds until a helper that is busy or just gone is asked again
+_FAREWELL = 15.0  # seconds that it has to take note of the end
 
 
 @define
@@ -83,8 +84,8 @@ class HelperLied(Corrupt):
 class HelperPatience:
     """Seconds that a gateway waits for its helper."""
 
-    absent: float = 600.0  # without a connection
-    silent: float = 300.0  # without any sign of progress
+    absent: float = 600.0  # without a connection, or with such as bring nothing
+    silent: float = 300.0  # without any sign of progress while it is connected
 
 
 def error_of(code: bytes, detail: bytes = b"") -> Exception:
@@ -171,8 +172,14 @@ class HelperSink:
     _ueb: bytes = field(default=b"", init=False, repr=False)  # once the file is stored
     _error: Exception | None = field(default=None, init=False)
     _opening: Deferred[None] | None = field(default=None, init=False)
+    _told: tuple[int, bytes] | None = field(default=None, init=False)  # when opened again
+    _opened_at: float = field(default=0.0, init=False)  # seconds, the last time
     _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
-    _last_sign: float = field(init=False)  # when the helper showed that it works
+    # Seconds since the helper showed that it works, with and without a connection.
+    _silent: float = field(default=0.0, init=False)
+    _absent: float = field(default=0.0, init=False)
+    _heard_of: int = field(default=0, init=False)  # bytes stored, as it last said
+    _looked_at: float = field(init=False)  # seconds
     _look: IDelayedCall | None = field(default=None, init=False)
     _over: bool = field(default=False, init=False)
 
@@ -186,16 +193,24 @@ class HelperSink:
         self._segmenter = Segmenter(self.chunk_size)
         self._observer = _Observer(self._heard)
         self._proof = CiphertextProof(self.chunk_size)
-        self._last_sign = self._clock.seconds()
+        self._looked_at = self._clock.seconds()
 
     async def begin(self) -> None:
-        """Tell the helper of the file."""
+        """Tell the helper of the file; if this raises, it was told to forget it."""
         remote = self._connection.remote
         if remote is None:
             raise NoHelper(0.0)
-        held, digest = await self._open(remote)
+        try:
+            held, digest = await self._open(remote)
+        except Exception as error:
+            if is_lost(error):
+                raise NoHelper(0.0) from None
+            raise
         self.session = PushSession(held)
         self._proof = CiphertextProof(self.chunk_size, held, digest)
+        if self._file.size is not None and held > self._file.size:
+            await self._refuse_prefix()
+        self._looked_at = self._clock.seconds()
         self._watch()
 
     async def write(self, chunk: Buffer) -> None:
@@ -211,6 +226,9 @@ class HelperSink:
         size = self._proof.size
         if self._file.size not in (None, size):
             raise WrongSize(size, self._file.size or 0)
+        await self._absorb(b"")
+        if size < self._proof.prefix:
+            await self._refuse_prefix()
         root = await self._cpu.run(self._proof.root)
         await self._until(lambda: self._ueb or self.session.done)
         while not self._ueb:
@@ -227,16 +245,24 @@ class HelperSink:
 
     async def abort(self) -> None:
         """See ``ICiphertextSink``; what nobody can bring again is forgotten over there."""
-        upload, self._upload = self._upload, None
         over = self._over
         self._stop()
         if self._opening is not None:
             self._opening.cancel()
-        if upload is not None and not over:
-            try:
-                await upload.callRemote("abort", not self._file.resumable)
-            except Exception as error:
-                log.info("The helper was not told: {error}", error=str(error))
+        if not over:
+            await self._part(forget=not self._file.resumable)
+
+    async def _part(self, forget: bool) -> None:
+        """Take leave of the helper."""
+        upload, self._upload = self._upload, None
+        if upload is None:
+            return
+        parting = call(upload, RIPushUpload, "abort", forget)
+        parting.addTimeout(min(_FAREWELL, self._patience.silent), self._clock)
+        try:
+            await parting
+        except Exception as error:
+            log.info("The helper was not told: {error}", error=reason_of(error))
 
     async def _take(self, segment: Buffer) -> None:
         """Take one segment; wait while another one has not left yet."""
@@ -244,21 +270,27 @@ class HelperSink:
             raise self._error
         if self._proof.size + len(segment) > (self._file.size or self._file.most):
             raise WrongSize(self._proof.size + len(segment), self._file.size or 0)
-        try:
-            await self._cpu.run(self._proof.absorb, segment)
-        except ValueError:
-            await self._refuse_prefix()
+        await self._absorb(segment)
         if self._ueb:
             return  # it is all there
         self.session.feed(segment)
         self._pump()
         await self._until(lambda: self._ueb or self.session.waiting <= self.chunk_size)
 
+    async def _absorb(self, segment: Buffer) -> None:
+        """Compare with what the helper says that it holds."""
+        told, self._told = self._told, None
+        try:
+            if told is not None:
+                self._proof.expect(*told)
+            if segment:
+                await self._cpu.run(self._proof.absorb, segment)
+        except ValueError:
+            await self._refuse_prefix()
+
     async def _refuse_prefix(self) -> None:
         """The helper holds the start of another file under this storage index."""
-        upload, self._upload = self._upload, None
-        if upload is not None and not self._file.guarded:
-            await upload.callRemote("abort", True)
+        await self._part(forget=not self._file.guarded)
         raise KeyReused if self._file.guarded else ContentDiffers
 
     # Pushing
@@ -270,9 +302,9 @@ class HelperSink:
             if message is None:
                 return
             upload = self._upload
-            pushed = upload.callRemote("push", message.offset, message.data)
+            pushed = call(upload, RIPushUpload, "push", message.offset, message.data)
             pushed.addCallbacks(
-                self._pushed, self._not_pushed, [upload, message], None, [upload]
+                self._pushed, self._not_pushed, (upload, message), {}, (upload,)
             )
 
     def _pushed(self, answer: tuple[int, bytes], upload: Any, message: Message) -> None:
@@ -280,29 +312,42 @@ class HelperSink:
             return  # of a connection that is given up
         held, code = answer
         if code in (schema.GAP, schema.CLOSED):
-            self._lost(upload)
+            self._give_up(upload)
         elif code:
             self._fail(error_of(code))
         else:
+            before = self.session.held
             self.session.acknowledged(message, held, self._clock.seconds())
             self._file.status.held = max(self._file.status.held, self.session.held)
-            self._sign()
+            if self.session.held > before:
+                self._sign()
             self._pump()
 
     def _not_pushed(self, failure: Failure, upload: Any) -> None:
         if upload is not self._upload:
             return
-        if failure.check(*_LOST):
+        error = _error_in(failure)
+        if is_lost(error):
             self._lost(upload)
         else:
-            self._fail(HelperFailed(_reason(failure)))
+            self._fail(HelperFailed(reason_of(error)))
 
     def _heard(self, held: int, stored: int) -> None:
         status = self._file.status
         status.held, status.stored = max(status.held, held), max(status.stored, stored)
-        self._sign()
+        # An attempt that failed is made again from the first byte.
+        if stored > self._heard_of:
+            self._sign()
+        self._heard_of = stored
 
     # Connections
+
+    def _give_up(self, upload: Any) -> None:
+        """Begin again at the helper, which does not know what we know."""
+        if upload is self._upload:
+            parting = call(upload, RIPushUpload, "abort", False)
+            parting.addErrback(lambda _: None)
+            self._lost(upload)
 
     def _lost(self, upload: Any) -> None:
         """Go on over the next connection."""
@@ -322,29 +367,36 @@ class HelperSink:
 
     def _opened(self, _: object) -> None:
         self._opening = None
-        self._sign()
+        self._wake()
         if self._upload is None and not self._ueb:
             self._reopen()  # it broke again meanwhile
         self._pump()
 
     def _not_opened(self, failure: Failure) -> None:
         self._opening = None
-        error = failure.value
-        self._fail(error if isinstance(error, Exception) else HelperFailed(str(error)))
+        self._fail(_error_in(failure))
 
     async def _open_again(self) -> None:
         """Find out what the helper holds, as soon as it can be asked."""
-        deadline = self._clock.seconds() + self._patience.absent
         while True:
-            remote = await self._connection.get(deadline - self._clock.seconds())
+            # One that lets itself be opened and nothing else is not asked all the time.
+            soon = self._opened_at + _AGAIN - self._clock.seconds()
+            if soon > 0:
+                await deferLater(self._clock, soon)
+            # It is the watch that ends this.
+            remote = await self._connection.get(2 * self._patience.absent)
             try:
-                held, _digest = await self._open(remote)
-            except (*_LOST, HelperBusy) as error:
-                if self._clock.seconds() > deadline:
-                    raise NoHelper(self._patience.absent) from error
-                await deferLater(self._clock, _AGAIN)
-                continue
+                held, digest = await self._open(remote)
+            except Exception as error:
+                if is_lost(error) or isinstance(error, HelperBusy):
+                    self._opened_at = self._clock.seconds()
+                    continue
+                raise
             if not self._ueb:
+                if held < self.session.fed < self._proof.prefix:
+                    # None of this was compared with what the helper held before.
+                    raise HelperForgot(held, self.session.fed)
+                self._told = held, digest
                 self.session.resume(held)
             return
 
@@ -353,22 +405,41 @@ class HelperSink:
         encoding = self._encoding
         parameters = (encoding.needed, self._happy, encoding.total, self.chunk_size)
         index, size = self._file.storage_index, self._file.size
+        asked = index, parameters, size, self._observer
         try:
-            state, code, held, digest, upload, ueb = await remote.callRemote(
-                "open_push", index, parameters, size, self._observer
-            )
-        except _LOST:
-            raise
+            answer = await self._or_part(call(remote, RIHelper, "open_push", *asked))
+        except TimeoutError:
+            raise HelperSilent(self._patience.silent) from None
         except Exception as error:
-            raise HelperFailed(_reason(Failure(error))) from None
-        if state == schema.PRESENT:
+            if is_lost(error):
+                raise
+            raise HelperFailed(reason_of(error)) from None
+        state, code, held, digest, upload, ueb = answer
+        self._opened_at = self._clock.seconds()
+        if state == schema.PRESENT and ueb:
             self._ueb = ueb
             return 0, b""
-        if state != schema.RECEIVE or upload is None:
+        if state != schema.RECEIVE or upload is None or held < 0:
             raise error_of(code)
         self._upload = upload
-        self._sign()
+        self._heard_of = 0
         return held, digest
+
+    async def _or_part(self, opening: Deferred[Any]) -> Any:
+        """Wait for an upload to be opened; one that nobody waits for any more is left."""
+        opened: Deferred[Any] = Deferred()
+
+        def came(answer: Any) -> None:
+            if not opened.called:
+                opened.callback(answer)
+            elif not isinstance(answer, Failure) and answer[4] is not None:
+                forget = not self._file.resumable
+                parting = call(answer[4], RIPushUpload, "abort", forget)
+                parting.addErrback(lambda _: None)
+
+        opening.addBoth(came)
+        opened.addTimeout(self._patience.silent, self._clock)
+        return await opened
 
     async def _finish(self, size: int, root: bytes) -> None:
         """Have the helper store the file; without a UEB after it, it must be told again."""
@@ -376,30 +447,34 @@ class HelperSink:
         upload = self._upload
         if upload is None:
             return
-        finishing = upload.callRemote("finish", size, root)
+        finishing = call(upload, RIPushUpload, "finish", size, root)
         answers: list[Any] = []
         finishing.addBoth(answers.append)
         finishing.addCallback(lambda _: self._wake())
         await self._until(lambda: answers or upload is not self._upload)
         answer = answers[0] if answers else None
         if isinstance(answer, Failure):
-            if not answer.check(*_LOST):
-                raise HelperFailed(_reason(answer))
+            error = _error_in(answer)
+            if not is_lost(error):
+                raise HelperFailed(reason_of(error))
             self._lost(upload)
         elif answer is not None:
             code, detail, ueb, shares = answer
             if code in (schema.GAP, schema.CLOSED):
-                self._lost(upload)
+                self._give_up(upload)
             elif code:
                 raise error_of(code, detail)
+            elif not ueb:
+                raise HelperLied
             else:
                 self._ueb = ueb
-                _report(self._file.status, shares)
+                _report(self._file.status, shares, self._encoding.total)
 
     # Waiting
 
     def _sign(self) -> None:
-        self._last_sign = self._clock.seconds()
+        """The helper showed that it works."""
+        self._silent = self._absent = 0.0
         self._wake()
 
     def _wake(self) -> None:
@@ -418,15 +493,19 @@ class HelperSink:
             await change
 
     def _watch(self) -> None:
-        """Give a helper up that is there and does nothing."""
-        self._look = self._clock.callLater(self._patience.silent / 10, self._watch)
-        silent = self._clock.seconds() - self._last_sign
-        # Nobody has to say anything while the client is slow, or while the line is down.
-        waits = self._upload is not None and (self.session.in_flight or self._waiting)
-        if not waits:
-            self._last_sign = self._clock.seconds()
-        elif silent > self._patience.silent:
-            self._fail(HelperSilent(self._patience.silent))
+        """Give a helper up that is not there, or is there and does nothing."""
+        patience, now = self._patience, self._clock.seconds()
+        self._look = self._clock.callLater(patience.silent / 10, self._watch)
+        passed, self._looked_at = now - self._looked_at, now
+        if self._upload is None and not self._ueb:
+            self._absent += passed
+        elif self.session.in_flight or self._waiting:
+            # It need not say anything while the client is slow.
+            self._silent += passed
+        if self._absent > patience.absent:
+            self._fail(NoHelper(patience.absent))
+        elif self._silent > patience.silent:
+            self._fail(HelperSilent(patience.silent))
 
     def _fail(self, error: Exception) -> None:
         if self._error is None:
@@ -440,14 +519,15 @@ class HelperSink:
             look.cancel()
 
 
-def _report(status: UploadStatus, shares: dict[int, list[bytes]]) -> None:
+def _report(status: UploadStatus, shares: dict[int, list[bytes]], total: int) -> None:
     status.shares = {
         number: [name.decode("utf-8", "replace") for name in names]
         for number, names in sorted(shares.items())
+        if 0 <= number < total
     }
     status.happiness = happiness({number: set(on) for number, on in status.shares.items()})
 
 
-def _reason(failure: Failure) -> str:
-    """Return the peer's own words: not to be believed, nor to be long."""
-    return ascii(failure.getErrorMessage().partition("\n")[0][:200])[1:-1]
+def _error_in(failure: Failure) -> Exception:
+    error = failure.value
+    return error if isinstance(error, Exception) else HelperFailed(str(error))

@@ -308,6 +308,11 @@ class HelperUpload:
             self._over(self)
             self._wake()
 
+    async def settled(self) -> None:
+        """Return when nothing is open any more, if it is over."""
+        while self.closed and not self.ended:
+            await self.change()
+
     def change(self) -> Deferred[None]:
         """Return what fires when anything changed."""
         change: Deferred[None] = Deferred()

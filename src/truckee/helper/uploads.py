@@ -138,16 +138,21 @@ class Uploads:
     # Opening
 
     async def open(
-        self, storage_index: bytes, parameters: Parameters, size: int | None
+        self,
+        storage_index: bytes,
+        parameters: Parameters,
+        size: int | None,
+        longer: bool = False,
     ) -> HelperUpload | Stored:
         """
         Return a file that is on the grid, or take part in an upload of it.
 
-        Whoever gets an upload leaves it in the end.  :raises HelperBusy: :raises
-        HelperFull: :raises HelperRefuses:
+        Whoever gets an upload leaves it in the end.  What is held of a file that is
+        *longer* is kept if the caller says so, who forgets it or takes no part then.
+        :raises HelperBusy: :raises HelperFull: :raises HelperRefuses:
         """
         self.count("upload_requests")
-        opened = await self._open(storage_index, parameters, size)
+        opened = await self._open(storage_index, parameters, size, longer)
         if isinstance(opened, Stored):
             self.count("upload_already_present")
             return opened
@@ -157,7 +162,11 @@ class Uploads:
         return opened
 
     async def _open(
-        self, storage_index: bytes, parameters: Parameters, size: int | None
+        self,
+        storage_index: bytes,
+        parameters: Parameters,
+        size: int | None,
+        longer: bool = False,
     ) -> HelperUpload | Stored:
         self.check(size or 0)
         segment = min(parameters.segment_size, size or parameters.segment_size)
@@ -165,8 +174,8 @@ class Uploads:
             raise HelperRefuses
         async with self._turns.hold(storage_index):
             upload = self.active.get(storage_index)
-            while upload is not None and upload.closed and not upload.ended:
-                await upload.change()
+            if upload is not None:
+                await upload.settled()
             upload = self.active.get(storage_index)
             if upload is not None:
                 if upload.parameters != parameters or size not in (None, upload.size):
@@ -175,7 +184,7 @@ class Uploads:
                 present = await self.find(storage_index, parameters)
                 if present is not None:
                     return present
-                upload = await self._begin(storage_index, parameters, size)
+                upload = await self._begin(storage_index, parameters, size, longer)
             upload.join()
             upload.start()
             return upload
@@ -218,7 +227,11 @@ class Uploads:
         return [(ueb, existing.holders(ueb)) for ueb in existing.uebs]
 
     async def _begin(
-        self, storage_index: bytes, parameters: Parameters, size: int | None
+        self,
+        storage_index: bytes,
+        parameters: Parameters,
+        size: int | None,
+        longer: bool,
     ) -> HelperUpload:
         under_way = len(self.active) + len(self._beginning)
         if under_way >= self.limits.uploads or self._stopped:
@@ -227,6 +240,13 @@ class Uploads:
         try:
             file = CiphertextFile(self._path(base32.encode(storage_index)), self._disk)
             await file.open()
+            if size is not None and file.size > size and not longer:
+                # It is of another file, or of nothing.
+                self.give(file.size)
+                file.delete()
+                file.path.with_suffix(".json").unlink(missing_ok=True)
+                file = CiphertextFile(self.incoming / file.path.name, self._disk)
+                await file.open()
         finally:
             self._beginning.discard(storage_index)
         if size is not None and self.used + size - file.size > self.limits.spool:
