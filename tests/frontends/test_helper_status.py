@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -334,7 +335,8 @@ class KeptTests(_Case):
     async def test_many(self) -> None:
         """However many files are kept, a page has a bounded number of them."""
         for number in range(MOST_KEPT + 3):
-            self.put(self.uploads.incoming, f"file{number}", 1, float(number))
+            name = base32.encode(number.to_bytes(16, "big"))
+            self.put(self.uploads.incoming, name, 1, float(number))
         told = (await self.told())["truckee"]
         self.assertEqual(
             (len(told["kept"]), told["kept_count"]), (MOST_KEPT, MOST_KEPT + 3)
@@ -353,17 +355,22 @@ class KeptTests(_Case):
         self.assertIn("waits for a client", await self.page())
 
     async def test_strange_disk(self) -> None:
-        """What is not ours on the disk, or is gone, does no harm to the page."""
+        """What is not ours on the disk is not told, and what is gone does no harm."""
         (self.uploads.incoming / "lost+found").mkdir()
-        (self.uploads.incoming / "link").symlink_to("/nowhere")
-        for place in (self.uploads.incoming / "x", self.uploads.encoding):
-            place.mkdir(exist_ok=True)
-        self.put(self.uploads.incoming, "<b>x", 5, 0.0)
+        (self.uploads.incoming / base32.encode(b"d" * 16)).mkdir()
+        (self.uploads.incoming / base32.encode(b"l" * 16)).symlink_to("/nowhere")
+        self.put(self.uploads.incoming, "<b>letter", 5, 0.0)
+        self.put(self.uploads.incoming, NAME, 7, 0.0)
         self.uploads.encoding.rmdir()
         told = await self.told()
         self.assertEqual(told["chk_upload_helper.incoming_count"], 1)
+        self.assertEqual(told["chk_upload_helper.incoming_size"], 7)
         self.assertEqual(told["chk_upload_helper.encoding_count"], 0)
-        self.assertNotIn("<b>", await self.page())
+        self.assertNotIn("letter", await self.page())
+        shutil.rmtree(self.uploads.directory)
+        told = await self.told()
+        self.assertEqual(told["truckee"]["disk_free"], None)
+        self.assertEqual((await self.ask()).status, 200)
 
 
 class PageTests(_Case):

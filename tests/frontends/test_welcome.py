@@ -175,7 +175,7 @@ class HelperTests(SynchronousTestCase):
             page = self.page(helper)
             self.assertIn("Not connected", page)
             self.assertIn("Until it is back, uploads go from here", page)
-        self.assertIn("last connected to on 2023-11-14 22:13 UTC", self.page(LOST))
+        self.assertIn("The last connection began 2023-11-14 22:13 UTC", self.page(LOST))
 
     def test_being_one(self) -> None:
         """The first page of a helper leads to what it does."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -71,7 +70,7 @@ class HelperReport:
 
 @frozen
 class _File:
-    path: Path
+    name: str  # the whole storage index
     size: int
     changed: float  # Unix seconds
 
@@ -87,11 +86,12 @@ class HelperReporter:
     async def report(self) -> HelperReport:
         """Look at the helper, and at its disk."""
         uploads = self._uploads
-        incoming, encoding, free = await self._disk.run(self._look)
+        free = await self._disk.run(_free_space, uploads.directory)
+        incoming, encoding = await self._disk.run(self._files)
         active = {base32.encode(index) for index in uploads.active}
         kept = [
             KeptReport(
-                file.path.name[:_SHOWN],
+                file.name[:_SHOWN],
                 file.size,
                 complete,
                 file.changed,
@@ -99,7 +99,7 @@ class HelperReporter:
             )
             for complete, files in ((False, incoming), (True, encoding))
             for file in files
-            if file.path.name not in active
+            if file.name not in active
         ]
         kept.sort(key=lambda each: each.expires)
         return HelperReport(
@@ -117,14 +117,18 @@ class HelperReporter:
             },
         )
 
-    def _look(self) -> tuple[list[_File], list[_File], int | None]:
-        """Return what is on the disk; runs in a thread."""
-        free = None
+    def _files(self) -> tuple[list[_File], list[_File]]:
+        """Return what is incoming, and what is complete; runs in a thread."""
+        incoming: list[_File] = []
+        encoding: list[_File] = []
+        # Files come and go meanwhile.
         with suppress(OSError):
-            free = shutil.disk_usage(self._uploads.directory).free
-        places = self._uploads.incoming, self._uploads.encoding
-        incoming, encoding = (list(_files(place)) for place in places)
-        return incoming, encoding, free
+            for path in self._uploads.files():
+                with suppress(OSError):
+                    status = path.stat()
+                    kind = incoming if path.parent == self._uploads.incoming else encoding
+                    kind.append(_File(path.name, status.st_size, status.st_mtime))
+        return incoming, encoding
 
     def _sizes(self, name: str, files: Sequence[_File]) -> dict[str, int]:
         old = [file for file in files if self._now() - file.changed > _OLD]
@@ -135,15 +139,12 @@ class HelperReporter:
         }
 
 
-def _files(place: Path) -> Iterator[_File]:
-    """Give the files with ciphertext in one directory, which changes meanwhile."""
-    with suppress(OSError), os.scandir(place) as entries:
-        for entry in entries:
-            with suppress(OSError):
-                path = Path(entry.path)
-                if not path.suffix and entry.is_file(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    yield _File(path, status.st_size, status.st_mtime)
+def _free_space(directory: Path) -> int | None:
+    """Return the bytes that are free on a disk, None where that is not told."""
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return None
 
 
 def _tell(upload: HelperUpload) -> UploadReport:

@@ -120,7 +120,7 @@ def _helper(status: GridStatus) -> Flattenable:
 def _tell_helper(helper: HelperSeen) -> Flattenable:
     since = "" if helper.last_received is None else moment(helper.last_received)
     if not helper.connected:
-        last = f" It was last connected to on {since}." if since else ""
+        last = f" The last connection began {since}." if since else ""
         return [tags.strong("Not connected"), " to the helper.", last]
     how = (
         "Ciphertext is pushed to it."
