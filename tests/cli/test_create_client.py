@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import stat
-import tempfile
-from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
+from tests.cli.making import ODD, MakingCase
 from tests.processes import Done, run
-from truckee.node.config import GridShape, NodeConfig, load_config
-from truckee.node.layout import NodeDirectory
-from truckee.node.peers import load_introducers
+from truckee.node.config import GridShape
 
 FURL = "pb://" + "a" * 32 + "@tcp:introducer.example:3458/" + "s" * 32
 REACHED = ("--port=tcp:8099", "--location=tcp:storage.example:8099")
 DEFAULT_WEB_PORT = "tcp:3456:interface=127.0.0.1"
 
-# A name that means something to each parser that it goes through.
-ODD = "50% für alle %(x)s: {y} #1 ; 'z'"
 
-
-class _Case(SynchronousTestCase):
-    def setUp(self) -> None:
-        room = tempfile.TemporaryDirectory()
-        self.addCleanup(room.cleanup)
-        self.room = Path(room.name)
-        self.node = self.room / "node"
-
+class _Case(MakingCase):
     def create_client(self, *options: str, furl: str = FURL, umask: int = -1) -> Done:
         given = (f"--introducer={furl}", *options, str(self.node))
         return run("create-client", *given, umask=umask)
@@ -35,12 +21,6 @@ class _Case(SynchronousTestCase):
     def create_storage(self, *options: str, furl: str = FURL, umask: int = -1) -> Done:
         given = (f"--introducer={furl}", *(options or REACHED), str(self.node))
         return run("create-storage", *given, umask=umask)
-
-    def config(self) -> NodeConfig:
-        return load_config(NodeDirectory(self.node))
-
-    def introducers(self) -> dict[str, str]:
-        return load_introducers(self.node / "private" / "introducers.yaml")
 
     def check_files(self) -> None:
         """Check which files there are, and who can read them."""
@@ -55,17 +35,6 @@ class _Case(SynchronousTestCase):
         self.assertEqual(stat.S_IMODE(private.stat().st_mode), 0o700)
         for path in private.iterdir():
             self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600, path.name)
-
-    def check_refused(self, done: Done, code: int, *texts: str) -> None:
-        """Check that nothing was made and one sentence tells why."""
-        self.assertEqual(done.code, code, done.errors)
-        for text in texts:
-            self.assertIn(text, done.errors)
-        errors = [line for line in done.errors.splitlines() if line.startswith("Error: ")]
-        self.assertEqual(len(errors), 1, done.errors)
-        self.assertNotIn("Traceback", done.errors)
-        self.assertEqual(done.output, "")
-        self.assertFalse((self.node / "tahoe.cfg").exists())
 
 
 class ClientTests(_Case):

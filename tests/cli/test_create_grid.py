@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import stat
-import tempfile
 from configparser import ConfigParser
-from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
+from tests.cli.making import MakingCase
 from tests.processes import Done, run
 
 
-class _Case(SynchronousTestCase):
-    def setUp(self) -> None:
-        room = tempfile.TemporaryDirectory()
-        self.addCleanup(room.cleanup)
-        self.room = Path(room.name)
-        self.node = self.room / "node"
-
+class _Case(MakingCase):
     def create(self, *options: str, umask: int = -1) -> Done:
         return run("create-grid", *options, str(self.node), umask=umask)
 
-    def config(self) -> ConfigParser:
+    def written(self) -> ConfigParser:
         parser = ConfigParser()
         parser.read_string((self.node / "tahoe.cfg").read_text("utf-8"))
         return parser
@@ -37,7 +28,7 @@ class MakingTests(_Case):
             done.output,
             f"Made a 2-of-3 grid in {self.node}\nStart it with: truckee run {self.node}\n",
         )
-        config = self.config()
+        config = self.written()
         self.assertEqual(config["node"]["nickname"], "truckee")
         self.assertEqual(config["node"]["web.port"], "tcp:3456:interface=127.0.0.1")
         shares = [
@@ -60,7 +51,7 @@ class MakingTests(_Case):
             "--nickname=50% für alle %(x)s",
         )
         self.assertEqual((done.code, done.errors), (0, ""))
-        config = self.config()
+        config = self.written()
         self.assertEqual(config["node"]["nickname"], "50% für alle %(x)s")
         self.assertEqual(config["node"]["web.port"], "tcp:0:interface=127.0.0.1")
         shares = [

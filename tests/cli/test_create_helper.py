@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import stat
-import tempfile
-from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
+from tests.cli.making import ODD, MakingCase
 from tests.integration.stock import free_port
 from tests.integration.stock_grid import NodeProcess
 from tests.processes import Done, run
 from truckee.helper.uploads import HelperLimits
-from truckee.node.config import GridShape, NodeConfig, load_config
-from truckee.node.layout import NodeDirectory
+from truckee.node.config import GridShape
 from truckee.node.peers import check_furl, load_introducers
 
 # Nobody is there, and a node does not mind.
@@ -21,18 +17,10 @@ INTRODUCER = "pb://" + "a" * 32 + "@tcp:127.0.0.1:1/" + "s" * 32
 HELPER = "pb://" + "b" * 32 + "@tcp:helper.example:8098/" + "h" * 32
 REACHED = ("--port=tcp:8098", "--location=tcp:helper.example:8098")
 
-# A name that means something to each parser that it goes through.
-ODD = "50% für alle %(x)s: {y} #1 ; 'z'"
 BAD_FURLS = ("", "x", "http://x/", f"pb://{'b' * 32}", "pb://short@tcp:a:1/s")
 
 
-class _Case(SynchronousTestCase):
-    def setUp(self) -> None:
-        room = tempfile.TemporaryDirectory()
-        self.addCleanup(room.cleanup)
-        self.room = Path(room.name)
-        self.node = self.room / "node"
-
+class _Case(MakingCase):
     def create_helper(self, *options: str, furl: str = INTRODUCER, umask: int = -1) -> Done:
         given = (f"--introducer={furl}", *(options or REACHED), str(self.node))
         return run("create-helper", *given, umask=umask)
@@ -40,27 +28,6 @@ class _Case(SynchronousTestCase):
     def create_client(self, *options: str, umask: int = -1) -> Done:
         given = (f"--introducer={INTRODUCER}", *options, str(self.node))
         return run("create-client", *given, umask=umask)
-
-    def config(self) -> NodeConfig:
-        return load_config(NodeDirectory(self.node))
-
-    def modes(self) -> dict[str, int]:
-        """Return the modes of all that was made."""
-        return {
-            str(path.relative_to(self.node)): stat.S_IMODE(path.stat().st_mode)
-            for path in self.node.rglob("*")
-        }
-
-    def check_refused(self, done: Done, code: int, *texts: str) -> None:
-        """Check that nothing was made and one sentence tells why."""
-        self.assertEqual(done.code, code, done.errors)
-        for text in texts:
-            self.assertIn(text, done.errors)
-        errors = [line for line in done.errors.splitlines() if line.startswith("Error: ")]
-        self.assertEqual(len(errors), 1, done.errors)
-        self.assertNotIn("Traceback", done.errors)
-        self.assertEqual(done.output, "")
-        self.assertFalse((self.node / "tahoe.cfg").exists())
 
 
 class HelperTests(_Case):

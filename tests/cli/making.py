@@ -1,0 +1,54 @@
+"""What tests of the commands that make nodes have in common."""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.processes import Done
+from truckee.node.config import NodeConfig, load_config
+from truckee.node.layout import NodeDirectory
+from truckee.node.peers import load_introducers
+
+# A name that means something to each parser that it goes through.
+ODD = "50% für alle %(x)s: {y} #1 ; 'z'"
+
+
+class MakingCase(SynchronousTestCase):
+    """Tests of a command that makes a node in a directory that is not there yet."""
+
+    def setUp(self) -> None:
+        """Make a room for the node."""
+        room = tempfile.TemporaryDirectory()
+        self.addCleanup(room.cleanup)
+        self.room = Path(room.name)
+        self.node = self.room / "node"
+
+    def config(self) -> NodeConfig:
+        """Return what the node was told."""
+        return load_config(NodeDirectory(self.node))
+
+    def introducers(self) -> dict[str, str]:
+        """Return the introducers of the node."""
+        return load_introducers(self.node / "private" / "introducers.yaml")
+
+    def modes(self) -> dict[str, int]:
+        """Return the modes of all that was made."""
+        return {
+            str(path.relative_to(self.node)): stat.S_IMODE(path.stat().st_mode)
+            for path in self.node.rglob("*")
+        }
+
+    def check_refused(self, done: Done, code: int, *texts: str) -> None:
+        """Check that nothing was made and one sentence tells why."""
+        self.assertEqual(done.code, code, done.errors)
+        for text in texts:
+            self.assertIn(text, done.errors)
+        errors = [line for line in done.errors.splitlines() if line.startswith("Error: ")]
+        self.assertEqual(len(errors), 1, done.errors)
+        self.assertNotIn("Traceback", done.errors)
+        self.assertEqual(done.output, "")
+        self.assertFalse((self.node / "tahoe.cfg").exists())
