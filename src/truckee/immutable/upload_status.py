@@ -26,7 +26,7 @@ class UploadStatus:
     held: int = 0  # bytes of ciphertext on the helper's disk
     stored: int = 0  # bytes of ciphertext whose blocks are on servers
     shares: dict[int, list[str]] = field(factory=dict)  # names of the servers of each
-    seeds: dict[int, list[bytes]] = field(factory=dict)  # and their lease seeds, which differ
+    seeds: dict[int, list[bytes]] = field(factory=dict)  # their lease seeds, which differ
     found: int = 0  # shares that were there before
     lost: list[LostShare] = field(factory=list)
     happiness: int = 0  # that was reached
