@@ -259,7 +259,7 @@ class HttpsTests(_Case):
         self.flushLoggedErrors(OSError)
 
     async def test_first_that_is_one(self) -> None:
-        """Of several NURLs the first that can be read counts; others are passed over."""
+        """NURLs that cannot be read are passed over."""
         good = self.served.nurl.text
         broken = ["", "pb://", good.replace("v=1", "v=2"), "x" * 5000, 7, None]
         self.hear(self.furl, *broken, good, good.replace("127.0.0.1", "127.0.0.2"))
@@ -270,6 +270,35 @@ class HttpsTests(_Case):
         self.hear(furl, *broken)
         await until(self.pool.servers)
         self.assertFalse(self.over_https)
+
+    async def test_dead_address(self) -> None:
+        """A server with a NURL where nobody is is reached at the next, in any order."""
+        good = self.served.nurl.text
+        dead = evolve(self.served.nurl, port=1).text
+        self.hear(self.furl, dead, good)
+        await until(self.pool.servers)
+        [server] = self.pool.servers()
+        await self.store_and_read(server)
+        for nurls in ((good, dead), (dead, dead, good), (good,)):
+            self.hear(self.furl, *nurls)
+            self.assertEqual(self.pool.servers(), [server])
+            self.assertTrue(self.over_https)
+        # What is in use goes, and another comes.
+        other = Served.new(self)
+        self.hear(self.furl, dead, other.nurl.text)
+        self.assertEqual(self.pool.servers(), [])
+        await until(self.pool.servers)
+        self.assertIsNot(self.pool.servers()[0], server)
+
+    async def test_many_addresses(self) -> None:
+        """Of a server's NURLs eight are looked at, and no more."""
+        good = self.served.nurl
+        dead = [evolve(good, port=port).text for port in range(1, 9)]
+        self.hear(self.furl, *dead, good.text)
+        await pause(3 * PACE.longest)
+        self.assertEqual(self.pool.servers(), [])
+        self.hear(self.furl, *dead[1:], good.text)
+        await until(self.pool.servers)
 
     async def test_news(self) -> None:
         """A new NURL is used instead of the old one; foolscap does not notice."""

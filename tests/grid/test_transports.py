@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from tests.grids import REACTOR, calm, failing, hanging, pause, until
-from tests.storage.gbs_served import Served, new_client
-from truckee.grid.transports import Greeting, HttpsTransport, Pace
+from tests.storage.gbs_served import Served, certificate, listen, new_client
+from truckee.grid.transports import Address, Greeting, HttpsTransport, Pace
+from truckee.storage.gbs_schema import Nurl
 from truckee.storage.limited import LimitedServer
 
 PACE = Pace(patience=5, longest=60)
+
+
+class Dead(Factory):
+    """Takes nobody in."""
+
+    noisy = False
+    calls = 0
+
+    def buildProtocol(self, addr: Any) -> None:
+        self.calls += 1
 
 
 class LookTests(TestCase):
@@ -21,12 +35,22 @@ class LookTests(TestCase):
         self.served = Served.new(self)
         self.clock = Clock()
         self.heard: list[Greeting] = []
-        server = new_client(self, self.served.nurl)
-        limited = LimitedServer(server, REACTOR)
-        self.way = HttpsTransport(
-            server, limited, self.served.nurl, self.clock, PACE, self.heard.append
-        )
-        self.addCleanup(self.way.stop)
+        self.way = self.new_way(self.served.nurl)
+
+    def address(self, nurl: Nurl) -> Address:
+        server = new_client(self, nurl)
+        return Address(nurl, server, LimitedServer(server, REACTOR))
+
+    def new_way(self, *nurls: Nurl) -> HttpsTransport:
+        addresses = [self.address(nurl) for nurl in nurls]
+        way = HttpsTransport(addresses, self.clock, PACE, self.heard.append)
+        self.addCleanup(way.stop)
+        return way
+
+    async def look(self) -> float:
+        """Let it look for the server; return how long it waits then."""
+        self.clock.advance(await self.pause())
+        return await self.pause()
 
     async def pause(self) -> float:
         """Return how long it waits when it has looked."""
@@ -64,6 +88,62 @@ class LookTests(TestCase):
         self.clock.advance(60)
         self.assertEqual(await self.pause(), 5)
         self.assertFalse(self.way.connected)
+        self.flushLoggedErrors(OSError)
+
+    async def test_dead_address(self) -> None:
+        """Where one address is dead the next is tried at once, and kept when it answers."""
+        dead = Dead()
+        nowhere = listen(self, dead, certificate())
+        way = self.new_way(nowhere, self.served.nurl, nowhere)
+        way.start(0)
+        for looks in range(1, 4):
+            self.assertEqual(await self.look(), 60)
+            self.assertTrue(way.connected)
+            self.assertEqual(way.nurl, self.served.nurl)
+            self.assertEqual(await way.limited.buckets(b"i" * 16), {})
+            self.assertEqual(len(self.heard), looks)
+            self.assertEqual(dead.calls, 1)
+
+    async def test_addresses_in_turn(self) -> None:
+        """An address is used until it does not answer; all are tried before the pause."""
+        other = Served.new(self)
+        first, second = self.served, other
+        way = self.new_way(first.nurl, second.nurl)
+        way.start(0)
+        for now, then in ((first, second), (second, first), (first, second)):
+            self.assertEqual(await self.look(), 60)
+            self.assertEqual(way.nurl, now.nurl)
+            now.disk.mood = failing("available_space")
+            self.assertEqual(await self.look(), 60)
+            self.assertEqual(way.nurl, then.nurl)
+            # That the other is back is no reason to leave this one.
+            now.disk.mood = calm
+        second.disk.mood = first.disk.mood = failing("available_space")
+        self.assertEqual(await self.look(), 5)
+        self.assertEqual(await self.look(), 10)
+        self.assertFalse(way.connected)
+        first.disk.mood = calm
+        self.assertEqual(await self.look(), 60)
+        self.assertEqual(way.nurl, first.nurl)
+        self.flushLoggedErrors(OSError)
+
+    async def test_moves(self) -> None:
+        """What is announced anew changes nothing at an address that stays."""
+        other = Served.new(self)
+        self.way.start(0)
+        await self.look()
+        limited = self.way.limited
+        news = [self.address(other.nurl), self.address(self.served.nurl)]
+        news[1].server.permutation_seed = b"another"
+        self.way.hear(news)
+        self.assertTrue(self.way.connected)
+        self.assertIs(self.way.limited, limited)
+        self.assertEqual(limited.permutation_seed, b"another")
+        self.served.disk.mood = failing("available_space")
+        self.assertEqual(await self.look(), 60)
+        self.assertIs(self.way.limited, news[0].limited)
+        self.way.hear(news[:1])
+        self.assertEqual(await self.look(), 60)
         self.flushLoggedErrors(OSError)
 
     async def test_rest(self) -> None:

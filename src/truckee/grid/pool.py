@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
 from truckee.grid.announcements import Announcement
 from truckee.grid.transports import (
+    Address,
     Dialer,
     FoolscapTransport,
     Greeting,
     HttpsTransport,
-    first_nurl,
 )
-from truckee.storage.gbs_schema import Nurl
 from truckee.storage.interfaces import IStorageServer
 
 
@@ -76,18 +75,20 @@ class PooledServer:
                 self.announcement, self._came_over_foolscap, self._look_over_https
             )
             self._foolscap.start()
-        self._use_nurl(first_nurl(self.announcement))
+        self._use_https(self._dialer.addresses(self.announcement))
 
     def hear(self, news: Announcement) -> None:
         """Take in what a server tells that stays where it was over foolscap."""
         self.announcement = news
-        for transport in (self._foolscap, self._https):
-            if transport is not None:
-                transport.server.permutation_seed = news.permutation_seed
-        nurl = first_nurl(news)
-        if nurl != (self._https and self._https.nurl):
+        if self._foolscap is not None:
+            self._foolscap.server.permutation_seed = news.permutation_seed
+        addresses = self._dialer.addresses(news)
+        nurls = [address.nurl for address in addresses]
+        if self._https is not None and self._https.nurl in nurls:
+            self._https.hear(addresses)
+        else:
             self._close_https()
-            self._use_nurl(nurl)
+            self._use_https(addresses)
 
     def stop(self) -> None:
         """Connect no more, and let the connections go unused."""
@@ -95,9 +96,9 @@ class PooledServer:
             self._foolscap.stop()
         self._close_https()
 
-    def _use_nurl(self, nurl: Nurl | None) -> None:
-        if nurl is not None:
-            self._https = self._dialer.https(self.announcement, nurl, self._came)
+    def _use_https(self, addresses: Sequence[Address]) -> None:
+        if addresses:
+            self._https = self._dialer.https(addresses, self._came)
             if self._foolscap is None or not self._foolscap.connected:
                 self._look_over_https()
 

@@ -6,7 +6,7 @@ Foolscap takes shares of unknown size and is faster, so it comes first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
@@ -20,10 +20,13 @@ from truckee.grid.introducer import MAX_DELAY
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import AVAILABLE_SPACE, PROTOCOL
 from truckee.storage.gbs_client import GbsServer
-from truckee.storage.gbs_schema import Nurl
+from truckee.storage.gbs_schema import Nurl, Version
 from truckee.storage.limited import LimitedServer
 
 log = Logger()
+
+# NURLs of one server that are looked at; one for each network that it is in is usual.
+_MAX_NURLS = 8
 
 
 @frozen
@@ -98,24 +101,46 @@ class FoolscapTransport:
         )
 
 
+@frozen(eq=False)
+class Address:
+    """One of the places where a server may be reached over HTTPS."""
+
+    nurl: Nurl
+    server: GbsServer
+    limited: LimitedServer  # the same, with an end to every wait
+
+
 @define(eq=False)
 class HttpsTransport:
     """
     Looks for one server over HTTPS, again and again, as long as that is wanted.
 
     Connections come and go with requests, so a server counts as connected when it
-    answered the last time.
+    answered the last time.  Of its *addresses*, one or more, that where it answered is
+    used; when it does not answer there, the others are tried in turn.
     """
 
-    server: GbsServer
-    limited: LimitedServer  # the same, with an end to every wait
-    nurl: Nurl
+    _addresses: Sequence[Address] = field(repr=False)
     _reactor: Any = field(repr=False)
     _pace: Pace
     _came: Callable[[Greeting], None]
     connected: bool = field(default=False, init=False)
+    _current: Address = field(init=False, repr=False)  # one of them
     _looking: Deferred[None] | None = field(default=None, init=False)
     _trouble: str = field(default="", init=False)  # that was told last
+
+    def __attrs_post_init__(self) -> None:
+        self._current = self._addresses[0]
+
+    @property
+    def nurl(self) -> Nurl:
+        """The address that is used; while it is not connected, that to be tried next."""
+        return self._current.nurl
+
+    @property
+    def limited(self) -> LimitedServer:
+        """What asks there, with an end to every wait."""
+        return self._current.limited
 
     def start(self, seconds: float) -> None:
         """Begin to look after *seconds*; may be called again, which begins anew."""
@@ -133,26 +158,47 @@ class HttpsTransport:
     def stop(self) -> None:
         """Look no more, and close what is open."""
         self.rest()
-        self.server.stop()
+        for address in self._addresses:
+            address.server.stop()
+
+    def hear(self, news: Sequence[Address]) -> None:
+        """Take in its addresses of now; ``nurl`` is one of them."""
+        known = {address.nurl: address for address in self._addresses}
+        self._addresses = [known.pop(address.nurl, address) for address in news]
+        for address, told in zip(self._addresses, news, strict=True):
+            address.server.permutation_seed = told.server.permutation_seed
+        for gone in known.values():
+            gone.server.stop()
 
     async def _look(self, pause: float) -> None:
         delay = self._pace.patience
         while True:
             await deferLater(self._reactor, pause)
-            try:
-                version = await self.server.version()
-            except CancelledError:
-                raise
-            except Exception as error:
-                # Whatever it is may be over the next time.
-                self.connected = False
-                self._tell(str(error))
+            version = await self._find()
+            if version is None:
                 pause, delay = delay, min(2 * delay, self._pace.longest)
             else:
                 self.connected = True
                 self._trouble = ""
                 self._came(Greeting(version.application, version.space))
                 pause, delay = self._pace.longest, self._pace.patience
+
+    async def _find(self) -> Version | None:
+        """Return what it says where it first answers; None: it does nowhere."""
+        troubles: list[str] = []
+        for _ in range(len(self._addresses)):
+            try:
+                return await self._current.server.version()
+            except CancelledError:
+                raise
+            except Exception as error:
+                # Whatever it is may be over the next time.
+                self.connected = False
+                troubles.append(str(error))
+                place = self._addresses.index(self._current) + 1
+                self._current = self._addresses[place % len(self._addresses)]
+        self._tell(" ".join(dict.fromkeys(troubles)))
+        return None
 
     def _tell(self, trouble: str) -> None:
         """Log what is wrong, once until it is something else."""
@@ -195,9 +241,16 @@ class Dialer:
         return FoolscapTransport(server, limited, announcement.furl, self._tub, came, went)
 
     def https(
-        self, announcement: Announcement, nurl: Nurl, came: Callable[[Greeting], None]
+        self, addresses: Sequence[Address], came: Callable[[Greeting], None]
     ) -> HttpsTransport:
-        """Return the way to *nurl*, one of those that were announced."""
+        """Return the way to a server that has these *addresses*."""
+        return HttpsTransport(addresses, self._reactor, self.pace, came)
+
+    def addresses(self, announcement: Announcement) -> list[Address]:
+        """Return where the server can be looked for over HTTPS, in the order it tells."""
+        return [self._address(announcement, nurl) for nurl in _nurls(announcement)]
+
+    def _address(self, announcement: Announcement, nurl: Nurl) -> Address:
         server = GbsServer(
             announcement.nickname or announcement.short_name,
             announcement.permutation_seed,
@@ -206,19 +259,21 @@ class Dialer:
             self._reactor,
             self._random,
         )
-        limited = LimitedServer(server, self._reactor)
-        return HttpsTransport(server, limited, nurl, self._reactor, self.pace, came)
+        return Address(nurl, server, LimitedServer(server, self._reactor))
 
 
-def first_nurl(announcement: Announcement) -> Nurl | None:
-    """Return the first of a server's NURLs that is one, None when none is."""
-    for text in announcement.nurls:
+def _nurls(announcement: Announcement) -> list[Nurl]:
+    """Return those of a server's NURLs that are some, each once."""
+    found: list[Nurl] = []
+    for text in announcement.nurls[:_MAX_NURLS]:
         try:
-            return Nurl.parse(text)
+            nurl = Nurl.parse(text)
+            if nurl not in found:
+                found.append(nurl)
         except ValueError as error:
             log.warn(
                 "Server {name} announces a NURL that is none: {error}",
                 name=announcement.nickname or announcement.short_name,
                 error=str(error),
             )
-    return None
+    return found
