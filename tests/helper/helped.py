@@ -47,7 +47,9 @@ def _certificate(number: int) -> bytes:
 def new_tub(case: TestCase, number: int) -> Any:
     """Return a tub that runs until the test ends; *number* is its identity."""
     tub = Tub(certData=_certificate(number))
+    # As the tubs of nodes are.
     tub.setOption("expose-remote-exception-types", False)
+    tub.unsafeTracebacks = False
     tub.startService()
     case.addCleanup(lambda: tub.stopService() if tub.running else None)
     return tub

@@ -13,11 +13,13 @@ from twisted.python.failure import Failure
 
 from truckee.errors import Unavailable
 from truckee.helper import schema
+from truckee.helper.checked import call
 
 log = Logger()
 
 # Tries to connect are never further apart than this.
 MAX_DELAY = 15.0  # seconds
+_LONGEST = 100  # characters of what a helper calls itself, or of its error
 
 
 @define
@@ -61,9 +63,10 @@ class HelperConnection:
         self._reconnector.maxDelay = MAX_DELAY
 
     def stop(self) -> None:
-        """Connect no more."""
-        if self._reconnector is not None:
-            self._reconnector.stopConnecting()
+        """Connect no more; may be called twice."""
+        reconnector, self._reconnector = self._reconnector, None
+        if reconnector is not None:
+            reconnector.stopConnecting()
         self.remote = None
 
     async def get(self, seconds: float) -> Any:
@@ -75,12 +78,12 @@ class HelperConnection:
                 raise NoHelper(seconds)
             change: Deferred[None] = Deferred()
             self._waiting.append(change)
-            call = self._clock.callLater(left, _fire, change)
+            late = self._clock.callLater(left, _fire, change)
             try:
                 await change
             finally:
-                if call.active():
-                    call.cancel()
+                if late.active():
+                    late.cancel()
                 if change in self._waiting:
                     self._waiting.remove(change)
         return self.remote
@@ -89,8 +92,11 @@ class HelperConnection:
         Deferred.fromCoroutine(self._greet(remote)).addErrback(self._failed)
 
     async def _greet(self, remote: Any) -> None:
-        version = await remote.callRemote("get_version")
-        self.version = str(version.get(b"application-version", b"?"), "ascii", "replace")
+        version = await call(remote, schema.RIHelper, "get_version")
+        if self._reconnector is None:
+            return  # nobody wants it any more
+        name = str(version.get(b"application-version", b"?"), "ascii", "replace")
+        self.version = ascii(name[:_LONGEST])[1:-1]
         self.pushes = schema.PUSH in version
         self.last_received = self._now()
         remote.notifyOnDisconnect(self._lost, remote)
@@ -104,7 +110,7 @@ class HelperConnection:
             self.remote = None
 
     def _failed(self, failure: Failure) -> None:
-        reason = failure.getErrorMessage()
+        reason = failure.getErrorMessage()[:_LONGEST]
         log.warn("The helper does not answer as it should: {error}", error=reason)
 
 
