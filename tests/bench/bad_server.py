@@ -2,7 +2,7 @@
 What one bad server among ten costs.
 
     python -m tests.bench.bad_server [--mib 50] [--runs 20] [--what frozen,slow,full,killed]
-        [--direction upload,download] [--seed N] [--directory DIR]
+        [--direction upload,download] [--seed N] [--directory DIR] [--keep-log FILE]
 
 Ten stock servers, 3-of-10, happiness 7, our gateway.  Healthy and bad runs alternate, so
 that what else the machine does falls on both.  In each bad run another server, chosen at

@@ -71,6 +71,7 @@ class Lair:
 
     number: int = 0  # two at the same time have different ones
     tub: Any = field(init=False)
+    _saying: list[Deferred[None]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.tub = Tub(certData=_certificate(self.number))
@@ -111,10 +112,20 @@ class Lair:
             broker.sendOpen()
             broker.sendToken(b"answer")
             broker.sendToken(max(broker.activeLocalCalls))
-            Deferred.fromCoroutine(talk(broker))
+            self.say(talk(broker))
             return Deferred()
 
         return method
+
+    def say(self, talk: Coroutine[Deferred[Any], Any, None]) -> None:
+        """Begin with *talk*."""
+        self._saying.append(Deferred.fromCoroutine(talk))
+
+    async def end(self) -> None:
+        """Return when all was said."""
+        while self._saying:
+            await self._saying.pop()
+        await pause(0.1)  # it is heard then
 
 
 def string_of(announced: int, sent: int) -> Callable[[Any], Any]:

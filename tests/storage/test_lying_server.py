@@ -204,6 +204,7 @@ class SizeTests(_Case):
         began = time.monotonic()
         await self.fails(work)
         self.assertLess(time.monotonic() - began, 5)
+        await self.lair.end()
         for broker in self.client.tub.brokers.values():  # none if we hung up
             self.assertLess(len(broker.buffer), MOST)
         self.flushLoggedErrors()  # foolscap's own, of what made it hang up
@@ -256,7 +257,7 @@ class SizeTests(_Case):
                     broker.sendToken(token)
                 await string_of(4 << 30, 2 * MOST)(broker)
 
-            Deferred.fromCoroutine(talk())
+            self.lair.say(talk())
             return Deferred()
 
         self.liar.answers["allocate_buckets"] = call
