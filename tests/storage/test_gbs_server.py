@@ -13,7 +13,6 @@ from foolscap.api import Tub
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -27,7 +26,7 @@ from tests.storage.gbs_served import SWISSNUM, Served, certificate, listen, new_
 from truckee.codec import base32
 from truckee.storage import gbs_schema
 from truckee.storage.foolscap_client import CallFailed
-from truckee.storage.gbs_client import GbsServer, GbsWriter, NeedsKnownSize, ShareIncomplete
+from truckee.storage.gbs_client import NeedsKnownSize, ShareIncomplete
 from truckee.storage.gbs_connection import Reply, _AnyCertificate
 from truckee.storage.gbs_schema import Nurl
 from truckee.storage.gbs_server import GbsStorage
@@ -261,7 +260,7 @@ class GbsServerTests(TestCase):
     async def test_too_many_gaps(self) -> None:
         """A share does not remember any number of gaps."""
         await self.allocate(0, size=100_000)
-        (share,) = self.served.storage._shares.values()
+        (share,) = self.served.storage._uploads._shares.values()
         for place in range(0, 8300, 2):
             share._written.add(place, place + 1)
         self.assertEqual((await self.put(50_000, b"x")).status, 400)
@@ -333,7 +332,7 @@ class GbsServerTests(TestCase):
         await self.allocate(0, 1, 2)
         self.served.storage.stop()
         await until(lambda: not self.served.disk._writers)
-        self.assertEqual(self.served.storage._shares, {})
+        self.assertEqual(self.served.storage._uploads._shares, {})
 
     async def test_disk_trouble(self) -> None:
         """A failing disk is 500 and says nothing about itself."""
@@ -375,7 +374,7 @@ class GbsServerTests(TestCase):
             )
         )
         talk.transport.write(bytes(1 << 20))
-        (share,) = self.served.storage._shares.values()
+        (share,) = self.served.storage._uploads._shares.values()
         await until(lambda: share._written.size > 500_000)
         talk.transport.abortConnection()
         await until(lambda: talk.lost)
@@ -431,7 +430,7 @@ class GbsServerTests(TestCase):
         )
         talk.transport.write(bytes(size))
         await pause(0.5)
-        (share,) = self.served.storage._shares.values()
+        (share,) = self.served.storage._uploads._shares.values()
         self.assertEqual(share._written.size, 0)
         slow = False
         gate.callback(None)
@@ -452,29 +451,6 @@ class GbsServerTests(TestCase):
         talk.transport.resumeProducing()
         await until(lambda: len(talk.got) > size)
         self.assertGreater(self.served.disk.reads, reads)
-
-
-class IdleTests(TestCase):
-    async def test_idle(self) -> None:
-        """A share to which nothing was written for half an hour is given up."""
-        clock = Clock()
-        served = Served.new(self)
-        served.storage._reactor = clock
-        client: GbsServer = new_client(self, served.nurl)
-        writers = (await client.allocate(INDEX, SECRETS, {0, 1}, 8)).writers
-        clock.advance(29 * 60)
-        await writers[0].write(0, [b"1234"])
-        clock.advance(2 * 60)
-        await until(lambda: len(served.disk._writers) == 1)
-        with self.assertRaises(CallFailed):
-            await writers[1].write(0, [b"1234"])
-        writer = writers[0]
-        assert isinstance(writer, GbsWriter)
-        await writer.write(4, [b"5678"])
-        await writer.close(8)
-        reader = (await client.buckets(INDEX))[0]
-        self.assertEqual(await reader.read(0, 9), b"12345678")
-        self.assertEqual(clock.getDelayedCalls(), [])
 
 
 @define(eq=False)

@@ -1,0 +1,252 @@
+# mypy: disable-error-code="no-untyped-call"
+"""
+HTTP as a storage server speaks it: questions, and clients that wait with their bodies.
+
+It knows nothing of storage.  Source: ``docs/formats/storage-https.md``, "Requests".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Set
+from io import BytesIO
+from typing import Any, cast
+
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel, HTTPFactory, Request
+
+from truckee.flow.inbound import Inbound
+from truckee.flow.outbound import Outbound
+from truckee.storage import gbs_schema
+
+log = Logger()
+
+# Bytes of a body that are read only to be thrown away, so that its sender hears why.
+_MAX_DISCARD = 1 << 20
+_SILENCE = 60  # seconds in which a client sends nothing of a request, or none at all
+_STALL = 300  # seconds in which a client takes nothing of an answer
+_MAX_HEAD = 16 * 1024  # bytes; ten secrets fit
+
+
+@define
+class Refusal(Exception):
+    """An answer that is not what was asked for."""
+
+    status: int
+    text: str
+
+
+class Question(Request):
+    """
+    One request; it is looked at when its head is there, and answered when all of it is.
+
+    So no client is still sending when the answer goes out.
+    """
+
+    length: int | None  # of the body; None: not told
+    body: Inbound
+    _work: Deferred[None] | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        """See ``Request``."""
+        self.content = BytesIO()
+        self.length = length
+        channel = cast(_Channel, self.channel)
+        self.method, self.uri = channel._command, channel._path
+        self.body = Inbound(channel.body)
+        channel.hold()
+        self._work = Deferred.fromCoroutine(self._serve(channel.factory.serve))
+        self._work.addErrback(self._fail)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """See ``Request``."""
+        self.body.received(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """See ``Request``."""
+        self.clientproto = version
+        self.body.finished()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See ``Request``."""
+        super().connectionLost(reason)
+        if self._work is not None:
+            self._work.cancel()
+
+    def unregisterProducer(self) -> None:
+        """See ``Request``, which cannot do it when the connection is gone."""
+        if not self._disconnected:
+            super().unregisterProducer()
+
+    async def _serve(self, serve: Serve) -> None:
+        try:
+            await serve(self)
+        except (CancelledError, TimeoutError):
+            raise
+        except Exception as error:
+            if self._disconnected:
+                return
+            if isinstance(error, Refusal):
+                refusal = error
+            else:
+                log.failure("A request over HTTPS failed")
+                refusal = Refusal(500, "The server failed; its log says why.")
+            if self.startedWriting:
+                self.channel.forceAbortClient()
+                return
+            await self.empty_body()
+            kind = b"text/plain; charset=utf-8"
+            self.responseHeaders.removeHeader(b"Content-Range")
+            self.answer(refusal.status, refusal.text.encode("utf-8") + b"\n", kind)
+
+    def _fail(self, failure: Failure) -> None:
+        """The connection is lost, or must be."""
+        if not failure.check(CancelledError, TimeoutError):
+            log.failure("A request over HTTPS failed", failure)
+        if not self._disconnected:
+            self.channel.forceAbortClient()
+
+    def header(self, name: str) -> bytes:
+        """Return the value of a header, empty if it is missing or comes twice."""
+        values = self.requestHeaders.getRawHeaders(name.encode("ascii"), [])
+        return values[0] if len(values) == 1 else b""
+
+    def check(self, *methods: bytes) -> bytes:
+        """Return the method if it is one of these."""
+        if self.method not in methods:
+            allowed = b", ".join(methods)
+            self.tell(b"Allow", allowed)
+            raise Refusal(405, f"Here one can {allowed.decode('ascii')}.")
+        return bytes(self.method)
+
+    def secrets(self, wanted: Set[str]) -> dict[str, bytes]:
+        """Return the secrets, which must be those *wanted*."""
+        values = self.requestHeaders.getRawHeaders(b"X-Tahoe-Authorization", [])
+        try:
+            return gbs_schema.parse_secrets(values, wanted)
+        except ValueError as error:
+            raise Refusal(400, str(error)) from None
+
+    async def small_body(self, limit: int) -> bytes:
+        """Return the body, which is CBOR of at most *limit* bytes."""
+        kind = self.header("Content-Type")
+        if kind and kind.partition(b";")[0].strip().lower() != gbs_schema.CBOR:
+            raise Refusal(415, "The body must be application/cbor.")
+        body = b""
+        async for chunk in self.body:
+            body += chunk
+            if len(body) > limit:
+                raise Refusal(413, f"The body may have {limit} bytes.")
+        return body
+
+    async def empty_body(self) -> None:
+        """Return when the whole request is there; a body says nothing to it."""
+        size = 0
+        async for chunk in self.body:
+            size += len(chunk)
+            if size > _MAX_DISCARD:
+                self.channel.forceAbortClient()
+                await Deferred[None]()  # the end of the connection cancels this
+
+    def tell(self, name: bytes, value: bytes) -> None:
+        """Set a header of the answer."""
+        self.responseHeaders.setRawHeaders(name, [value])
+
+    def answer(self, status: int, body: bytes = b"", kind: bytes = gbs_schema.CBOR) -> None:
+        """Answer with *body*, and that is all."""
+        self.setResponseCode(status)
+        if status != 204:
+            self.tell(b"Content-Type", kind)
+            self.tell(b"Content-Length", b"%d" % len(body))
+            self.write(body)
+        self.finish()
+
+    async def stream(self, status: int, pieces: AsyncIterator[bytes]) -> None:
+        """Answer with *pieces*, as fast as the client takes them."""
+        self.setResponseCode(status)
+        self.tell(b"Content-Type", gbs_schema.OCTETS)
+        with Outbound(self) as outbound:
+            async for piece in pieces:
+                taken = Deferred.fromCoroutine(outbound.write(piece))
+                taken.addTimeout(_STALL, self.channel.factory.reactor)
+                await taken
+        self.finish()
+
+
+@define(eq=False)
+class _Hold:
+    """The client's sending, as something that stops and goes."""
+
+    _channel: _Channel
+
+    def pauseProducing(self) -> None:
+        """See ``Source``."""
+        self._channel.hold()
+
+    def resumeProducing(self) -> None:
+        """See ``Source``."""
+        self._channel.release()
+
+
+class _Channel(HTTPChannel):
+    """A connection whose client can be told to wait with its body."""
+
+    requestFactory = Question
+    totalHeadersSize = _MAX_HEAD
+    _held = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = _Hold(self)
+
+    def hold(self) -> None:
+        """Read no more of the body; being slow is our fault now."""
+        self._held = True
+        self.setTimeout(None)
+        self._networkProducer.pauseProducing()
+
+    def release(self) -> None:
+        """Read on."""
+        if self._held:
+            self._held = False
+            self.setTimeout(_SILENCE)
+            if not self._waitingForTransport:
+                self._networkProducer.resumeProducing()
+
+    def allContentReceived(self) -> None:
+        """See ``HTTPChannel``, which has its own way with the time of an answer."""
+        self.release()
+        super().allContentReceived()
+
+    def resumeProducing(self) -> None:
+        """See ``HTTPChannel``; our sending goes on, and that is no reason to read."""
+        super().resumeProducing()
+        if self._held:
+            self._networkProducer.pauseProducing()
+
+
+# Answers a question, or raises ``Refusal``.
+Serve = Callable[[Question], Coroutine[Deferred[Any], Any, None]]
+
+
+class Site(HTTPFactory):
+    """
+    What makes channels, whose questions *serve* answers.
+
+    It keeps no access log, for paths name files.
+    """
+
+    protocol = _Channel  # type: ignore[assignment]
+    noisy = False
+
+    def __init__(self, serve: Serve, reactor: Any) -> None:
+        super().__init__(timeout=_SILENCE, reactor=reactor)
+        self.serve = serve
+
+    def startFactory(self) -> None:
+        """See ``HTTPFactory``; all it does is for its log."""
+
+    def log(self, request: Request) -> None:
+        """See ``HTTPFactory``."""
