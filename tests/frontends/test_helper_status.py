@@ -497,6 +497,12 @@ class NodeTests(SynchronousTestCase):
         told = _document(status)
         self.assertEqual(told["chk_upload_helper.encoded_bytes"], 4 * MIB)
         self.assertEqual(_document(f"{gateway.url}helper_status?t=json"), {})
+        # It has no servers of its own, so without the helper there is no way.
+        body = bytes(1000)
+        direct = ask(
+            "-X", "PUT", "--data-binary", "@-", f"{gateway.url}uri?helper=no", data=body
+        )
+        self.assertEqual(direct.status, 503)
         helper.stop()
         eventually(
             lambda: (
