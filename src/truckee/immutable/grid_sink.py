@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from truckee.codec.caps import ChkVerifyCap
-from truckee.codec.encoder import EncodedFile, EncodedSegment, FileEncoder, encode_segment
+from truckee.codec.encoder import EncodedSegment, FileEncoder, encode_segment
 from truckee.codec.geometry import Encoding, Geometry
 from truckee.codec.hashes import Buffer
 from truckee.codec.segments import Segmenter
@@ -28,7 +28,6 @@ from truckee.grid.placement import happiness
 from truckee.grid.selection import Placement, Selector
 from truckee.immutable.existing import ExistingShares
 from truckee.immutable.outgoing import OutgoingShares
-from truckee.immutable.share_stream import ShareStream
 from truckee.immutable.sinks import ICiphertextSink, ICiphertextSinks, NewFile, WrongSize
 from truckee.storage.journal import Journal
 
@@ -176,8 +175,7 @@ class GridSink:
         self._existing.check_size(self._encoder.size)
         file = await self._cpu.run(self._encoder.finish, self.chunk_size)
         layout = self._layout(file.geometry)
-        await together(self._finish(stream, file, layout) for stream in self._shares.live)
-        self._group.check()
+        await self._shares.finish(file, layout)
         if self._file.approve is not None:
             await self._file.approve(file.ueb)
         async with self._journal.showing(self._file.storage_index, self._shares.servers):
@@ -238,16 +236,6 @@ class GridSink:
         await self._turns.wait(number)
         await self._cpu.run(self._encoder.absorb, ciphertext, encoded)
         self._turns.done()
-
-    async def _finish(
-        self, stream: ShareStream, file: EncodedFile, layout: ShareLayout
-    ) -> None:
-        """Write what follows the blocks, and the header last."""
-        end = layout.data + file.geometry.share_data_size
-        # One piece, which is one call: over a network each costs a round trip.
-        unread = bytes(layout.plaintext_tree_size)
-        await stream.put(end, b"".join([unread, *file.trailer(stream.share, layout)]))
-        await stream.put(0, layout.pack_header())
 
     def _offset(self, segment: int) -> int:
         """Return where the blocks of a segment stand in their shares."""

@@ -11,7 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from truckee.codec.encoder import EncodedFile
 from truckee.codec.hashes import Buffer
+from truckee.codec.share import ShareLayout
 from truckee.errors import Unavailable
 from truckee.flow.together import Group, Work, together
 from truckee.grid.placement import happiness
@@ -91,6 +93,11 @@ class OutgoingShares:
         # From now on a share that is lost cannot be had again from here.
         self._passed = True
         self._first.clear()
+
+    async def finish(self, file: EncodedFile, layout: ShareLayout) -> None:
+        """Write what follows the blocks of *file*, and the headers last."""
+        await together(_finish(stream, file, layout) for stream in self.live)
+        self._group.check()
 
     async def close(self, size: int) -> None:
         """Show all live ones, of *size* bytes, to readers."""
@@ -185,3 +192,11 @@ class OutgoingShares:
             return
         removing = Deferred.fromCoroutine(lost.writer.abort())
         removing.addErrback(lambda failure: log.failure("A share was not removed", failure))
+
+
+async def _finish(stream: ShareStream, file: EncodedFile, layout: ShareLayout) -> None:
+    end = layout.data + file.geometry.share_data_size
+    # One piece, which is one call: over a network each costs a round trip.
+    unread = bytes(layout.plaintext_tree_size)
+    await stream.put(end, b"".join([unread, *file.trailer(stream.share, layout)]))
+    await stream.put(0, layout.pack_header())
