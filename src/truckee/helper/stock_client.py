@@ -10,12 +10,14 @@ from typing import Any
 
 from attrs import define, field, frozen
 from foolscap.api import DeadReferenceError
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from truckee.errors import Misuse, Unavailable
 from truckee.helper.calls import is_lost, reason_of
+from truckee.helper.checked import call
+from truckee.helper.schema import RIEncryptedUploadable
 from truckee.helper.upload import Parameters
 
 
@@ -108,7 +110,7 @@ class StockClient:
         closing.addErrback(lambda _: None)
 
     async def _ask(self, seconds: float, method: str, *arguments: int) -> Any:
-        answer: Deferred[Any] = self._reader.callRemote(method, *arguments)
+        answer = call(self._reader, RIEncryptedUploadable, method, *arguments)
         answer.addTimeout(seconds, self._clock)
         try:
             return await answer

@@ -93,7 +93,8 @@ class PulledFile(Referenceable):
             if data is not None:
                 self._pull = None
                 answer.callback([data] if data else [])
-                self._asked()
+            # What it has already makes room, whether it got more now or not.
+            self._asked()
 
     def stop(self) -> None:
         """Answer no more; may be called twice."""

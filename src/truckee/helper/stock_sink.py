@@ -24,8 +24,10 @@ from truckee.codec.segments import Segmenter
 from truckee.flow.cpu import Workers
 from truckee.grid.placement import happiness
 from truckee.helper.calls import is_lost, reason_of
+from truckee.helper.checked import call
 from truckee.helper.connection import HelperConnection, NoHelper
 from truckee.helper.proof import CiphertextProof
+from truckee.helper.schema import RIHelper
 from truckee.helper.sink import (
     HelperFailed,
     HelperLied,
@@ -43,7 +45,7 @@ _AGAIN = 1.0  # seconds until a helper that is just gone is asked again
 # Bytes that a helper codes and stores in a second, at the least.  Stock helpers code some
 # 18 MB, but the line from them to the servers may be thin.
 SLOWEST = 100_000
-# A helper that is told of the end lets go of the file; it need not be waited for long.
+# How long a helper that is told of the end is waited for.
 CLEANUP = 5.0  # seconds
 
 
@@ -160,19 +162,21 @@ class StockHelperSink:
     async def abort(self) -> None:
         """See ``ICiphertextSink``; what a stock helper holds stays there."""
         self._stop()
-        reader, working = self._reader, self._working
-        if reader is not None:
-            reader.stop()
+        working = self._working
         if working is None or working.called:
             return
-        if reader is not None and self.window.sent < self.size:
+        if self._reader is not None:
+            # It lets go of the file, unless it has all of it and stores it.
+            self._reader.stop()
             ended: Deferred[None] = Deferred()
             working.addBoth(lambda _: _fire(ended))
             ended.addTimeout(CLEANUP, self._clock)
             try:
                 await ended
             except TimeoutError:
-                log.info("The helper did not say that it let go of the file")
+                log.info("The helper did not say that it let go of a file")
+            finally:
+                working.cancel()
         working.cancel()
 
     async def _take(self, segment: Buffer) -> None:
@@ -193,7 +197,9 @@ class StockHelperSink:
 
     async def _bring(self, upload: Any) -> None:
         """Let the helper pull, over as many connections as it takes."""
-        most = -1  # bytes that were sent when it failed
+        most = -1  # bytes that were sent on any connection
+        moved = self._clock.seconds()  # when that grew
+        failed = False  # since then
         while upload is not None and not self._over:
             encoding = self._encoding
             self._reader = PulledFile(
@@ -211,14 +217,18 @@ class StockHelperSink:
                     return
                 reason = reason_of(error)
                 held = self.window.arrived
+                if self.window.sent > most:
+                    most, moved, failed = self.window.sent, self._clock.seconds(), False
                 if is_lost(error):
                     log.info("The line to the helper broke after {held} bytes", held=held)
-                elif self.window.sent > most:
-                    # It may have placed all shares in spite of what it says.
-                    most = self.window.sent
-                    log.warn("The helper failed and is asked again: {why}", why=reason)
-                else:
+                    if self._clock.seconds() - moved > self._patience.absent:
+                        raise NoHelper(self._patience.absent) from None
+                elif failed:
                     raise HelperFailed(reason) from None
+                else:
+                    # It may have placed all shares in spite of what it says.
+                    failed = True
+                    log.warn("The helper failed and is asked again: {why}", why=reason)
             finally:
                 reader, self._reader = self._reader, None
                 if reader is not None:
@@ -240,7 +250,7 @@ class StockHelperSink:
     async def _open(self, remote: Any) -> Any:
         """Return a way to bring the file; None: it is there, or the connection is gone."""
         index, silent = self._file.storage_index, self._patience.silent
-        asking: Deferred[Any] = remote.callRemote("upload_chk", index)
+        asking: Deferred[Any] = call(remote, RIHelper, "upload_chk", index)
         asking.addTimeout(silent, self._clock)
         try:
             results, upload = await asking

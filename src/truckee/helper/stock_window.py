@@ -20,7 +20,7 @@ KEPT = 256 * 1024
 
 @define(eq=False)
 class PullWindow:
-    """Bytes stay from ``feed`` until the helper asks for later ones, and a little longer."""
+    """Bytes stay from ``feed`` until the helper asks for later ones, and a bit longer."""
 
     size: int  # bytes of the file
     fed: int = field(default=0, init=False)  # bytes that came so far
