@@ -74,6 +74,28 @@ class Uploader:
         if size is not None and size > self.limits.max_size:
             raise FileTooLarge(self.limits.max_size)
 
+    @property
+    def most_active(self) -> int:
+        """How many uploads there is memory for at once; one always fits."""
+        # Room for one segment's worth of what is under way to servers is always left.
+        working = self._encoding.coded_size(self._encoding.streaming_segment_size)
+        return max(1, (self._budget.limit - working) // self._waiting_size)
+
+    def check_room(self) -> None:
+        """:raises TooManyUploads: when another upload would not be begun now."""
+        if self.active >= self.most_active:
+            raise TooManyUploads(self.active)
+
+    @property
+    def _waiting_size(self) -> int:
+        """
+        Bytes in memory of an upload that waits for its client.
+
+        That is a segment, the chunk that did not fit into it, what piles up behind it, and
+        a read of the transport.
+        """
+        return self._encoding.streaming_segment_size + 6 * HIGH_WATER
+
     async def upload(
         self,
         chunks: AsyncIterator[bytes],
@@ -139,15 +161,10 @@ class Uploader:
         """
         Count the memory of one upload that waits for its client.
 
-        That is a segment, the chunk that did not fit into it, what piles up behind it, and
-        a read of the transport.  What is under way to servers is counted by the sink;
-        room for one segment's worth of that is always left.
+        What is under way to servers is counted by the sink.
         """
-        segment = self._encoding.streaming_segment_size
-        working = self._encoding.coded_size(segment)
-        held = segment + 6 * HIGH_WATER
-        if (self.active + 1) * held + working > self._budget.limit and self.active:
-            raise TooManyUploads(self.active)
+        self.check_room()
+        held = self._waiting_size
         self.active += 1
         self._budget.reserve(held)
         try:
