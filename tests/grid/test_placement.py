@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from truckee.grid.placement import happiness, match, plan
+from truckee.grid.placement import happiness, match, plan, plan_missing
 
 Holders = dict[int, list[str]]
 
@@ -239,6 +239,33 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(plan(3, {0: ["X"]}, ""), {})
         self.assertEqual(plan(3, {0: ["A"], 1: ["B"], 2: ["C"]}, "ABCDE"), {})
         self.assertEqual(plan(2, {0: ["X"], 1: ["Y"]}, "AB"), {})
+
+
+class MissingTests(SynchronousTestCase):
+    @given(graphs(4, WRITEABLE + READ_ONLY), graphs(6, WRITEABLE))
+    @settings(max_examples=150, deadline=None)
+    def test_best(self, existing: Holders, refusing: Holders) -> None:
+        """
+        Missing shares alone are placed, each that anybody takes, none where it is refused,
+        and no other places were happier.
+        """
+        existing = {share: servers for share, servers in existing.items() if servers}
+        missing = [share for share in range(6) if share not in existing]
+        takers = {
+            share: [each for each in WRITEABLE if each not in refusing.get(share, ())]
+            for share in missing
+        }
+        new = plan_missing(missing, existing, WRITEABLE, refusing)
+        self.assertEqual(set(new), {share for share in missing if takers[share]})
+        for share, server in new.items():
+            self.assertIn(server, takers[share])
+        after = {**existing, **{share: [server] for share, server in new.items()}}
+        self.assertEqual(happiness(after), most_pairs({**existing, **takers}))
+
+    def test_even(self) -> None:
+        """More shares than servers are spread over them."""
+        new = plan_missing(range(2, 9), {0: ["A"], 1: ["B"]}, "ABC", {})
+        self.assertEqual(sorted(Counter([*new.values(), "A", "B"]).values()), [3, 3, 3])
 
 
 class LargestTests(SynchronousTestCase):

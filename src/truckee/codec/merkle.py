@@ -159,6 +159,28 @@ def check_chain(chain: bytes, leaf: int, leaves: int, root: bytes) -> bytes:
     return found
 
 
+def check_top(rows: Buffer, root: bytes) -> None:
+    """
+    Believe the first rows of a packed tree, each node of them.
+
+    :raises ValueError: when they do not lead to *root*.
+    """
+    view = memoryview(rows)
+    if view[:HASH_SIZE] != root:
+        raise ValueError("a hash tree has another root")
+    end = HASH_SIZE
+    while end < len(view):
+        # A row begins behind all rows above it, which have one node less than itself.
+        start, end = end, 2 * end + HASH_SIZE
+        check_row(view[(start - HASH_SIZE) // 2 : start], view[start:end])
+
+
+def check_row(above: Buffer, below: Buffer) -> None:
+    """:raises ValueError: when nodes *above* are not made of their children *below*."""
+    if pair_up(below) != above:
+        raise ValueError("a hash tree does not lead to its root")
+
+
 @define(eq=False)
 class PagedTree:
     """

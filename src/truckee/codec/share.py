@@ -108,6 +108,10 @@ class ShareLayout:
         return _UEB_LENGTHS[self.version].pack(length)
 
 
+class UnknownVersion(ValueError):
+    """The share may be good, for somebody who knows its kind."""
+
+
 @frozen
 class ShareOffsets:
     """Where the parts of somebody's share stand, as its header says."""
@@ -124,12 +128,14 @@ class ShareOffsets:
         """
         Read a header; bytes after it are ignored.
 
-        :raises ValueError: when the version is unknown, the header is short, or the
-            hash chain between the parts cannot be one of N = *geometry_total* shares.
+        :raises UnknownVersion: :raises ValueError: when the header is short, or the hash
+            chain between the parts cannot be one of N = *geometry_total* shares.
         """
+        if len(header) < 4:
+            raise ValueError("the share header is too short")
         version = int.from_bytes(header[:4], "big")
         if version not in _HEADERS:
-            raise ValueError(f"share version {version} is unknown")
+            raise UnknownVersion(f"share version {version} is unknown")
         try:
             fields = _HEADERS[version].unpack_from(header)
         except error:

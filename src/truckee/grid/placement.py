@@ -89,3 +89,40 @@ def plan(
             new[share] = server
             load[server] += 1
     return new
+
+
+def plan_missing(
+    missing: Collection[int],
+    existing: Mapping[int, Collection[S]],
+    writeable: Sequence[S],
+    refusing: Mapping[int, Collection[S]],
+) -> dict[int, S]:
+    """
+    Return where to store the *missing* shares alone, for the most happiness.
+
+    None goes to a server that is *refusing* it; those that nobody takes are left out.
+    """
+    load = dict.fromkeys(writeable, 0)
+    for servers in existing.values():
+        for server in servers:
+            if server in load:
+                load[server] += 1
+
+    def takers(share: int) -> list[S]:
+        refuse = refusing.get(share, ())
+        able = [server for server in writeable if server not in refuse]
+        return sorted(able, key=lambda server: load[server])
+
+    # What is there comes first: it is counted where it is, on whom it may be.
+    wishes = {share: list(servers) for share, servers in existing.items()}
+    wishes.update({share: takers(share) for share in sorted(missing)})
+    pairs = match(wishes)
+    new = {share: pairs[share] for share in sorted(missing) if share in pairs}
+    for server in new.values():
+        load[server] += 1
+    for share in sorted(missing):
+        best = next(iter(takers(share)), None)
+        if share not in new and best is not None:
+            new[share] = best
+            load[best] += 1
+    return new

@@ -4,7 +4,7 @@ Finding servers for a new file: ask, plan, allocate, plan again around refusals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -14,7 +14,7 @@ from truckee.codec.secrets import LeaseSecrets, lease_secrets
 from truckee.errors import Unavailable
 from truckee.grid.asking import Round, most
 from truckee.grid.permute import permuted
-from truckee.grid.placement import happiness, plan
+from truckee.grid.placement import happiness, plan, plan_missing
 from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServer, NoSpace
 
 log = Logger()
@@ -106,6 +106,14 @@ class Selector:
         held = await self._ask(storage_index, candidates)
         return _of_file(total, candidates, held)
 
+    async def everywhere(self, storage_index: bytes) -> Held:
+        """Return the finished shares of a file by server; one that has none answered."""
+        servers = permuted(self._servers(), storage_index)
+        # All are waited for: what is thought missing would be made again.
+        return await Round(servers, self._clock, lambda _: False, self._silent).ask(
+            lambda server: server.buckets(storage_index)
+        )
+
     async def _ask(
         self, storage_index: bytes, candidates: Sequence[IStorageServer]
     ) -> Held:
@@ -157,6 +165,53 @@ class Selector:
             raise
         return placement
 
+    async def place_missing(
+        self,
+        storage_index: bytes,
+        missing: Collection[int],
+        size: int,
+        good: Mapping[int, Mapping[IStorageServer, IShareReader]],
+        refusing: Mapping[int, Collection[IStorageServer]],
+    ) -> Placement:
+        """
+        Allocate *missing* shares, those that somebody takes.
+
+        *good* shares stay alone; servers that hold something else under the number of a
+        share are *refusing* it.
+
+        :raises NoSpace: :raises NotEnoughServers: when nobody takes any.
+        """
+        total = len(missing) + len(good)
+        candidates = permuted(self._servers(), storage_index)[: 2 * total]
+        writeable = list(candidates)
+        refuse = {share: set(refusing.get(share, ())) for share in missing}
+        writers: dict[int, IShareWriter] = {}
+        servers: dict[int, IStorageServer] = {}
+        try:
+            for _ in range(_ROUNDS):
+                known = {share: list(found) for share, found in good.items()}
+                known.update({share: [server] for share, server in servers.items()})
+                left = [share for share in missing if share not in servers]
+                wanted = plan_missing(left, known, writeable, refuse)
+                if not wanted:
+                    break
+                refused = await self._allocate(
+                    storage_index, wanted, size, False, writers, servers
+                )
+                writeable = [server for server in writeable if server not in refused]
+                for share, server in wanted.items():
+                    if servers.get(share) is not server:
+                        refuse[share].add(server)
+            if not writers:
+                await self._explain(candidates, 0, size)
+        except Exception:
+            for writer in writers.values():
+                await writer.abort()
+            raise
+        unfit = {server for found in refuse.values() for server in found}
+        spare = [server for server in writeable if server not in unfit]
+        return Placement(writers, servers, good, spare)
+
     async def take(
         self,
         storage_index: bytes,
@@ -176,7 +231,13 @@ class Selector:
         """Renew the leases of shares that were there, where no allocation did it."""
         holders = {server for found in placement.existing.values() for server in found}
         asked = set(placement.servers.values())
-        rest = sorted(holders - asked, key=lambda server: server.name)
+        await self.renew_on(storage_index, holders - asked)
+
+    async def renew_on(
+        self, storage_index: bytes, servers: Collection[IStorageServer]
+    ) -> None:
+        """Add or renew leases on what *servers* have of a file."""
+        rest = sorted(servers, key=lambda server: server.name)
         await Round(rest, self._clock, most(rest), self._silent).ask(
             lambda server: server.add_lease(
                 storage_index, self.secrets(storage_index, server)
