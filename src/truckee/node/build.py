@@ -15,14 +15,17 @@ from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
+from truckee.frontends.web.checking import Checks
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
 from truckee.grid.pool import ServerStatus
 from truckee.grid.selection import Selector
 from truckee.helper.uploads import Uploads
+from truckee.immutable.check import Checker
 from truckee.immutable.download import Downloader
 from truckee.immutable.grid_sink import GridSinks
+from truckee.immutable.repair import Repairer
 from truckee.immutable.sinks import ICiphertextSinks
 from truckee.immutable.upload import Uploader
 from truckee.node.config import NodeConfig, load_config
@@ -63,6 +66,7 @@ class Node:
     _lock: DirectoryLock | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
     _uploader: Uploader | None = field(default=None, init=False)
+    _repairer: Repairer = field(init=False)
     _site: StreamingSite | None = field(default=None, init=False)
     _web: WebPort | None = field(default=None, init=False)
     _selector: Selector = field(init=False)
@@ -136,6 +140,10 @@ class Node:
                 self.budget,
                 self.reactor,
             )
+            checker = Checker(self._selector, self._cpu, self.budget)
+            self._repairer = Repairer(
+                checker, self._selector, journal, self._cpu, self.budget, self.reactor
+            )
             if not self.is_grid:
                 await self._join(opener)
             self._site = self._build_site(keys)
@@ -164,9 +172,7 @@ class Node:
             await drained
             self._site.abort()
         deadline = self.reactor.seconds() + CLEANUP_TIME
-        while (
-            self._uploader and self._uploader.active and self.reactor.seconds() < deadline
-        ):
+        while self._storing() and self.reactor.seconds() < deadline:
             await deferLater(self.reactor, 0.02)
         if self.uploads is not None:
             self.uploads.stop()
@@ -177,6 +183,17 @@ class Node:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    def _storing(self) -> bool:
+        """Tell whether uploads or repairs still clean up behind themselves."""
+        return bool(self._uploader and (self._uploader.active or self._repairer.active))
+
+    def _server_id(self, server: IStorageServer) -> str:
+        """Return what clients call a server, as the welcome page does."""
+        if self.network is None:
+            return server.name
+        found = self.network.pool.server_id(server.lease_seed)
+        return found.decode("utf-8", "replace")
 
     async def _join(self, opener: StorageOpener) -> None:
         """Connect to other nodes, and be a storage server for them if that is wanted."""
@@ -232,5 +249,12 @@ class Node:
         reporter = None
         if self.uploads is not None:
             reporter = HelperReporter(self.uploads, self._disk, time.time)
-        root = RootResource(self._uploader, downloader, responder, self.status, reporter)
+        root = RootResource(
+            self._uploader,
+            downloader,
+            responder,
+            self.status,
+            reporter,
+            checks=Checks(self._repairer, self._server_id),
+        )
         return StreamingSite(root, responder, reactor=self.reactor)

@@ -11,7 +11,13 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
 
-from truckee.codec.caps import ChkReadCap, LiteralCap, MalformedCap, UnknownCap
+from truckee.codec.caps import (
+    ChkReadCap,
+    ChkVerifyCap,
+    LiteralCap,
+    MalformedCap,
+    UnknownCap,
+)
 from truckee.errors import Misuse
 from truckee.frontends.http.multipart import FORM_OVERHEAD, Form, boundary_of
 from truckee.frontends.http.request import StreamingRequest
@@ -25,6 +31,7 @@ from truckee.frontends.web.arguments import (
     check_same_site,
     size,
 )
+from truckee.frontends.web.checking import CheckResource
 from truckee.frontends.web.reading import FileResource, Reader
 from truckee.immutable.keys import parse_key_choice
 from truckee.immutable.upload import Cap, Uploader
@@ -63,6 +70,10 @@ class UriResource(Resource):
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
         if not path and not request.postpath:
             return self
+        if request.method == b"POST":
+            cap = cap_in(path)
+            if isinstance(cap, ChkVerifyCap):
+                return CheckResource(cap, self._reader.checks, self._reader.responder)
         return FileResource(readable(path), "", self._reader)
 
     def accept(self, request: StreamingRequest) -> None:

@@ -27,6 +27,7 @@ from truckee.frontends.http.ranges import RangeNotSatisfiable, parse_ranges
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments, boolean
+from truckee.frontends.web.checking import Checks, check
 from truckee.frontends.web.etags import entity_tags
 from truckee.immutable.download import Downloader, OpenFile
 
@@ -60,6 +61,7 @@ class Reader:
     downloader: Downloader
     responder: Responder
     new_boundary: Callable[[], str] = random_boundary
+    checks: Checks | None = None
 
 
 class FileResource(Resource):
@@ -80,6 +82,9 @@ class FileResource(Resource):
 
     def render_HEAD(self, request: Request) -> int:
         return self.render_GET(request)
+
+    def render_POST(self, request: Request) -> int:
+        return check(request, self._cap, self._reader.checks, self._reader.responder)
 
     async def _answer(self, request: Request) -> Answer | None:
         args = arguments(request)

@@ -13,6 +13,7 @@ from truckee.frontends.http.ranges import RangeNotSatisfiable
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
+from truckee.frontends.web.checking import Checks
 from truckee.frontends.web.files import NamedResource, UriResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
@@ -51,10 +52,11 @@ class RootResource(Resource):
         responder: Responder,
         status: Callable[[], GridStatus],
         helper: HelperReporter | None = None,
+        checks: Checks | None = None,
     ) -> None:
         super().__init__()
         self._status = status
-        reader = Reader(downloader, responder)
+        reader = Reader(downloader, responder, checks=checks)
         files = UriResource(uploader, reader)
         named = NamedResource(reader)
         for name, resource in ((b"uri", files), (b"cap", files), (b"file", named)):

@@ -1,0 +1,173 @@
+"""Whether one file is all there, and what it takes: t=check, in the words of stock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+from twisted.web.http import Request
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
+
+from truckee.codec import base32
+from truckee.codec.caps import ChkReadCap, ChkVerifyCap, LiteralCap
+from truckee.frontends.http.request import StreamingRequest
+from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder, WrongMethod
+from truckee.frontends.web.arguments import (
+    BadArgument,
+    arguments,
+    boolean,
+    check_same_site,
+)
+from truckee.immutable.check import CheckReport
+from truckee.immutable.repair import Repairer, RepairReport
+from truckee.storage.interfaces import IStorageServer
+
+Checkable = ChkReadCap | ChkVerifyCap | LiteralCap
+
+_HEADERS = {"content-type": TEXT, "cache-control": "no-store"}
+
+
+@frozen(eq=False)
+class Checks:
+    """What checking files takes."""
+
+    repairer: Repairer
+    server_id: Callable[[IStorageServer], str]
+
+    async def answer(self, cap: Checkable, args: Mapping[str, str]) -> Answer:
+        """Return what a POST with *args* finds of the file of *cap*."""
+        if args.get("t", "") != "check":
+            raise BadArgument("t", "a file that exists takes a POST with t=check only")
+        output = args.get("output", "").lower()
+        if output not in ("", "html", "json"):
+            raise BadArgument("output", "it can be json; leave it out to get a text")
+        verify, repair = boolean(args, "verify"), boolean(args, "repair")
+        add_lease = boolean(args, "add-lease")
+        report: RepairReport | CheckReport | None = None
+        verify_cap = cap.verify_cap()
+        if verify_cap is not None:
+            ask = self.repairer.check_and_repair if repair else self.repairer.checker.check
+            report = await ask(verify_cap, verify, add_lease=add_lease)
+        if output == "json":
+            text = json.dumps(self._describe(report), indent=1)
+        else:
+            text = self._tell(report)
+        return Answer(f"{text}\n".encode(), 200, _HEADERS)
+
+    def _describe(self, report: RepairReport | CheckReport | None) -> object:
+        if report is None:
+            # The file is in its cap.
+            return {"storage-index": "", "results": {"healthy": True}}
+        if isinstance(report, CheckReport):
+            return self._document(report)
+        return {
+            "storage-index": _index(report.before),
+            "repair-attempted": report.attempted,
+            "repair-successful": report.successful,
+            "pre-repair-results": self._document(report.before),
+            "post-repair-results": self._document(report.after),
+        }
+
+    def _document(self, report: CheckReport) -> dict[str, object]:
+        cap = report.cap
+        corrupt = [
+            [self.server_id(bad.server), _index(report), bad.number]
+            for bad in report.corrupt
+        ]
+        return {
+            "storage-index": _index(report),
+            "summary": summary(report),
+            "results": {
+                "count-happiness": report.happiness,
+                "count-shares-good": len(report.good),
+                "count-shares-needed": cap.needed,
+                "count-shares-expected": cap.total,
+                "count-good-share-hosts": report.good_hosts,
+                "count-corrupt-shares": len(corrupt),
+                "list-corrupt-shares": corrupt,
+                "servers-responding": sorted(map(self.server_id, report.servers)),
+                "sharemap": {
+                    str(number): sorted(map(self.server_id, found))
+                    for number, found in report.good.items()
+                },
+                "count-wrong-shares": 0,
+                "count-recoverable-versions": int(report.recoverable),
+                "count-unrecoverable-versions": int(not report.recoverable),
+                "healthy": report.healthy,
+                "recoverable": report.recoverable,
+            },
+        }
+
+    def _tell(self, report: RepairReport | CheckReport | None) -> str:
+        """Return the same for people."""
+        if report is None:
+            return "Healthy: the file is in its cap."
+        if isinstance(report, CheckReport):
+            return self._lines(report)
+        if not report.attempted:
+            return f"{self._lines(report.before)}\nThere was nothing to repair."
+        done = "Repaired." if report.successful else "The repair did not succeed."
+        return (
+            f"Before:\n{self._lines(report.before)}\n{done}\n"
+            f"After:\n{self._lines(report.after)}"
+        )
+
+    def _lines(self, report: CheckReport) -> str:
+        lines = [
+            summary(report),
+            f"{len(report.good)} good shares on {report.good_hosts} servers, "
+            f"happiness {report.happiness}",
+        ]
+        if report.missing:
+            lines.append(f"missing: {', '.join(map(str, report.missing))}")
+        for kind, found in (("corrupt", report.corrupt), ("unread", report.unreadable)):
+            lines += [
+                f"{kind}: share {bad.number} on {self.server_id(bad.server)}: {bad.reason}"
+                for bad in found
+            ]
+        if not report.verified:
+            lines.append("Servers were asked what they hold; verify=true reads it.")
+        return "\n".join(lines)
+
+
+def summary(report: CheckReport) -> str:
+    """Return the line that stock gateways give."""
+    if report.healthy:
+        return "Healthy"
+    cap = report.cap
+    return f"Not Healthy: {len(report.good)} shares (enc {cap.needed}-of-{cap.total})"
+
+
+def check(
+    request: Request, cap: Checkable, checks: Checks | None, responder: Responder
+) -> int:
+    """Answer a POST to the file of *cap*."""
+    if checks is None:
+        raise WrongMethod("POST", "GET, HEAD")
+    check_same_site(request)
+    responder.run(request, checks.answer(cap, arguments(request)))
+    return NOT_DONE_YET
+
+
+class CheckResource(Resource):
+    """The file of a verify cap, which cannot be read but checked."""
+
+    def __init__(
+        self, cap: ChkVerifyCap, checks: Checks | None, responder: Responder
+    ) -> None:
+        super().__init__()
+        self._cap = cap
+        self._checks = checks
+        self._responder = responder
+
+    def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
+        raise NotFound
+
+    def render_POST(self, request: Request) -> int:
+        return check(request, self._cap, self._checks, self._responder)
+
+
+def _index(report: CheckReport) -> str:
+    return base32.encode(report.cap.storage_index)
