@@ -281,6 +281,8 @@ class ResultsTests(_Case):
             {"sharemap": None, "servermap": 5, "timings": "long"},
             {"sharemap": {0: "a sentence", 1: [b"x"], 2: {b"x", 5}}},
             {"sharemap": {"one": {b"x"}}},
+            {"sharemap": {share: {b"x"} for share in range(-1000, 10_000)}},
+            {"sharemap": {0: {b"%d" % server for server in range(10_000)}}},
             {"sharemap": {0: {b"\xff\n<b>"}}},
             {"preexisting_shares": "many", "file_size": None},
         ):
@@ -291,7 +293,9 @@ class ResultsTests(_Case):
 
             self.status = UploadStatus()
             await self.store(work)
+            self.assertLessEqual(len(self.status.shares), 256)
             for names in self.status.shares.values():
+                self.assertLessEqual(len(names), 100)
                 self.assertTrue(all(name.isascii() and "\n" not in name for name in names))
 
 

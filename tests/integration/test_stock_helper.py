@@ -33,7 +33,7 @@ from tests.processes import START_TIME, ask, eventually
 from truckee.codec.caps import ChkReadCap, parse_cap
 
 SERVERS = 4
-SHAPES = (Shape(2, 3, 4, segment=20_001), Shape(3, 2, 4))
+SHAPES = (Shape(2, 3, 4, segment=20_001), Shape(3, 3, 4))
 
 # Files in each direction.
 FILES = 50
@@ -45,7 +45,7 @@ CUT = 12 * MIB
 LIMIT = 64 * MIB  # of one file at our helper
 
 
-@define
+@define(eq=False)
 class _Way:
     """A gateway and the helper that it uses."""
 
@@ -223,6 +223,47 @@ class ErrorTests(_Case):
         self.assertNotIn(str(way.helper.directory).encode(), reply.body)
         self.assertNotIn(b".py", reply.body)
         self.assertEqual(way.held(), 0)
+
+
+def _start(server: NodeProcess) -> None:
+    if not server.running:
+        server.spawn("stock")
+
+
+class UnhappyTests(_Case):
+    def test_servers_are_missing(self) -> None:
+        """
+        Without servers enough the client hears why, in the helper's words; when they are
+        back, what the helper has is not sent again.
+        """
+        ways = (_Shared.from_stock, _Shared.from_ours)
+        missing = _Shared.grid.servers[2:]
+        for server in missing:
+            server.stop()
+            self.addCleanup(_start, server)
+        for way in ways:
+            eventually(lambda way=way: reaches(way.helper, SERVERS - 2))  # type: ignore[misc]
+        content_of = {way: content(21 + place, 3 * MIB) for place, way in enumerate(ways)}
+        for way, status, words in zip(
+            ways,
+            (500, 503),
+            (b"placed on 2 servers only", b"on only 2 server"),
+            strict=True,
+        ):
+            reply = ask(
+                "--upload-file", "-", f"{way.gateway.url}uri?key=CHK", data=content_of[way]
+            )
+            self.assertEqual(reply.status, status)
+            self.assertIn(words, reply.body)
+        for server in missing:
+            _start(server)
+        for way in ways:
+            eventually(lambda way=way: reaches(way.helper, SERVERS), 60)  # type: ignore[misc]
+        for way in ways:
+            fetched = way.fetched()
+            cap = way.gateway.put(content_of[way], arguments="?key=CHK")
+            self.assertEqual(way.fetched(), fetched)
+            self.assert_read(way, cap, content_of[way])
 
 
 @contextmanager

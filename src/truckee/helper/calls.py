@@ -5,6 +5,9 @@ from __future__ import annotations
 from foolscap.api import DeadReferenceError, RemoteException
 from twisted.internet.error import ConnectError, ConnectionLost
 
+# What a stock helper says of servers that are missing fits in.
+_MOST = 400  # characters
+
 
 def is_lost(error: Exception) -> bool:
     """Tell whether the connection is gone; what became of the call is not known then."""
@@ -16,4 +19,4 @@ def reason_of(error: Exception) -> str:
     text = str(error)
     if isinstance(error, RemoteException):
         text = error.failure.getErrorMessage()
-    return ascii(text.partition("\n")[0][:200])[1:-1]
+    return ascii(text.partition("\n")[0][:_MOST])[1:-1]

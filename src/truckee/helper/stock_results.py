@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from foolscap.api import Copyable, RemoteCopy
 
 from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.geometry import MAX_SHARES
 from truckee.codec.hashes import ueb_hash
 from truckee.codec.ueb import fields_in_ueb, geometry_in_ueb, ueb_of_fields
 from truckee.helper.proof import CiphertextProof
 from truckee.helper.upload import Stored
 
-_MOST_FIELDS = 100  # of a UEB that somebody tells of
+_MOST_FIELDS = 100  # of a UEB that somebody tells of, or servers of a share
 
 
 class UploadResults(Copyable, RemoteCopy):
@@ -109,12 +110,12 @@ def holders_in(results: object) -> dict[int, list[str]]:
     return {
         share: sorted(
             ascii(str(server, "ascii", "replace"))[1:-1]
-            for server in servers
+            for server in list(servers)[:_MOST_FIELDS]
             if isinstance(server, bytes)
         )
         # Very old helpers tell of them in sentences.
         for share, servers in sharemap.items()
-        if isinstance(share, int) and isinstance(servers, (set, list))
+        if isinstance(servers, (set, list)) and share in range(MAX_SHARES)
     }
 
 
