@@ -172,6 +172,7 @@ class ValueTests(_Case):
             "[client]\nshares.needed = 2\nshares.happy = 3\nshares.total = 4\n"
             "shares._max_immutable_segment_size_for_testing = 1024\n"
             "upload.memory-limit = 64MiB\nupload.max-size = 5G\nupload.spool-limit = 1K\n"
+            "upload.expire-after = 0.5 days\n"
             "[grid]\nstorage_dirs =\n  a\n  /b c\n\n  d\nreserved_space = 1G\n"
         )
         self.assertEqual(config.nickname, "5% ü")
@@ -181,6 +182,7 @@ class ValueTests(_Case):
         self.assertEqual(config.memory_limit, 64 << 20)
         self.assertEqual(config.limits.max_size, 5 * 10**9)
         self.assertEqual(config.limits.spool, 1000)
+        self.assertEqual(config.open_uploads.expire_after, 43200)
         self.assertEqual(config.reserved_space, 10**9)
         here = self.node.path
         self.assertEqual(list(config.storage_dirs), [here / "a", Path("/b c"), here / "d"])
@@ -204,6 +206,8 @@ class BadTests(_Case):
             ("client", "shares.needed = two"),
             ("client", "shares.total = 1.5"),
             ("client", "upload.max-size = -1"),
+            ("client", "upload.expire-after = 0"),
+            ("client", "upload.expire-after = 24 hours"),
             ("client", "upload.memory-limit = much"),
             ("grid", "reserved_space = 1 X"),
             ("node", "nickname = 5%"),

@@ -19,6 +19,7 @@ from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
 from truckee.errors import Misuse
 from truckee.flow.sizes import parse_size
 from truckee.helper.uploads import HelperLimits
+from truckee.immutable.open_uploads import OpenLimits
 from truckee.immutable.upload import UploadLimits
 from truckee.node.layout import NodeDirectory
 
@@ -82,6 +83,7 @@ class NodeConfig:
     encoding: Encoding
     memory_limit: int  # bytes
     limits: UploadLimits
+    open_uploads: OpenLimits
     storage_dirs: Sequence[Path]
     reserved_space: int  # bytes, of each storage directory's disk
 
@@ -228,6 +230,11 @@ def load_config(node: NodeDirectory) -> NodeConfig:
                 parse_size,
             ),
             spool=get("client", "upload.spool-limit", defaults.spool, parse_size),
+        ),
+        open_uploads=OpenLimits(
+            expire_after=get(
+                "client", "upload.expire-after", OpenLimits().expire_after, _parse_days
+            )
         ),
         storage_dirs=storage_dirs,
         reserved_space=get("grid", "reserved_space", 0, parse_size),

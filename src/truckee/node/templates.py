@@ -37,6 +37,8 @@ shares.total = {total}
 #upload.max-size = 1T
 # The largest file that is spooled (encrypted), to find its convergent key or its length.
 #upload.spool-limit = 64GiB
+# An upload that comes in pieces is given up so long after its last byte.
+#upload.expire-after = 1 day
 """
 
 _UNKNOWN = """\

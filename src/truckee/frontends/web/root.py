@@ -15,6 +15,7 @@ from truckee.frontends.http.respond import NotFound, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.checking import Checks
 from truckee.frontends.web.files import NamedResource, UriResource
+from truckee.frontends.web.handles import FormNotTaken, UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
 from truckee.frontends.web.reading import Reader
@@ -24,18 +25,37 @@ from truckee.helper.uploads import HelperRefuses
 from truckee.immutable.body import FileTooLarge
 from truckee.immutable.download import Downloader
 from truckee.immutable.locate import NotEnoughShares
+from truckee.immutable.open_upload import (
+    AlreadyStored,
+    NotAllThere,
+    PastTheEnd,
+    TakenOver,
+    UploadAborted,
+    UploadBroke,
+    WrongOffset,
+)
+from truckee.immutable.open_uploads import UnknownHandle
 from truckee.immutable.sinks import KeyReused
 from truckee.immutable.upload import Uploader
 from truckee.storage.interfaces import NoSpace
 
 STATUSES = (
+    (UnknownHandle, 404),
+    (AlreadyStored, 409),
     (KeyReused, 409),
+    (NotAllThere, 409),
+    (PastTheEnd, 409),
+    (TakenOver, 409),
+    (UploadAborted, 409),
+    (WrongOffset, 409),
     (NotEnoughShares, 410),
     (PreconditionFailed, 412),
     (FileTooLarge, 413),
     (HelperRefuses, 413),
     (SpoolFull, 413),
+    (FormNotTaken, 415),
     (RangeNotSatisfiable, 416),
+    (UploadBroke, 500),
     (NoSpace, 507),
     (HelperFull, 507),
     (SpoolDiskFull, 507),
@@ -52,10 +72,13 @@ class RootResource(Resource):
         responder: Responder,
         status: Callable[[], GridStatus],
         helper: HelperReporter | None = None,
+        uploads: UploadResource | None = None,
         checks: Checks | None = None,
     ) -> None:
         super().__init__()
         self._status = status
+        if uploads is not None:
+            self.putChild(b"upload", uploads)
         reader = Reader(downloader, responder, checks=checks)
         files = UriResource(uploader, reader)
         named = NamedResource(reader)

@@ -1,0 +1,213 @@
+"""Upload handles: /upload/open, and /upload/HANDLE for a file that comes in pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from attrs import asdict, define, evolve
+from twisted.web.http import Request
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from truckee.errors import Misuse, TruckeeError
+from truckee.frontends.http.request import StreamingRequest
+from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder, WrongMethod
+from truckee.frontends.http.streaming import IStreamingResource
+from truckee.frontends.web.arguments import (
+    BadArgument,
+    arguments,
+    boolean,
+    check_same_site,
+    size,
+)
+from truckee.immutable.keys import parse_key_choice
+from truckee.immutable.open_upload import OpenUpload
+from truckee.immutable.open_uploads import OpenUploads
+
+_JSON = {"content-type": "application/json; charset=utf-8", "cache-control": "no-store"}
+_PLAIN = {"content-type": TEXT, "cache-control": "no-store"}
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+@define
+class FormNotTaken(Misuse):
+    """
+    A chunk is the bytes of the file alone, and this came as a form ({kind}). With curl say
+    -T FILE, or -H 'Content-Type: application/octet-stream' beside --data-binary.
+    """
+
+    kind: str
+
+
+@define
+class OpenTakesNoBody(Misuse):
+    """
+    To open an upload takes no body. Its arguments stand in the address, and the file goes
+    to /upload/HANDLE.
+    """
+
+
+class UploadResource(Resource):
+    """/upload: what is open."""
+
+    def __init__(
+        self, uploads: OpenUploads, responder: Responder, now: Callable[[], float]
+    ) -> None:
+        super().__init__()
+        self._uploads = uploads
+        self._responder = responder
+        self._now = now  # seconds since 1970
+
+    def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
+        if request.postpath or not path:
+            raise NotFound
+        if path == b"open":
+            return OpenResource(self._uploads, self._now)
+        upload = self._uploads.find(path.decode("ascii", "replace"))
+        return HandleResource(self._uploads, upload, self._responder, self._now)
+
+    def render_GET(self, request: Request) -> bytes:
+        raise NotFound
+
+
+@implementer(IStreamingResource)
+class OpenResource(Resource):
+    """/upload/open: makes a handle."""
+
+    isLeaf = True
+    allowedMethods = (b"POST",)
+
+    def __init__(self, uploads: OpenUploads, now: Callable[[], float]) -> None:
+        super().__init__()
+        self._uploads = uploads
+        self._now = now
+
+    def accept(self, request: StreamingRequest) -> None:
+        """Refuse what is no request to open."""
+        _check_method(request, self.allowedMethods)
+        check_same_site(request)
+        if request.bodyLength != 0:
+            raise OpenTakesNoBody
+        if arguments(request).get("output", "json").lower() != "json":
+            raise BadArgument("output", "it can be json; leave it out for the handle alone")
+
+    async def receive(
+        self, request: StreamingRequest, body: AsyncIterator[bytes]
+    ) -> Answer:
+        """Answer with a new handle."""
+        args = arguments(request)
+        upload = await self._uploads.open(
+            parse_key_choice(args.get("key", "random")),
+            size(args, "size"),
+            size(args, "size-limit"),
+            not boolean(args, "helper", True),
+        )
+        if "output" not in args:
+            return Answer(upload.handle.encode(), 200, _PLAIN)
+        expires = self._now() + self._uploads.time_left(upload)
+        told = {"handle": upload.handle, "offset": upload.offset, "expires": expires}
+        return Answer(_json(told), 200, _JSON)
+
+
+@implementer(IStreamingResource)
+class HandleResource(Resource):
+    """/upload/HANDLE: one open upload."""
+
+    isLeaf = True
+    allowedMethods = (b"GET", b"HEAD", b"PUT", b"POST", b"DELETE")
+
+    def __init__(
+        self,
+        uploads: OpenUploads,
+        upload: OpenUpload,
+        responder: Responder,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__()
+        self._uploads = uploads
+        self._upload = upload
+        self._responder = responder
+        self._now = now
+
+    def accept(self, request: StreamingRequest) -> None:
+        """Refuse what is no chunk."""
+        _check_method(request, self.allowedMethods)
+        check_same_site(request)
+        kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+        if kind in _FORMS:
+            raise FormNotTaken(kind)
+        args = arguments(request)
+        _offset(args)
+        boolean(args, "close")
+
+    async def receive(
+        self, request: StreamingRequest, body: AsyncIterator[bytes]
+    ) -> Answer:
+        """Take a chunk; answer with the new offset, or with the cap."""
+        if request.method == b"DELETE":
+            return await self._delete()
+        args, upload = arguments(request), self._upload
+        try:
+            text = str(await upload.append(_offset(args), body))
+            if boolean(args, "close"):
+                text = str(await upload.close())
+            answer = Answer(text.encode(), 200, _PLAIN)
+        except TruckeeError as error:
+            answer = self._responder.of_error(error)
+        told = {**answer.headers, "upload-offset": str(upload.offset)}
+        return evolve(answer, headers=told)
+
+    def render_GET(self, request: Request) -> bytes:
+        """Tell how far it is."""
+        if arguments(request).get("t", "json") != "json":
+            raise BadArgument("t", "this address has json")
+        upload, status = self._upload, self._upload.status
+        for name, value in _JSON.items():
+            request.setHeader(name.encode(), value.encode())
+        request.setHeader(b"upload-offset", b"%d" % upload.offset)
+        return _json(
+            {
+                "offset": upload.offset,
+                "state": upload.state.value,
+                "size": upload.size,
+                "expires": self._now() + self._uploads.time_left(upload),
+                "route": status.route,
+                "held": status.held,
+                "stored": status.stored,
+                "happiness": status.happiness,
+                "lost": [asdict(each) for each in status.lost],
+                "cap": None if upload.cap is None else str(upload.cap),
+                "error": None if upload.error is None else str(upload.error),
+            }
+        )
+
+    def render_DELETE(self, request: Request) -> int:
+        """Abort it."""
+        check_same_site(request)
+        self._responder.run(request, self._delete())
+        return NOT_DONE_YET
+
+    async def _delete(self) -> Answer:
+        await self._uploads.abort(self._upload)
+        return Answer(status=204)
+
+
+def _offset(args: Mapping[str, str]) -> int | None:
+    text = args.get("offset")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise BadArgument("offset", "it must be a number of bytes")
+    return int(text)
+
+
+def _check_method(request: Request, allowed: tuple[bytes, ...]) -> None:
+    if request.method not in allowed:
+        names = b", ".join(allowed).decode("ascii")
+        raise WrongMethod(request.method.decode("ascii", "replace"), names)
+
+
+def _json(told: Mapping[str, object]) -> bytes:
+    return json.dumps(told, indent=1).encode() + b"\n"
