@@ -333,7 +333,7 @@ class Grid:
                 spool=self.spool_limit,
             ),
         )
-        self.downloader = Downloader(self.selector.find, self.cpu)
+        self.downloader = Downloader(self.selector.find, self.cpu, REACTOR)
 
     @classmethod
     def new(

@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.grids import (
+    REACTOR,
     Grid,
     MadeFile,
     failing,
@@ -262,7 +263,8 @@ class DamageTests(_Case):
             share[file.layout.block(number)] ^= 1
             put_share(grid.servers[0], INDEX, number, bytes(share))
         self.assertEqual(await grid.read(file.cap), file.plaintext)
-        self.assertEqual(grid.servers[0].advice, [])
+        # Its operator is told of each share, once.
+        self.assertEqual(sorted(share for share, _ in grid.servers[0].advice), [0, 1, 2, 3])
 
     async def test_server_is_told(self) -> None:
         """A server that holds a useless share is told which, and why, once."""
@@ -526,7 +528,8 @@ class FetcherTests(_Case):
                 )
             put_share(grid.servers[number % 3], INDEX, number, share)
         cap = file.cap.verify_cap()
-        fetcher = Fetcher(cap, await Located.search(cap, grid.selector.find), grid.cpu)
+        located = await Located.search(cap, grid.selector.find)
+        fetcher = Fetcher(cap, located, grid.cpu, REACTOR)
         segments = (await fetcher.geometry()).segments
         order = list(range(segments)) * 2
         rng.shuffle(order)
@@ -542,7 +545,8 @@ class FetcherTests(_Case):
         grid = Grid.new(self, servers=1)
         put_share(grid.servers[0], INDEX, 0, file.shares[0])
         cap = file.cap.verify_cap()
-        fetcher = Fetcher(cap, await Located.search(cap, grid.selector.find), grid.cpu)
+        located = await Located.search(cap, grid.selector.find)
+        fetcher = Fetcher(cap, located, grid.cpu, REACTOR)
         ciphertext = crypt(KEY, 0, plaintext)
         rng = random.Random(5)
         for _ in range(500):

@@ -247,9 +247,6 @@ class DownloadTests(_Case):
             self.assertNotEqual(log, [], what)
             self.assertEqual(bool(advice), told, what)
 
-    @pytest.mark.xfail(
-        strict=True, reason="a source with bad blocks is gone round in silence"
-    )
     async def test_blocks(self) -> None:
         """A server that gives wrong blocks of each segment is named in the log."""
         for what, lie in BLOCK_LIES.items():
@@ -257,12 +254,10 @@ class DownloadTests(_Case):
             self.assertNotEqual(log, [], what)
             self.assertNotEqual(advice, [], what)
 
-    @pytest.mark.xfail(strict=True, reason="one read may take all of Patience.read")
     async def test_no_answer(self) -> None:
         """A server that does not answer reads is waited for once, and not for long."""
         await self.check(claiming(never, 0))
 
-    @pytest.mark.xfail(strict=True, reason="it is asked again for each segment")
     async def test_no_answer_to_blocks(self) -> None:
         """The same holds when it stops to answer after the first reads."""
         await self.check(reading(no_blocks))

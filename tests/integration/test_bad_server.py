@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.bad_servers import (
@@ -135,14 +134,10 @@ class DownloadTests(_Case):
         ]
         return holder
 
-    @pytest.mark.xfail(
-        strict=True, reason="each segment is asked of it again, for 30 seconds"
-    )
     def test_frozen(self) -> None:
         """A server that freezes in a download is read from no more."""
         self.check("frozen")
 
-    @pytest.mark.xfail(strict=True, reason="each segment is asked of it again")
     def test_slow(self) -> None:
         """A server that becomes a hundred times slower holds up no download."""
         self.check("slow")

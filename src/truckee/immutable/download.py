@@ -11,6 +11,7 @@ from collections import deque
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.cipher import crypt
@@ -28,6 +29,7 @@ class Downloader:
 
     _find: Find
     _cpu: Workers
+    _clock: IReactorTime
 
     async def open(self, cap: ChkReadCap) -> OpenFile:
         """
@@ -37,7 +39,7 @@ class Downloader:
         """
         verify_cap = cap.verify_cap()
         located = await Located.search(verify_cap, self._find)
-        fetcher = Fetcher(verify_cap, located, self._cpu)
+        fetcher = Fetcher(verify_cap, located, self._cpu, self._clock)
         segment_size = (await fetcher.geometry()).segment_size
         return OpenFile(cap.key, fetcher, segment_size, self._cpu)
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.decoder import FileProof, ShareProof, join_segment
 from truckee.codec.geometry import Geometry
 from truckee.codec.merkle import PagedTree
-from truckee.errors import Corrupt
+from truckee.errors import Corrupt, Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Exclusive
-from truckee.flow.together import together
+from truckee.flow.together import Work, together
 from truckee.immutable.locate import Located, Source
+from truckee.immutable.race import Pace, Race
 from truckee.storage.interfaces import ReadError
 
 
@@ -37,13 +39,18 @@ class Fetcher:
     cap: ChkVerifyCap
     _located: Located
     _cpu: Workers
-    # Sources with a bad block, by segment: they may be good for others.
-    _bad_blocks: dict[int, frozenset[Source]] = field(factory=dict, init=False)
-    _learning: Exclusive = field(factory=Exclusive, init=False)  # one reader a tree
+    _clock: IReactorTime
+    _pace: Pace = field(factory=Pace, init=False)
+    _learning: Exclusive = field(factory=Exclusive, init=False)  # one reader a share's tree
+    _adding: Exclusive = field(factory=Exclusive, init=False)  # one writer a tree
 
     async def geometry(self) -> Geometry:
-        """Return how the file is cut, which one good share has to tell."""
-        await self._located.prove(self.cap.needed, frozenset())
+        """Return how the file is cut, once k shares of it are proved."""
+
+        async def prove(source: Source) -> bool | None:
+            return await self._located.prove(source) or None
+
+        await Race(self._located, prove, self._pace, self._clock).run({})
         return self._file.geometry
 
     async def segment(self, number: int) -> bytes:
@@ -53,24 +60,27 @@ class Fetcher:
         :raises NotEnoughShares: when fewer than k shares are good for it.
         :raises BrokenFile: when k good shares do not make the segment of the cap.
         """
+        blocks: dict[Source, bytes] = {}
+        asked: list[Source] = []
+
+        async def block(source: Source) -> bytes | None:
+            asked.append(source)
+            # One of them is enough to learn the hash of the segment from.
+            return await self._block(source, number, teaches=len(asked) == 1)
+
+        race = Race(self._located, block, self._pace, self._clock)
         while True:
-            avoid = self._bad_blocks.get(number, frozenset())
-            sources = await self._located.prove(self.cap.needed, avoid)
-            if not await self._learn_hash(sources, number):
-                continue
-            blocks = await together(self._block(source, number) for source in sources)
-            read = dict(zip(sources, blocks, strict=True))
-            bad = {source for source, block in read.items() if block is None}
-            whole = {s: block for s, block in read.items() if block is not None}
-            bad |= await self._cpu.run(_find_bad, whole, number)
-            if bad:
-                self._bad_blocks[number] = avoid | bad
-                continue
-            numbered = {source.number: block for source, block in whole.items()}
-            try:
-                return await self._cpu.run(join_segment, self._file, number, numbered)
-            except ValueError:
-                raise BrokenFile from None
+            await race.run(blocks)
+            bad = await self._find_bad(blocks, number)
+            if not bad:
+                break
+            for source in bad:
+                del blocks[source]
+        numbered = {source.number: block for source, block in blocks.items()}
+        try:
+            return await self._cpu.run(join_segment, self._file, number, numbered)
+        except ValueError:
+            raise BrokenFile from None
 
     @property
     def _file(self) -> FileProof:
@@ -79,44 +89,77 @@ class Fetcher:
             raise AssertionError("no share was proved yet")
         return file
 
-    async def _learn_hash(self, sources: list[Source], segment: int) -> bool:
-        """Know what the ciphertext must hash to; False when a source was given up."""
-        return await self._learn(
-            sources[0],
-            self._file.crypttext,
-            _proof(sources[0]).offsets.crypttext_tree,
-            segment,
+    async def _find_bad(self, blocks: Mapping[Source, bytes], segment: int) -> set[Source]:
+        """Return the sources of *blocks* that turn out to be bad, and tell of them."""
+        for source in blocks:
+            if not await self._teach(source, segment):
+                return {source}
+        bad = await self._cpu.run(_find_bad, blocks, segment)
+        for source in bad:
+            source.demote()
+            reason = f"the block of segment {segment} is wrong"
+            self._located.report(source, reason, corrupt=True)
+        return bad
+
+    async def _teach(self, source: Source, segment: int) -> bool:
+        """Know what the ciphertext must hash to; False when *source* was given up."""
+        start = _proof(source).offsets.crypttext_tree
+        return await self._tried(
+            source, self._learn(source, self._file.crypttext, start, segment)
         )
 
-    async def _learn(self, source: Source, tree: PagedTree, start: int, leaf: int) -> bool:
-        """Read what *tree* still needs for *leaf* from *source*; False: it was given up."""
-        async with self._learning.hold(id(tree)):
-            try:
-                rows = await together(
-                    source.reader.read(start + offset, length)
-                    for offset, length in tree.missing(leaf)
-                )
-                if rows:
-                    await self._cpu.run(tree.add, leaf, rows)
-            except ValueError as error:
-                self._located.give_up(source, str(error), corrupt=True)
-                return False
-            except ReadError as error:
-                self._located.give_up(source, str(error))
-                return False
-        return True
-
-    async def _block(self, source: Source, segment: int) -> bytes | None:
-        """Return a block, not verified yet, whose hash is known; None if there is none."""
-        proof = _proof(source)
-        if not await self._learn(source, proof.blocks, proof.offsets.block_tree, segment):
-            return None
+    async def _tried(self, source: Source, work: Work[None]) -> bool:
+        """Return whether *work* went well; give *source* up for what is its fault."""
         try:
-            return await source.reader.read(
-                *proof.block_range(self._file.geometry, segment)
-            )
-        except ReadError:
+            await work
+        except ValueError as error:
+            self._located.give_up(source, str(error), corrupt=True)
+        except Unavailable as error:
+            # It is gone, or takes too long for one segment, and so for the next.
+            self._located.give_up(source, str(error))
+        except ReadError as error:
+            # A disk may have one bad spot.
+            source.demote()
+            self._located.report(source, str(error), corrupt=False)
+        else:
+            return True
+        return False
+
+    async def _block(self, source: Source, segment: int, teaches: bool) -> bytes | None:
+        """Return a block, not verified yet, whose hash is known; None if there is none."""
+        found: list[bytes] = []
+
+        async def read() -> None:
+            proof = _proof(source)
+            await self._learn(source, proof.blocks, proof.offsets.block_tree, segment)
+            where = proof.block_range(self._file.geometry, segment)
+            found.append(await source.reader.read(*where))
+
+        if not await self._located.prove(source):
             return None
+        if teaches and not await self._teach(source, segment):
+            return None
+        return found[0] if await self._tried(source, read()) else None
+
+    async def _learn(self, source: Source, tree: PagedTree, start: int, leaf: int) -> None:
+        """
+        Read what *tree* still needs for *leaf* from *source*.
+
+        Nobody waits for another source here, which may never answer.  :raises ValueError:
+        """
+        async with self._learning.hold((source, id(tree))):
+            wanted = tree.missing(leaf)
+            if not wanted:
+                return
+            rows = await together(
+                source.reader.read(start + offset, length) for offset, length in wanted
+            )
+            async with self._adding.hold(id(tree)):
+                # Others may have added some of it meanwhile.
+                had = dict(zip(wanted, rows, strict=True))
+                left = [had.get(each, b"") for each in tree.missing(leaf)]
+                if left:
+                    await self._cpu.run(tree.add, leaf, left)
 
 
 def _proof(source: Source) -> ShareProof:

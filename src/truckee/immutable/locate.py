@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.decoder import FileProof, ShareProof
 from truckee.errors import Unavailable
+from truckee.flow.limits import Exclusive
 from truckee.immutable.existing import Holders, read_proof
 from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
 
@@ -37,6 +38,12 @@ class Source:
     reader: IShareReader
     proof: ShareProof | None = field(default=None, init=False)
     useless: bool = field(default=False, init=False)  # for every segment
+    told: bool = field(default=False, init=False)  # its server knows that it is bad
+    faults: int = field(default=0, init=False)  # those with fewer are asked first
+
+    def demote(self) -> None:
+        """Have others asked before it, for as long as the file is open."""
+        self.faults += 1
 
 
 # Given a storage index and k.
@@ -46,16 +53,15 @@ Find = Callable[[bytes, int], Awaitable[Holders]]
 @define(eq=False)
 class Located:
     """
-    The sources of one file: those that were proved, those not looked at yet.
+    The sources of one file, in the order in which they are asked.
 
-    A source that turns out to be bad is given up for good.
+    A source that turns out to be of another file, or out of reach, is given up for good.
     """
 
     cap: ChkVerifyCap
     file: FileProof | None = field(default=None, init=False)
-    good: list[Source] = field(factory=list, init=False)
-    _untried: list[Source] = field(factory=list, init=False)
-    _proving: DeferredLock = field(factory=DeferredLock, init=False, repr=False)
+    _sources: list[Source] = field(factory=list, init=False)
+    _proving: Exclusive = field(factory=Exclusive, init=False, repr=False)
 
     @classmethod
     async def search(cls, cap: ChkVerifyCap, find: Find) -> Located:
@@ -70,52 +76,56 @@ class Located:
             if 0 <= number < cap.total
         ]
         while any(by_share):
-            located._untried += [sources.pop(0) for sources in by_share if sources]
+            located._sources += [sources.pop(0) for sources in by_share if sources]
         if len(holders) < cap.needed:
             raise NotEnoughShares(len(holders), cap.needed)
         return located
 
-    async def prove(self, count: int, avoid: frozenset[Source]) -> list[Source]:
-        """
-        Return *count* good sources of distinct shares, none of them in *avoid*.
+    def choose(self, avoid: Set[Source], taken: Set[int]) -> Source | None:
+        """Return the best source of a share not in *taken* that is not in *avoid*."""
+        usable = [
+            source
+            for source in self._sources
+            if not source.useless and source not in avoid and source.number not in taken
+        ]
+        return min(usable, key=lambda source: source.faults, default=None)
 
-        :raises NotEnoughShares: when there are not so many.
-        """
-        await self._proving.acquire()
-        try:
-            while True:
-                usable = {
-                    each.number: each for each in reversed(self.good) if each not in avoid
-                }
-                if len(usable) >= count:
-                    return [usable[number] for number in sorted(usable)][:count]
-                # One whose share is usable already is kept for the day its sibling fails.
-                source = next((s for s in self._untried if s.number not in usable), None)
-                if source is None:
-                    raise NotEnoughShares(len(usable), self.cap.needed)
-                self._untried.remove(source)
+    def not_enough(self, avoid: Set[Source]) -> NotEnoughShares:
+        """Return the error that tells how many good shares there are beside *avoid*."""
+        good = {
+            source.number
+            for source in self._sources
+            if source.proof is not None and not source.useless and source not in avoid
+        }
+        return NotEnoughShares(len(good), self.cap.needed)
+
+    async def prove(self, source: Source) -> bool:
+        """Return whether *source* belongs to the file, after a look at it if need be."""
+        async with self._proving.hold(source):
+            if source.proof is None and not source.useless:
                 await self._prove(source)
-        finally:
-            self._proving.release()
+        return not source.useless
 
     def give_up(self, source: Source, reason: str, *, corrupt: bool = False) -> None:
+        """Never use *source* again; if it is *corrupt*, tell its server."""
+        if not source.useless:  # several segments can find that out at once
+            source.useless = True
+            self.report(source, reason, corrupt=corrupt)
+
+    def report(self, source: Source, reason: str, *, corrupt: bool) -> None:
         """
-        Never use *source* again; if it is *corrupt*, tell its server.
+        Log what is wrong with *source*; if it is *corrupt*, tell its server, once.
 
         The server's answer is not waited for.
         """
-        if source.useless:
-            return  # several segments can find that out at once
-        source.useless = True
-        if source in self.good:
-            self.good.remove(source)
         log.warn(
             "Share {share} on {server} is not usable: {reason}",
             share=source.number,
             server=source.server.name,
             reason=reason,
         )
-        if corrupt:
+        if corrupt and not source.told:
+            source.told = True
             Deferred.fromCoroutine(self._advise(source, reason))
 
     async def _advise(self, source: Source, reason: str) -> None:
@@ -129,14 +139,11 @@ class Located:
     async def _prove(self, source: Source) -> None:
         try:
             offsets, chain, ueb = await read_proof(source.reader, self.cap.total)
-            file = FileProof.check(self.cap, ueb) if self.file is None else self.file
-            if self.file is not None:
-                FileProof.check(self.cap, ueb)
+            file = FileProof.check(self.cap, ueb)
+            # All share what is known of the file, such as its tree.
+            file = self.file = self.file or file
             source.proof = ShareProof.check(file, source.number, offsets, chain)
         except ValueError as error:
             self.give_up(source, str(error), corrupt=True)
         except ReadError as error:
             self.give_up(source, str(error))
-        else:
-            self.file = file
-            self.good.append(source)

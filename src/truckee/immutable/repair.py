@@ -112,7 +112,7 @@ class Repairer:
         async def find(storage_index: bytes, needed: int) -> Holders:
             return report.good
 
-        fetcher = Fetcher(cap, await Located.search(cap, find), self._cpu)
+        fetcher = Fetcher(cap, await Located.search(cap, find), self._cpu, self._clock)
         geometry = await fetcher.geometry()
         layout = ShareLayout.stock(geometry)
         refusing = {
