@@ -16,6 +16,7 @@ from truckee.flow.limits import Budget
 from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
 from truckee.frontends.web.checking import Checks
+from truckee.frontends.web.handles import UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
@@ -25,6 +26,7 @@ from truckee.helper.uploads import Uploads
 from truckee.immutable.check import Checker
 from truckee.immutable.download import Downloader
 from truckee.immutable.grid_sink import GridSinks
+from truckee.immutable.open_uploads import OpenUploads
 from truckee.immutable.repair import Repairer
 from truckee.immutable.sinks import ICiphertextSinks
 from truckee.immutable.upload import Uploader
@@ -66,6 +68,7 @@ class Node:
     _lock: DirectoryLock | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
     _uploader: Uploader | None = field(default=None, init=False)
+    _open_uploads: OpenUploads | None = field(default=None, init=False)
     _repairer: Repairer = field(init=False)
     _site: StreamingSite | None = field(default=None, init=False)
     _web: WebPort | None = field(default=None, init=False)
@@ -171,6 +174,8 @@ class Node:
             drained.addTimeout(DRAIN_TIME, self.reactor, lambda *_: None)
             await drained
             self._site.abort()
+        if self._open_uploads is not None:
+            self._open_uploads.stop()
         deadline = self.reactor.seconds() + CLEANUP_TIME
         while self._storing() and self.reactor.seconds() < deadline:
             await deferLater(self.reactor, 0.02)
@@ -249,12 +254,16 @@ class Node:
         reporter = None
         if self.uploads is not None:
             reporter = HelperReporter(self.uploads, self._disk, time.time)
+        self._open_uploads = OpenUploads(
+            self._uploader, self.reactor, os.urandom, config.open_uploads
+        )
         root = RootResource(
             self._uploader,
             downloader,
             responder,
             self.status,
             reporter,
+            UploadResource(self._open_uploads, responder, time.time),
             checks=Checks(self._repairer, self._server_id),
         )
         return StreamingSite(root, responder, reactor=self.reactor)
