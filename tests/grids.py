@@ -10,8 +10,10 @@ import os
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from struct import pack
+from threading import Thread
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from unittest import SkipTest
 
@@ -122,9 +124,17 @@ T = TypeVar("T")
 
 @define(eq=False)
 class WatchedWorkers(Workers):
-    """Workers that tell of each job, from its thread, before they do it."""
+    """
+    Workers that tell of each job, from its thread, before they do it.
+
+    When tests are broken off nobody stops them; they end with the process then.
+    """
 
     _watch: Callable[[], None]
+
+    def start(self) -> None:
+        self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
+        Workers.start(self)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         def watched() -> T:
