@@ -9,9 +9,11 @@ from foolscap.api import RemoteException, Violation
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.grids import failing, files_below, until
+from tests.grids import failing, files_below, make_file, put_share, until
 from tests.helper.helped import (
+    ENCODING,
     INDEX,
+    KEY,
     PARAMETERS,
     Content,
     Gateway,
@@ -183,6 +185,46 @@ class StoreTests(_Case):
         gate.callback(None)
         await storing
         await self.helped.assert_stored(content)
+
+
+class FindTests(_Case):
+    """What is on the grid is found by its storage index alone."""
+
+    def put(self, place: int, number: int, share: bytes) -> None:
+        put_share(self.helped.grid.servers[place], INDEX, number, share)
+
+    async def found(self) -> tuple[int, bytes] | None:
+        """Return how many shares a stock client is told of, and of which file."""
+        results, _ = await self.client.open()
+        if results is None:
+            return None
+        return results.preexisting_shares, results.uri_extension_hash
+
+    async def test_its_own_shape(self) -> None:
+        """A file has as many shares as its own UEB says."""
+        for shape in (Encoding(1, 1, 64), Encoding(2, 3, 64), Encoding(3, 7, 9)):
+            made = make_file(self.content.plaintext, KEY, shape)
+            for number, share in enumerate(made.shares):
+                self.assertIsNone(await self.found())
+                self.put(number % 3, number, share)
+            self.assertEqual(await self.found(), (shape.total, made.cap.ueb_hash))
+            self.helped.remove_shares()
+
+    async def test_what_does_not_count(self) -> None:
+        """Shares of other files, numbers that the file has not, and ruins do not count."""
+        made = make_file(self.content.plaintext, KEY, ENCODING)
+        other = make_file(b"x" * SIZE, KEY, ENCODING)
+        self.put(0, 0, made.shares[0])
+        self.put(1, 1, made.shares[1])
+        self.put(2, 7, made.shares[2])
+        self.put(2, 200, b"ruins")
+        self.assertIsNone(await self.found())
+        self.put(2, 2, other.shares[2])
+        self.assertIsNone(await self.found())
+        self.put(2, 2, made.shares[2][:100])
+        self.assertIsNone(await self.found())
+        self.put(0, 2, made.shares[2])
+        self.assertEqual(await self.found(), (3, made.cap.ueb_hash))
 
 
 class LargeTests(_Case):
