@@ -14,7 +14,7 @@ from foolscap.api import Tub
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.grids import NOW, REACTOR, Grid, files_below, make_file, until
+from tests.grids import NOW, REACTOR, Grid, files_below, make_file, pause, until
 from tests.integration.stock import free_port
 from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap
@@ -35,7 +35,7 @@ INDEX = storage_index_of(KEY)
 ENCODING = Encoding(2, 3, 64)
 PARAMETERS = Parameters(2, 1, 3, 64)
 # Long enough for a busy machine, short enough for a test of what never comes.
-PATIENCE = HelperPatience(absent=8.0, silent=8.0)
+PATIENCE = HelperPatience(absent=8.0, silent=8.0, again=0.02)
 
 
 @cache
@@ -156,6 +156,9 @@ class Helped:
         self.uploads.stop()
         if self.tub is not None:
             cut(self.tub)
+            # A tub that ends tells nobody of the ends of its connections.
+            await until(lambda: not self.tub.brokers)
+            await pause()
             await self.tub.stopService()
         for upload in list(self.uploads.active.values()):
             upload.users = 0

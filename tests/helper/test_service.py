@@ -392,10 +392,10 @@ class FinishTests(_Case):
     async def test_servers(self) -> None:
         """What is wrong with the grid is told, and it can be asked again."""
         servers = self.helped.grid.servers
-        upload = await self.peer.begin()
-        await upload.callRemote("push", 0, self.data)
         for server in servers:
             server.mood = failing("write")
+        upload = await self.peer.begin()
+        await upload.callRemote("push", 0, self.data)
         told = await upload.callRemote("finish", SIZE, self.content.root)
         self.assertEqual(told, (schema.NO_SERVERS, b"0 1", b"", {}))
         for server in servers:

@@ -254,6 +254,24 @@ class ResumeTests(_Case):
         upload.leave()
         await self.helped.assert_stored(self.content)
 
+    async def test_whole_by_chance(self) -> None:
+        """What has the size of a file by chance is stored only if somebody says so."""
+        upload = await self.open()
+        await upload.append(0, self.data)
+        upload.leave()
+        await self.helped.assert_settled()
+        for _ in range(3):
+            upload = await self.open(SIZE)
+            self.assertTrue(upload.complete)
+            await pause(0.05)
+            upload.leave()
+            await self.helped.assert_settled()
+            self.assertEqual(self.helped.grid.shares(INDEX), {})
+        upload = await self.open(SIZE)
+        await self.finish(upload)
+        upload.leave()
+        await self.helped.assert_stored(self.content)
+
 
 class ForgetTests(_Case):
     async def test_any_time(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 from foolscap.api import Referenceable
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -49,7 +49,6 @@ from truckee.storage.interfaces import NoSpace
 
 log = Logger()
 
-_AGAIN = 1.0  # seconds until a helper that is busy or just gone is asked again
 _FAREWELL = 15.0  # seconds that it has to take note of the end
 
 
@@ -86,6 +85,7 @@ class HelperPatience:
 
     absent: float = 600.0  # without a connection, or with such as bring nothing
     silent: float = 300.0  # without any sign of progress while it is connected
+    again: float = 1.0  # after it was asked for an upload, before it is asked again
 
 
 def error_of(code: bytes, detail: bytes = b"") -> Exception:
@@ -169,6 +169,9 @@ class HelperSink:
     _proof: CiphertextProof = field(init=False)
     _observer: _Observer = field(init=False)
     _upload: Any = field(default=None, init=False, repr=False)  # of this connection
+    _marker: Any = field(default=None, init=False, repr=False)  # of who hears of its loss
+    _flying: dict[Message, None] = field(factory=dict, init=False, repr=False)
+    _refused: int | None = field(default=None, init=False)  # offset of the first one
     _ueb: bytes = field(default=b"", init=False, repr=False)  # once the file is stored
     _error: Exception | None = field(default=None, init=False)
     _opening: Deferred[None] | None = field(default=None, init=False)
@@ -241,6 +244,7 @@ class HelperSink:
         except ValueError:
             raise HelperLied from None
         self._stop()
+        self._let_go()
         return cap
 
     async def abort(self) -> None:
@@ -252,9 +256,18 @@ class HelperSink:
         if not over:
             await self._part(forget=not self._file.resumable)
 
+    def _let_go(self) -> Any:
+        """Return the upload, which is not ours any more."""
+        upload, self._upload = self._upload, None
+        self._flying.clear()
+        self._refused = None
+        if upload is not None:
+            upload.dontNotifyOnDisconnect(self._marker)
+        return upload
+
     async def _part(self, forget: bool) -> None:
         """Take leave of the helper."""
-        upload, self._upload = self._upload, None
+        upload = self._let_go()
         if upload is None:
             return
         parting = call(upload, RIPushUpload, "abort", forget)
@@ -297,11 +310,12 @@ class HelperSink:
 
     def _pump(self) -> None:
         """Send what may be sent now."""
-        while self._upload is not None and self._error is None:
+        while self._upload is not None and self._error is None and self._refused is None:
             message = self.session.next(self._clock.seconds())
             if message is None:
                 return
             upload = self._upload
+            self._flying[message] = None
             pushed = call(upload, RIPushUpload, "push", message.offset, message.data)
             pushed.addCallbacks(
                 self._pushed, self._not_pushed, (upload, message), {}, (upload,)
@@ -310,18 +324,26 @@ class HelperSink:
     def _pushed(self, answer: tuple[int, bytes], upload: Any, message: Message) -> None:
         if upload is not self._upload:
             return  # of a connection that is given up
+        del self._flying[message]
         held, code = answer
         if code in (schema.GAP, schema.CLOSED):
-            self._give_up(upload)
+            if self._refused is None or message.offset < self._refused:
+                self._refused = message.offset
         elif code:
             self._fail(error_of(code))
+            return
         else:
             before = self.session.held
             self.session.acknowledged(message, held, self._clock.seconds())
             self._file.status.held = max(self._file.status.held, self.session.held)
             if self.session.held > before:
                 self._sign()
+        first = next(iter(self._flying), None)
+        if self._refused is None:
             self._pump()
+        elif first is None or first.offset > self._refused:
+            # None that was sent before it can tell why any more.
+            self._give_up(upload)
 
     def _not_pushed(self, failure: Failure, upload: Any) -> None:
         if upload is not self._upload:
@@ -353,7 +375,7 @@ class HelperSink:
         """Go on over the next connection."""
         if upload is not self._upload:
             return
-        self._upload = None
+        self._let_go()
         self.session.lost()
         if self._opening is None:
             held = self.session.held
@@ -380,7 +402,7 @@ class HelperSink:
         """Find out what the helper holds, as soon as it can be asked."""
         while True:
             # One that lets itself be opened and nothing else is not asked all the time.
-            soon = self._opened_at + _AGAIN - self._clock.seconds()
+            soon = self._opened_at + self._patience.again - self._clock.seconds()
             if soon > 0:
                 await deferLater(self._clock, soon)
             # It is the watch that ends this.
@@ -411,7 +433,7 @@ class HelperSink:
         except TimeoutError:
             raise HelperSilent(self._patience.silent) from None
         except Exception as error:
-            if is_lost(error):
+            if is_lost(error) or isinstance(error, CancelledError):
                 raise
             raise HelperFailed(reason_of(error)) from None
         state, code, held, digest, upload, ueb = answer
@@ -422,6 +444,7 @@ class HelperSink:
         if state != schema.RECEIVE or upload is None or held < 0:
             raise error_of(code)
         self._upload = upload
+        self._marker = upload.notifyOnDisconnect(self._lost, upload)
         self._heard_of = 0
         return held, digest
 
