@@ -407,6 +407,21 @@ class RepairTests(_Case):
                     )
                 )
 
+    async def test_slow_server(self) -> None:
+        """No client waits for a repair: a slow server gets its share all the same."""
+        encoding = Encoding(2, 5, 1 << 20)
+        file = new_file(encoding=encoding)
+        grid = Grid.new(self, encoding, servers=5)
+        for number in range(2):
+            put_share(grid.servers[number], INDEX, number, file.shares[number])
+
+        async def slow(operation: str, share: int) -> None:
+            await pause(1.0 if operation == "write" else 0.0)
+
+        grid.servers[4].mood = slow
+        report = await self.repairer(grid).check_and_repair(file.cap.verify_cap())
+        self.assertEqual(report.after.happiness, 5)
+
     async def test_bad_source(self) -> None:
         """A corrupt share that was only counted is passed over as a source."""
         file = new_file()

@@ -58,6 +58,7 @@ class OutgoingShares:
     _status: UploadStatus
     # Bytes and their offset that may be written to any of them at any time.
     _harmless: tuple[int, Buffer] | None
+    _patient: bool = False  # slow servers are waited for, as long as they answer
     _streams: list[ShareStream] = field(factory=list, init=False)
     # Blocks by offset that not all servers have, until the first segment has passed.
     _first: dict[int, Sequence[Buffer]] = field(factory=dict, init=False, repr=False)
@@ -120,7 +121,7 @@ class OutgoingShares:
         live = self.live
         for stream in live:
             stream.keep_alive()
-        for stream in laggards(live):
+        for stream in () if self._patient else laggards(live):
             if self._happiness_without(stream, self._spare(stream)) >= self._happy:
                 stream.leave_behind(LeftBehind(stream.server.name, stream.waited or 0.0))
 

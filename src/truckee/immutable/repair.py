@@ -135,6 +135,7 @@ class Repairer:
             self._clock,
             UploadStatus(),
             (0, layout.pack_header()),
+            patient=True,
         )
         shares.watch()
         stream = _Repair(cap, geometry, fetcher, shares, group, self._cpu, self._budget)
