@@ -20,6 +20,7 @@ from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.open_upload import (
     AlreadyStored,
     NotAllThere,
+    NotTheEnd,
     OpenUpload,
     PastTheEnd,
     State,
@@ -211,6 +212,17 @@ class SizeTests(_Case):
         self.assertIs(upload.state, State.OPEN)
         await upload.append(299, in_chunks(data[299:], 50))
         await self.assert_stored(upload, data)
+
+    async def test_another_end(self) -> None:
+        """Closed by one who thinks that it ends elsewhere, it says so and stays open."""
+        upload = await self.open()
+        await upload.append(0, in_chunks(bytes(200), 50))
+        for end in (0, 199, 201):
+            await self.assertFailure(begin(upload.close(end)), NotTheEnd)
+        self.assertIs(upload.state, State.OPEN)
+        cap = await upload.close(200)
+        self.assertEqual(await upload.close(200), cap)
+        await self.assertFailure(begin(upload.close(0)), NotTheEnd)
 
     async def test_too_long(self) -> None:
         """Bytes behind the promised end are refused; those before it count."""

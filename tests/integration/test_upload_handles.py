@@ -223,6 +223,19 @@ class RefusalTests(_Case):
         reply = self.ask("PUT", f"{path}?offset=50&close=true", bytes(150))
         self.check_file(reply.text, bytes(200))
 
+    def test_closed_elsewhere(self) -> None:
+        """A last piece that says where it ends closes there and nowhere else."""
+        path = self.open()
+        self.ask("PUT", path, bytes(200))
+        reply = self.ask("POST", f"{path}?offset=199&close=true")
+        self.check_error(reply, 409, "still open")
+        self.assertEqual(reply.headers["upload-offset"], "200")
+        reply = self.ask("PUT", f"{path}?offset=100&close=true", bytes(99))
+        self.check_error(reply, 409, "still open")
+        for query, data in (("offset=200", b""), ("offset=100", bytes(100))):
+            reply = self.ask("PUT", f"{path}?{query}&close=true", data)
+            self.check_file(reply.text, bytes(200))
+
     def test_forms(self) -> None:
         """A form is no piece of a file."""
         path = self.open()
@@ -259,6 +272,33 @@ class RefusalTests(_Case):
         """One of unknown size stops at its size-limit."""
         path = self.open("?size-limit=1000")
         self.check_error(self.ask("PUT", path, bytes(1001)), 413, "larger")
+
+    def test_idle(self) -> None:
+        """Idle uploads leave room for others; who finds none keeps the handle."""
+        paths = [self.open() for _ in range(40)]
+        replies = [self.ask("PUT", path, bytes(100)) for path in paths]
+        took = [reply for reply in replies if reply.status == 200]
+        self.assertGreater(len(took), 10)
+        self.assertLess(len(took), 30)
+        self.check_error(replies[-1], 503, "uploads are open")
+        self.assertEqual(replies[-1].headers["upload-offset"], "0")
+        self.assertEqual(self.told(paths[-1])["state"], "open")
+        self.assertEqual(self.send("uri", bytes(3 * MIB)).status, 200)
+        self.assertEqual(self.ask("DELETE", paths[0]).status, 204)
+        self.assertEqual(self.ask("PUT", paths[-1], bytes(100)).text, "100")
+
+    def test_pipelined(self) -> None:
+        """Requests that come in one read are answered in their order, an abort as well."""
+        path = self.open()
+        with Wire(self.url) as wire:
+            head = "Host: 127.0.0.1\r\nContent-Length"
+            first = f"PUT /{path} HTTP/1.1\r\n{head}: 100\r\n\r\n".encode()
+            close = f"POST /{path}?close=true HTTP/1.1\r\n{head}: 0\r\n\r\n".encode()
+            end = f"DELETE /{path} HTTP/1.1\r\n{head}: 0\r\n\r\n".encode()
+            wire.send(first + bytes(100) + first + bytes(100) + end + close)
+            statuses = [wire.reply().status for _ in range(4)]
+            self.assertEqual(statuses, [200, 200, 204, 404])
+        eventually(lambda: not self.grid.incoming(), 1.0)
 
     def test_nothing_in_the_log(self) -> None:
         """No handle is logged."""

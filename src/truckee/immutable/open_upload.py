@@ -48,6 +48,17 @@ class NotAllThere(Refused):
 
 
 @define
+class NotTheEnd(Refused):
+    """
+    The upload has {offset} bytes, and the last piece ends at {end}. It is still open: look
+    what is wrong, and close it at its end or abort it.
+    """
+
+    end: int
+    offset: int
+
+
+@define
 class PastTheEnd(Refused):
     """
     This chunk goes beyond byte {end}, where the upload ends. Nothing behind that was
@@ -161,15 +172,19 @@ class OpenUpload:
                 self._writer = None
         return self.offset
 
-    async def close(self) -> Cap:
+    async def close(self, end: int | None = None) -> Cap:
         """
         Return the cap when all is stored; to whoever asks again, too.
 
-        Goes on if it is cancelled.
+        *end* is the size that the client thinks the file has, if it said so.  Goes on if
+        this is cancelled.
 
         :raises NotAllThere: while bytes are missing; the upload stays open.
+        :raises NotTheEnd: if it has another size; the upload stays open.
         """
         self._check()
+        if end not in (None, self.offset):
+            raise NotTheEnd(end or 0, self.offset)
         if self.state is State.OPEN:
             if self.size not in (None, self.offset):
                 raise NotAllThere(self.offset, self.size or 0)

@@ -149,10 +149,12 @@ class HandleResource(Resource):
         if request.method == b"DELETE":
             return await self._delete()
         args, upload = arguments(request), self._upload
+        offset = _offset(args)
         try:
-            text = str(await upload.append(_offset(args), body))
+            text = str(await upload.append(offset, body))
             if boolean(args, "close"):
-                text = str(await upload.close())
+                end = None if offset is None else offset + request.received
+                text = str(await upload.close(end))
             answer = Answer(text.encode(), 200, _PLAIN)
         except TruckeeError as error:
             answer = self._responder.of_error(error)

@@ -28,6 +28,7 @@ from truckee.immutable.locate import NotEnoughShares
 from truckee.immutable.open_upload import (
     AlreadyStored,
     NotAllThere,
+    NotTheEnd,
     PastTheEnd,
     TakenOver,
     UploadAborted,
@@ -44,6 +45,7 @@ STATUSES = (
     (AlreadyStored, 409),
     (KeyReused, 409),
     (NotAllThere, 409),
+    (NotTheEnd, 409),
     (PastTheEnd, 409),
     (TakenOver, 409),
     (UploadAborted, 409),
