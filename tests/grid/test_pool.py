@@ -9,10 +9,12 @@ from typing import Any
 from attrs import evolve
 from foolscap.api import Referenceable, Tub
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from tests.grids import REACTOR, SECRETS, calm, failing, pause, until
 from tests.storage.gbs_served import SWISSNUM, Served, certificate
+from tests.storage.liars import Liar
 from tests.storage.test_foolscap import INDEX, Loopback, new_client, new_disk
 from truckee.codec import base32
 from truckee.frontends.web.welcome import GridStatus, status_json
@@ -106,6 +108,17 @@ class ComeAndGoTests(_Case):
         self.assertTrue((status.version or "").startswith("truckee/"))
         self.assertGreater(status.available_space or 0, 0)
         self.assertEqual(status.last_received, NOW)
+
+    async def test_server_id(self) -> None:
+        """By its lease seed a server is found that others call otherwise; or it is none."""
+        _, furl = self.serve()
+        _, other = self.serve()
+        self.pool.heard(self.announced("v0-one", furl, nickname="Nick"))
+        self.pool.heard(self.announced("v0-two", other, nickname="Nick"))
+        for server_id in ("v0-one", "v0-two"):
+            seed = self.pool.known[server_id].announcement.lease_seed
+            self.assertEqual(self.pool.server_id(seed), server_id.encode())
+        self.assertEqual(self.pool.server_id(b"x" * 20), b"x" * 20)
 
     async def test_returns(self) -> None:
         """A server that went away is not asked; when it is back it is."""
@@ -368,6 +381,30 @@ class OddServerTests(_Case):
         self.assertIsNone(status.available_space)
         [shown] = json.loads(status_json(GridStatus([status])))["servers"]
         self.assertEqual(shown["nodeid"], "odd")
+
+    async def test_too_much(self) -> None:
+        """Of endless words some are shown, and of endless numbers none."""
+        for space in (1 << 64, 10**5000, -1):
+            status = await self.greeted(
+                {b"application-version": b"x" * 9000, PROTOCOL: {AVAILABLE_SPACE: space}}
+            )
+            self.assertIsNone(status.available_space)
+            self.assertLess(len(status.version), 300)
+            status_json(GridStatus([status]))
+
+    async def test_no_answer(self) -> None:
+        """One who does not say what it is, and answers anything, is no server."""
+        for version in (None, 5, "text", [PROTOCOL], {5: 6}, "x" * 9000):
+            _, furl = self.serve(Liar("", {"get_version": version}))
+            told: list[str] = []
+            with capturedLogs() as events:
+                self.pool.heard(self.announced("odd", furl))
+                while not told:
+                    await pause(0.01)
+                    told = [text for text in map(formatEvent, events) if "odd" in text]
+            self.assertEqual(self.pool.servers(), [], version)
+            self.assertIn("does not answer as it should", told[0])
+            self.assertLess(len(told[0]), 400)
 
 
 def make_again(key: bytes, furl: str, thing: Referenceable) -> Any:

@@ -301,7 +301,7 @@ class ReportTests(_Case):
         writer = (await self.server.allocate(INDEX, SECRETS, {0}, 1)).writers[0]
         await writer.close(1)
         found = await self.server.call(self.server.remote, "get_buckets", INDEX)
-        await self.server.call(found[0], "advise_corrupt_share", b"\xff" * 100_000)
+        await found[0].callRemote("advise_corrupt_share", b"\xff" * 100_000)
         [note] = self.notes()
         self.assertLess(len(note), 40_000)
 

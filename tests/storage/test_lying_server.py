@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
@@ -94,9 +93,6 @@ class TypeTests(_Case):
             self.liar.answers["get_buckets"] = wrong
             await self.fails(self.server.buckets(INDEX), wrong)
 
-    @pytest.mark.xfail(
-        strict=True, reason="what foolscap does not check of an answer is not checked"
-    )
     async def test_allocations(self) -> None:
         """Only numbers, and numbers with writers, are an answer to an allocation."""
         writer = Liar(self.claimed(WRITER))
@@ -149,9 +145,6 @@ class TypeTests(_Case):
         self.assertEqual(self.flushLoggedErrors(), [])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="whoever says nothing of its interfaces may answer anything"
-)
 class NamelessTypeTests(TypeTests):
     """The same from a server that does not say what interfaces it has."""
 
@@ -213,7 +206,6 @@ class SizeTests(_Case):
         """A read that is answered with 64 MiB fails."""
         await self.holds_little(self.read(bytes(64 * MIB)))
 
-    @pytest.mark.xfail(strict=True, reason="foolscap keeps all that comes of a string")
     async def test_endless_read(self) -> None:
         """A read of four bytes that is answered with 4 GiB takes no memory."""
         answer = self.lair.answer_with(string_of(4 << 30, 2 * MOST))
@@ -226,7 +218,6 @@ class SizeTests(_Case):
         )
         await self.holds_little(self.limited.buckets(INDEX))
 
-    @pytest.mark.xfail(strict=True, reason="foolscap keeps all that comes of a string")
     async def test_endless_version(self) -> None:
         """A version of 4 GiB takes no memory."""
 
@@ -239,7 +230,6 @@ class SizeTests(_Case):
         self.liar.answers["get_version"] = self.lair.answer_with(talk)
         await self.holds_little(self.limited.available_space())
 
-    @pytest.mark.xfail(strict=True, reason="foolscap keeps all that comes of a string")
     async def test_endless_call(self) -> None:
         """A call to us with an argument of 4 GiB takes no memory."""
 
@@ -280,11 +270,6 @@ class NamelessSizeTests(SizeTests):
     """The same from a server that does not say what interfaces it has."""
 
     claims = False
-
-    @pytest.mark.xfail(strict=True, reason="foolscap keeps all that comes of a string")
-    async def test_endless_bucket_list(self) -> None:
-        """Share numbers of 4 GiB take no memory."""
-        await super().test_endless_bucket_list()
 
 
 class SilenceTests(_Case):

@@ -13,7 +13,13 @@ from twisted.python.failure import Failure
 
 from truckee import __version__
 from truckee.grid.announcements import Announcement, Envelope, is_newer, verify
-from truckee.grid.introducer_schema import SERVICE, V2, RIIntroducerSubscriberClient
+from truckee.grid.introducer_schema import (
+    SERVICE,
+    V2,
+    RIIntroducer,
+    RIIntroducerSubscriberClient,
+)
+from truckee.storage.checked import call
 from truckee.storage.foolscap_schema import serves
 
 log = Logger()
@@ -21,6 +27,7 @@ log = Logger()
 # Between two attempts to reconnect, at most.  Foolscap's own hour is long for a server
 # that is back after a night.
 MAX_DELAY = 60  # seconds
+_LONGEST = 200  # characters of what an introducer says of its error
 
 
 @serves(RIIntroducerSubscriberClient)
@@ -90,7 +97,7 @@ class IntroducerClient(Referenceable):
         self._watch(self._greet(remote))
 
     async def _greet(self, remote: Any) -> None:
-        version = await remote.callRemote("get_version")
+        version = await call(remote, RIIntroducer, "get_version")
         if V2 not in version:
             log.error("Introducer {name} is too old", name=self.petname)
             return
@@ -119,5 +126,5 @@ class IntroducerClient(Referenceable):
         log.warn(
             "Introducer {name} does not answer as it should: {error}",
             name=self.petname,
-            error=failure.getErrorMessage(),
+            error=failure.getErrorMessage()[:_LONGEST],
         )

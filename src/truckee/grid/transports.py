@@ -6,7 +6,7 @@ Foolscap takes shares of unknown size and is faster, so it comes first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 
 from truckee.grid.announcements import Announcement
 from truckee.grid.introducer import MAX_DELAY
+from truckee.storage.checked import call
 from truckee.storage.foolscap_client import FoolscapServer
-from truckee.storage.foolscap_schema import AVAILABLE_SPACE, PROTOCOL
+from truckee.storage.foolscap_schema import AVAILABLE_SPACE, PROTOCOL, RIStorageServer
 from truckee.storage.gbs_client import GbsServer
 from truckee.storage.gbs_schema import Nurl, Version
 from truckee.storage.limited import LimitedServer
@@ -27,6 +28,8 @@ log = Logger()
 
 # NURLs of one server that are looked at; one for each network that it is in is usual.
 _MAX_NURLS = 8
+_LONGEST = 200  # characters of what a server says of its program, or of its error
+_NO_SPACE = 1 << 64  # bytes; no disk has as many
 
 
 @frozen
@@ -79,14 +82,12 @@ class FoolscapTransport:
         Deferred.fromCoroutine(self._greet(remote)).addErrback(self._failed)
 
     async def _greet(self, remote: Any) -> None:
-        version = await remote.callRemote("get_version")
-        protocol = version.get(PROTOCOL, {})
-        space = protocol.get(AVAILABLE_SPACE) if isinstance(protocol, dict) else None
-        application = str(version.get(b"application-version", b"?"), "ascii", "replace")
+        version = await call(remote, RIStorageServer, "get_version")
         if self._reconnector is None:
             return  # it was stopped meanwhile
+        greeting = _greeting(version)
         self.server.remote = remote
-        self._came(Greeting(application, space if isinstance(space, int) else None))
+        self._came(greeting)
 
     def _lost(self, remote: Any) -> None:
         if self.server.remote is remote:
@@ -97,8 +98,18 @@ class FoolscapTransport:
         log.warn(
             "Server {name} does not answer as it should: {error}",
             name=self.server.name,
-            error=failure.getErrorMessage(),
+            error=failure.getErrorMessage()[:_LONGEST],
         )
+
+
+def _greeting(version: Mapping[bytes, Any]) -> Greeting:
+    """Return what people are shown of an answer, in which there may be anything."""
+    application = str(version.get(b"application-version", b"?"), "ascii", "replace")
+    protocol = version.get(PROTOCOL)
+    space = protocol.get(AVAILABLE_SPACE) if isinstance(protocol, dict) else None
+    # A number of too many digits cannot be shown, nor could what is shown with it.
+    known = isinstance(space, int) and 0 <= space < _NO_SPACE
+    return Greeting(application[:_LONGEST], space if known else None)
 
 
 @frozen(eq=False)

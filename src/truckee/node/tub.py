@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from foolscap.api import Tub
+from foolscap.broker import Broker
+from foolscap.tokens import BananaError
 
+from truckee.codec.geometry import MAX_SEGMENT_SIZE
 from truckee.node.keys import BadSecret
 
 # Seconds of silence before a peer is asked whether it lives, and before it counts as gone.
@@ -14,10 +17,29 @@ from truckee.node.keys import BadSecret
 KEEPALIVE = 60
 DISCONNECT = 300
 
-
 # The same on a line to a helper, where a dead peer keeps an upload from going on.
 HELPER_KEEPALIVE = 30
 HELPER_DISCONNECT = 90
+
+# What is kept of one string that is not whole yet: a block of a file with k = 1 is the
+# longest there is, and fits in.
+MOST = MAX_SEGMENT_SIZE + (1 << 20)  # bytes
+# Lists within lists; no message of ours or of stock nodes has half as many.
+DEEPEST = 32
+
+
+class _Broker(Broker):  # type: ignore[misc]
+    """A connection whose peer cannot fill our memory, nor our stack."""
+
+    def handleData(self, chunk: bytes) -> None:
+        Broker.handleData(self, chunk)
+        if len(self.buffer) > MOST:
+            raise BananaError("a string is too long")
+
+    def handleOpen(self, *arguments: object) -> None:
+        if len(self.receiveStack) > DEEPEST:
+            raise BananaError("lists are too deep")
+        Broker.handleOpen(self, *arguments)
 
 
 def make_tub(
@@ -34,6 +56,7 @@ def make_tub(
         if certificate is None:
             raise
         raise BadSecret(certificate, "it is not a certificate and its key") from None
+    tub.brokerClass = _Broker
     # With exposed types a remote error cannot be awaited.
     tub.setOption("expose-remote-exception-types", False)
     tub.setOption("accept-gifts", False)

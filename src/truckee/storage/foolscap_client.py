@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from attrs import define, field
 from foolscap.api import DeadReferenceError, Referenceable, RemoteException, Violation
+from foolscap.constraint import ByteStringConstraint
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionLost
 from zope.interface import implementer
@@ -14,7 +15,13 @@ from zope.interface import implementer
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Corrupt, Unavailable
-from truckee.storage.foolscap_schema import AVAILABLE_SPACE, MAX_SHARE_SIZE, PROTOCOL
+from truckee.storage import checked
+from truckee.storage.foolscap_schema import (
+    AVAILABLE_SPACE,
+    INTERFACES,
+    MAX_SHARE_SIZE,
+    PROTOCOL,
+)
 from truckee.storage.interfaces import (
     Allocation,
     IShareReader,
@@ -142,15 +149,23 @@ class FoolscapServer:
             self.remote, "advise_corrupt_share", b"immutable", storage_index, share, text
         )
 
-    async def call(self, remote: Any, method: str, *arguments: object) -> Any:
-        """Return the answer of *remote*, an object of this server."""
-        return await _errors(self.name, method, self._call(remote, method, *arguments))
+    async def call(
+        self, remote: Any, method: str, *arguments: object, only: Any = None
+    ) -> Any:
+        """
+        Return the answer of *remote*, an object of this server.
 
-    def _call(self, remote: Any, method: str, *arguments: object) -> Deferred[Any]:
+        What foolscap's constraint *only* refuses is no answer.
+        """
+        answer = self._call(remote, method, *arguments, only=only)
+        return await _errors(self.name, method, answer)
+
+    def _call(
+        self, remote: Any, method: str, *arguments: object, only: Any = None
+    ) -> Deferred[Any]:
         if remote is None:
             raise NotConnected(self.name)
-        answer: Deferred[Any] = remote.callRemote(method, *arguments)
-        return answer
+        return checked.call(remote, INTERFACES[method], method, *arguments, only=only)
 
 
 def _hand_over(result: Any, answered: Deferred[Any]) -> Any:
@@ -214,7 +229,9 @@ class FoolscapReader:
 
     async def read(self, offset: int, length: int) -> bytes:
         """See ``IShareReader``."""
-        data: bytes = await self._server.call(self._remote, "read", offset, length)
-        if len(data) > length:
-            raise BadAnswer(self._server.name, "read")
+        # Of a longer answer nothing is kept in memory.
+        only = ByteStringConstraint(length)
+        data: bytes = await self._server.call(
+            self._remote, "read", offset, length, only=only
+        )
         return data

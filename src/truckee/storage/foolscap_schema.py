@@ -7,6 +7,7 @@ arrives from a peer has these types and sizes or is refused before it reaches us
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -105,3 +106,11 @@ def serves(interface: object) -> Callable[[type[T]], type[T]]:
 PROTOCOL = b"http://allmydata.org/tahoe/protocols/storage/v1"
 MAX_SHARE_SIZE = b"maximum-immutable-share-size"
 AVAILABLE_SPACE = b"available-space"
+
+# Of what interface a method is.  A peer says which ones its objects have, and may say
+# nothing, so whoever calls says what the answer must be.
+INTERFACES: dict[str, typing.Any] = {
+    name: interface
+    for interface in (RIBucketWriter, RIBucketReader, RIStorageServer)
+    for name in interface
+}
