@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from hashlib import blake2b
 from pathlib import Path
@@ -61,6 +62,53 @@ class _Case(SynchronousTestCase):
     def the_share(self) -> ShareFile:
         """Return share 7."""
         return self.directory.shares(INDEX)[7]
+
+
+class CreateTests(_Case):
+    def disturbed(self, times: int) -> Path:
+        """Create a share while its directory is removed at each step, so many times."""
+        left = times
+
+        def remove(path: Path) -> None:
+            nonlocal left
+            if left and path.is_relative_to(self.root / "shares" / "incoming"):
+                left -= 1
+                shutil.rmtree(self.root / "shares" / "incoming" / "nf", ignore_errors=True)
+
+        is_dir, make, place = Path.is_dir, os.mkdir, self.directory.incoming(INDEX)
+
+        def mkdir(path: Path, mode: int = 0o777) -> None:
+            try:
+                make(path, mode)
+            finally:
+                remove(path)
+
+        def looked_at(path: Path) -> bool:
+            remove(path)
+            return is_dir(path)
+
+        place.mkdir(parents=True)
+        self.patch(os, "mkdir", mkdir)
+        self.patch(Path, "is_dir", looked_at)
+        self.incoming("8").discard()
+        self.assertEqual(left, 0)
+        return place
+
+    def test_directory_goes(self) -> None:
+        """A share is made although its directory is removed again and again."""
+        for times in range(1, 8):
+            self.disturbed(times)
+
+    def test_it_always_goes(self) -> None:
+        """Nobody tries for ever."""
+        with self.assertRaises(FileNotFoundError):
+            self.disturbed(10**9)
+
+    def test_twice(self) -> None:
+        """A share that is being written is not begun again."""
+        self.incoming("8")
+        with self.assertRaises(FileExistsError):
+            self.incoming("8")
 
 
 class PlaceTests(_Case):

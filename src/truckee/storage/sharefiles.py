@@ -8,6 +8,7 @@ reader can see is always whole.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -27,6 +28,8 @@ from truckee.codec.secrets import LeaseSecrets
 SYNC_EVERY = 4 << 20
 # The most buffers one system call takes (IOV_MAX of Linux and macOS).
 _MAX_BUFFERS = 1024
+# How often a directory is made again that somebody else removes; once is rare.
+_TRIES = 100
 _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
@@ -151,13 +154,16 @@ class IncomingShare:
     def create(self) -> None:
         """Make the file."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        while self._descriptor == -1:
-            self._incoming.parent.mkdir(parents=True, exist_ok=True)
+        for left in reversed(range(_TRIES)):
+            # Another share of the file may go and take the directory with it, at any time.
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                self._incoming.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._descriptor = os.open(self._incoming, flags, 0o666)
+                return
             except FileNotFoundError:
-                # Another share of the file just went and took the directory with it.
-                continue
+                if not left:
+                    raise
 
     def write(self, offset: int, parts: Sequence[Buffer]) -> None:
         """Store *parts* at *offset* of the share."""
