@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import pytest
 from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -298,11 +297,19 @@ class UploadTests(_UploadCase):
         for _ in range(10):
             await self.check(*self.chance.sample(lies, 2))
 
-    @pytest.mark.xfail(strict=True, reason="all claims are read first")
     async def test_claims_that_cannot_be_read(self) -> None:
-        """Shares that a server claims to have, and does not let be read, delay nothing."""
-        lie = ("no answer to reads", claiming(never, *range(256)))
-        await self.check(lie, lie)
+        """Shares that servers claim to have, and do not let be read, delay no upload."""
+        liars = self.chance.sample(self.members, 2)
+        for liar in liars:
+            liar.tell(claiming(never, *range(256)))
+        began = time.monotonic()
+        data, cap = await self.store()
+        self.assertLess(time.monotonic() - began, SOON)
+        honest = [member for member in self.members if member not in liars]
+        self.assertGreaterEqual(len(self.holders(cap, honest)), HAPPY)
+        for liar in liars:
+            liar.be_honest()
+        self.assertEqual(await self.grid.read(cap), data)
 
 
 class NamelessTests(_UploadCase):

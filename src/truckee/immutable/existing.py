@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.decoder import FileProof
@@ -19,6 +20,10 @@ from truckee.codec.ueb import size_in_ueb
 from truckee.flow.together import together
 from truckee.immutable.sinks import KeyReused
 from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
+from truckee.storage.limited import in_time
+
+# What a share has to be read in by those who can do without it: a few round trips.
+GRACE = 2.0  # seconds
 
 Holders = Mapping[int, Mapping[IStorageServer, IShareReader]]
 
@@ -47,12 +52,19 @@ class ExistingShares:
         factory=dict, init=False
     )
 
-    async def read(self, holders: Holders) -> None:
-        """Look at all of *holders*; a share without a readable UEB is none."""
+    async def read(self, holders: Holders, clock: IReactorTime | None = None) -> None:
+        """
+        Look at all of *holders*; a share without a readable UEB is none.
+
+        With a *clock*, neither is one that takes longer than ``GRACE`` to read.
+        """
 
         async def look(share: int, server: IStorageServer, reader: IShareReader) -> None:
             try:
-                offsets, _chain, ueb = await read_proof(reader, self._total)
+                proof = read_proof(reader, self._total)
+                if clock is not None:
+                    proof = in_time(proof, GRACE, clock, server.name)
+                offsets, _chain, ueb = await proof
             except (ValueError, *ReadError):
                 return
             self._uebs[share, server] = ueb

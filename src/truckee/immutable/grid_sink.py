@@ -102,7 +102,7 @@ class GridSinks:
             self._budget,
         )
         try:
-            await sink.look_at_existing()
+            await sink.look_at_existing(self._clock)
         except Exception:
             await sink.abort()
             raise
@@ -151,9 +151,11 @@ class GridSink:
         self._segmenter = Segmenter(self.chunk_size)
         self._existing = ExistingShares(self._file.storage_index, k, n)
 
-    async def look_at_existing(self) -> None:
+    async def look_at_existing(self, clock: IReactorTime) -> None:
         """Read what finished shares say about themselves, before the first write."""
-        await self._existing.read(self._placement.existing)
+        # Where a key may stand for another file already, a share not read might be of it.
+        grace = None if self._file.guarded else clock
+        await self._existing.read(self._placement.existing, grace)
         self._shares.watch()
 
     async def write(self, chunk: Buffer) -> None:
