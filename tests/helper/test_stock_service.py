@@ -567,6 +567,7 @@ class HostileTests(_Case):
         upload = await self.helped.uploads.open(INDEX, PARAMETERS, SIZE + 1)
         await self.assert_told(self.client.store(Reader(self.content)), "Try again soon")
         upload.leave()  # type: ignore[union-attr]
+        await self.helped.assert_settled()
 
 
 class LimitTests(_Case):
