@@ -49,6 +49,7 @@ from truckee.storage.interfaces import NoSpace
 
 log = Logger()
 
+_LONGEST = 500  # characters of what it says of an error
 _FAREWELL = 15.0  # seconds that it has to take note of the end
 
 
@@ -100,11 +101,11 @@ def error_of(code: bytes, detail: bytes = b"") -> Exception:
     if code in simple:
         return simple[code]()
     if code == schema.NO_SPACE:
-        return NoSpace(ascii(text)[1:-1])
+        return NoSpace(_harmless(text))
     numbers = text.split()
-    if code == schema.NO_SERVERS and len(numbers) == 2 and all(map(str.isdigit, numbers)):
+    if code == schema.NO_SERVERS and len(numbers) == 2 and all(map(_is_number, numbers)):
         return NotEnoughServers(int(numbers[0][:9]), int(numbers[1][:9]))
-    return HelperFailed(ascii(text or code.decode("ascii", "replace"))[1:-1])
+    return HelperFailed(_harmless(text or code.decode("ascii", "replace")))
 
 
 @implementer(ICiphertextSinks)
@@ -554,3 +555,11 @@ def _report(status: UploadStatus, shares: dict[int, list[bytes]], total: int) ->
 def _error_in(failure: Failure) -> Exception:
     error = failure.value
     return error if isinstance(error, Exception) else HelperFailed(str(error))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _harmless(text: str) -> str:
+    return ascii(text)[1:-1][:_LONGEST]

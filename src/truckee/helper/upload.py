@@ -149,7 +149,7 @@ class HelperUpload:
         """Take no part any more; the last one may have what is held forgotten."""
         self.users -= 1
         self._wake()
-        # What was found here is a whole file only if it is kept as one, or somebody says so.
+        # What was found here is a whole file if it is kept as one, or somebody says so.
         if not self.users and (forget or not self._kept or self._coding is None):
             self._close(forget)
 
