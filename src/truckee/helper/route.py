@@ -10,7 +10,7 @@ from attrs import define
 from zope.interface import implementer
 
 from truckee.grid.selection import Selector
-from truckee.helper.connection import HelperConnection
+from truckee.helper.connection import HelperConnection, NoHelper
 from truckee.immutable.sinks import ICiphertextSink, ICiphertextSinks, NewFile
 
 
@@ -21,7 +21,8 @@ class Routes:
     To the helper while it is connected, else from here to the servers.
 
     A file whose client chose the key goes from here if anything is stored under that key:
-    here it is compared, segment by segment, before any of it leaves.
+    here it is compared, segment by segment, before any of it leaves.  So does one whose
+    helper is lost before it took the file.
     """
 
     _direct: ICiphertextSinks
@@ -47,9 +48,16 @@ class Routes:
             helped = False
         if helped and file.guarded:
             helped = not await self._selector.find(file.storage_index, self._needed)
-        if not helped:
-            sinks = self._direct
-        else:
+        if helped:
             sinks = self._pushed if self._pushes else self._pulled
-        sink: ICiphertextSink = await sinks.open(file)
-        return sink
+            try:
+                return await _opened(sinks, file)
+            except NoHelper:
+                if file.size is None and self._direct.needs_known_size:
+                    raise
+        return await _opened(self._direct, file)
+
+
+async def _opened(sinks: ICiphertextSinks, file: NewFile) -> ICiphertextSink:
+    sink: ICiphertextSink = await sinks.open(file)
+    return sink
