@@ -317,8 +317,9 @@ class CodeTests(_Case):
     async def test_refused(self) -> None:
         """And each refusal, also such as make no sense."""
         for state in (schema.REFUSED, b"", b"later", b"\xff" * 40):
-            codes = {code: error for code, _, error, _ in self.KINDS}
-            for code, error in [*codes.items(), (b"", HelperFailed)]:
+            codes: dict[bytes, type[Exception]] = {b"": HelperFailed}
+            codes |= {code: error for code, _, error, _ in self.KINDS}
+            for code, error in codes.items():
                 self.new_story()
                 self.story.helper["open_push"] = (state, code, 0, b"", None, b"")
                 await self.fails(error, HelperFailed, why=(state, code))
