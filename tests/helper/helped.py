@@ -95,6 +95,7 @@ class Helped:
     limits: HelperLimits
     home: Path
     now: Callable[[], float]
+    linger: float = 0.0  # seconds
     uploads: Uploads = field(init=False)
     stock: StockUploads = field(init=False)
     helper: Helper = field(init=False)
@@ -111,12 +112,13 @@ class Helped:
         home: Path | None = None,
         now: Callable[[], float] = lambda: NOW,
         encoding: Encoding = ENCODING,
+        linger: float = 0.0,
         **options: Any,
     ) -> Helped:
         """Return a helper that is there until the test ends; *options* are the grid's."""
         grid = Grid.new(case, encoding, **options)
         home = home or grid.root / "helper"
-        helped = cls(case, grid, limits or HelperLimits(), home, now)
+        helped = cls(case, grid, limits or HelperLimits(), home, now, linger)
         helped.start()
         case.addCleanup(lambda: helped.uploads.stop())
         return helped
@@ -142,7 +144,7 @@ class Helped:
         )
         self.uploads.start()
         self.stock = StockUploads(self.uploads, REACTOR)
-        self.helper = Helper(self.uploads, REACTOR, self.stock.open)
+        self.helper = Helper(self.uploads, REACTOR, self.stock.open, self.linger)
 
     def listen(self) -> None:
         """Be reached, always in the same place."""

@@ -25,6 +25,7 @@ from truckee.helper import schema
 from truckee.helper.schema import RIPushObserver
 from truckee.helper.service import PushUpload
 from truckee.helper.session import MOST
+from truckee.helper.upload import HelperUpload
 from truckee.helper.uploads import HelperLimits
 from truckee.storage.foolscap_schema import serves
 
@@ -431,6 +432,133 @@ class FinishTests(_Case):
         await pause(0.05)
         gate.callback(None)
         await self.helped.assert_stored(self.content)
+
+
+class LingerTests(_Case):
+    """A gateway whose connection broke is waited for."""
+
+    async def start(self, **options: Any) -> None:
+        await super().start(linger=5.0, **options)
+
+    async def lose(self, size: int | None = SIZE, count: int = 130) -> HelperUpload:
+        """Push the start of the file, and break the connection; return the upload."""
+        upload = await self.peer.begin(size)
+        await upload.callRemote("push", 0, self.data[:count])
+        await self.cut()
+        return self.helped.upload()
+
+    async def cut(self) -> None:
+        """Break the connection, and make another one."""
+        cut(self.helped.tub)
+        await until(lambda: not self.registered())
+        self.peer = await Peer.of(self.helped)
+
+    async def test_comes_back(self) -> None:
+        """What it comes back to is coded already, and no server is asked again."""
+        asked: list[str] = []
+
+        async def count(operation: str, share: int) -> None:
+            asked.append(operation)
+
+        for server in self.helped.grid.servers:
+            server.mood = count
+        lost = await self.lose()
+        before = asked.count("allocate")
+        for at in range(130, SIZE, 20):
+            upload = await self.peer.begin()
+            self.assertIs(self.helped.upload(), lost)
+            await upload.callRemote("push", at, self.data[at : at + 20])
+            await self.cut()
+        state, _, held, digest, upload, _ = await self.peer.open()
+        self.assertEqual((state, held), (schema.RECEIVE, SIZE))
+        self.assertEqual(digest, hashlib.sha256(self.data).digest())
+        told = await upload.callRemote("finish", SIZE, self.content.root)
+        self.assertEqual(told[0], b"")
+        self.assertEqual(asked.count("allocate"), before)
+        await self.helped.assert_stored(self.content)
+
+    async def test_stays_away(self) -> None:
+        """After a while it is waited for no more, and what it brought is kept."""
+        self.helped.helper._linger = 0.3
+        await self.lose()
+        self.assertEqual(len(self.helped.uploads.active), 1)
+        await pause(0.1)
+        self.assertEqual(len(self.helped.uploads.active), 1)
+        await until(lambda: not self.helped.uploads.active)
+        await self.helped.assert_settled()
+        self.assertEqual(list(self.helped.kept.values()), [130])
+
+    async def test_stays_away_from_a_complete_file(self) -> None:
+        """A file that is complete is stored then, without anybody."""
+        self.helped.helper._linger = 0.3
+        await self.lose(count=SIZE)
+        await self.helped.assert_stored(self.content)
+
+    async def test_wants_it_forgotten(self) -> None:
+        """What it wants forgotten when it is back is, though it was waited for."""
+        for count in (130, SIZE):
+            await self.lose(count=count)
+            upload = await self.peer.begin()
+            await upload.callRemote("abort", True)
+            await self.helped.assert_nothing_kept()
+            self.assertEqual(self.helped.grid.shares(INDEX), {})
+
+    async def test_with_another_size(self) -> None:
+        """Whoever comes instead, and knows more or says something else, need not wait."""
+        lost = await self.lose(None)
+        upload = await self.peer.begin(SIZE)
+        self.assertTrue(lost.ended)
+        self.assertEqual(self.helped.upload().held, 130)
+        await self.cut()
+        answer = await self.peer.open(shape=(2, 2, 3, 64))
+        self.assertEqual((answer[0], answer[2]), (schema.RECEIVE, 130))
+        await answer[4].callRemote("push", 130, self.data[130:])
+        self.assertIsNotNone(upload)
+        told = await answer[4].callRemote("finish", SIZE, self.content.root)
+        self.assertEqual(told[0], b"")
+        await self.helped.assert_stored(self.content)
+
+    async def test_makes_room(self) -> None:
+        """Nobody is refused for want of a place that is kept for one who is away."""
+        await self.start(limits=HelperLimits(uploads=2))
+        first = await self.lose()
+        second = await self.peer.begin(SIZE, b"2" * 16)
+        third = await self.peer.begin(SIZE, b"3" * 16)
+        self.assertTrue(first.ended)
+        answer = await self.peer.open(SIZE, index=b"4" * 16)
+        self.assertEqual(answer[1], schema.BUSY)
+        for upload in (second, third):
+            await upload.callRemote("abort", True)
+        await self.helped.assert_settled()
+        self.assertEqual(list(self.helped.kept.values()), [130])
+
+    async def test_answer_lost(self) -> None:
+        """
+        It learns what became of its file while it was away, also if a share was lost then;
+        others are not told that such a file is there, nor is it told so for long.
+        """
+        grid = self.helped.grid
+        grid.servers[0].mood = failing("close")
+        upload = await self.peer.begin()
+        await upload.callRemote("push", 0, self.data)
+        finishing = upload.callRemote("finish", SIZE, self.content.root)
+        finishing.addErrback(lambda _: None)
+        await until(lambda: self.helped.upload()._vouched)
+        cut(self.helped.tub)
+        await until(lambda: not self.helped.uploads.active)
+        self.assertEqual(len(grid.shares(INDEX)), 2)
+        self.peer = await Peer.of(self.helped)
+        state, _, _, _, _, ueb = await self.peer.open()
+        self.assertEqual(state, schema.PRESENT)
+        self.assertEqual(parse_ueb(ueb).crypttext_root_hash, self.content.root)
+        # Not if a server has lost its share meanwhile, and happiness with it.
+        answer = await self.peer.open(shape=(2, 3, 3, 64))
+        self.assertEqual(answer[0], schema.RECEIVE)
+        await answer[4].callRemote("abort", True)
+        self.helped.uploads._unheard[INDEX] = (0.0, ueb)
+        answer = await self.peer.open()
+        self.assertEqual(answer[0], schema.RECEIVE)
+        await answer[4].callRemote("abort", True)
 
 
 class AbortTests(_Case):

@@ -298,6 +298,32 @@ class CutTests(_Case):
             await self.push_with(content, seed, what)
             self.assertEqual(self.fetched - before, content.size)
 
+    async def test_cuts_cost_the_grid_nothing(self) -> None:
+        """What was stored before a cut is not stored again after it."""
+        await self.start(encoding=LARGE, linger=5.0)
+        content = Content(1_500_000, LARGE)
+        written: list[int] = []
+
+        async def count(operation: str, share: int) -> None:
+            if operation in ("allocate", "write"):
+                written.append(share)
+
+        for server in self.helped.grid.servers:
+            server.mood = count
+        sink = await self.gateway.open(content.size)
+        await sink.write(content.ciphertext)
+        await sink.close()
+        usual = len(written)
+        self.helped.remove_shares()
+        written.clear()
+
+        async def what() -> None:
+            cut(self.helped.tub)
+
+        await self.push_with(content, 1, what)
+        # Writes may be divided otherwise.
+        self.assertLess(len(written), usual + 12)
+
     async def test_restarts(self) -> None:
         """The helper may end and begin again in between, as another process would."""
         await self.start(encoding=LARGE)

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field
 
@@ -49,6 +50,8 @@ class CiphertextFile:
     path: Path
     _disk: Workers
     size: int = field(default=0, init=False)  # bytes in it
+    _hasher: Any = field(factory=hashlib.sha256, init=False, repr=False)
+    _hashed: int = field(default=0, init=False)  # bytes from the start that it has
     _descriptor: int = field(default=-1, init=False)
 
     async def open(self) -> None:
@@ -87,11 +90,16 @@ class CiphertextFile:
         return await self._disk.run(self._digest) if self.size else b""
 
     def _digest(self) -> bytes:
-        hasher = hashlib.sha256()
-        for offset in range(0, self.size, _CHUNK):
-            length = min(_CHUNK, self.size - offset)
-            hasher.update(os.pread(self._descriptor, length, offset))
-        return hasher.digest()
+        # Only what came since the last time: a line may break often under a large file.
+        while self._hashed < self.size:
+            length = min(_CHUNK, self.size - self._hashed)
+            piece = os.pread(self._descriptor, length, self._hashed)
+            if not piece:
+                raise OSError(errno.EIO, "the file became shorter")
+            self._hasher.update(piece)
+            self._hashed += len(piece)
+        digest: bytes = self._hasher.digest()
+        return digest
 
     async def move(self, path: Path) -> None:
         """Give it another name, for good.  :raises HelperFull:"""

@@ -6,6 +6,7 @@ Source: ``docs/formats/helper-push.md``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
@@ -38,6 +39,9 @@ from truckee.storage.interfaces import NoSpace
 
 log = Logger()
 
+# How long a gateway that was lost is waited for, as if it were slow: what it comes back to
+# need not be coded again.
+LINGER = 60.0  # seconds
 # How often a gateway is told how far its upload is.
 PROGRESS = 0.5  # seconds
 _MAX_DETAIL = 1000  # bytes
@@ -80,6 +84,7 @@ class Helper(Referenceable):
     _uploads: Uploads
     _clock: IReactorTime
     _pull: Any  # begins an upload of a stock client: storage index -> (results, upload)
+    _linger: float = LINGER
 
     def remote_get_version(self) -> dict[bytes, object]:
         return {
@@ -118,7 +123,9 @@ class Helper(Referenceable):
                 return schema.REFUSED, code_of(error)[0], 0, b"", None, b""
             if isinstance(upload, Stored):
                 return schema.PRESENT, schema.OK, 0, b"", None, upload.ueb
-            push = PushUpload(upload, observer, self._clock)
+            push = PushUpload(
+                upload, observer, self._clock, self._uploads.later, self._linger
+            )
             push.begin()
             try:
                 held, digest = await upload.digest()
@@ -134,11 +141,13 @@ class Helper(Referenceable):
 @serves(RIPushUpload)
 @define(eq=False)
 class PushUpload(Referenceable):
-    """One gateway's part in an upload, which ends with its connection."""
+    """One gateway's part in an upload, which ends soon after its connection."""
 
     _upload: HelperUpload
     _observer: Any
     _clock: IReactorTime
+    _later: Callable[[float, Callable[[], None]], None]
+    _linger: float  # seconds
     _open: bool = field(default=True, init=False)
     _telling: LoopingCall = field(init=False)
     _told: tuple[int, int] = field(default=(-1, -1), init=False)
@@ -147,18 +156,33 @@ class PushUpload(Referenceable):
 
     def begin(self) -> None:
         """Take part until the gateway is gone."""
-        self._marker = self._observer.notifyOnDisconnect(self.end)
+        self._marker = self._observer.notifyOnDisconnect(self._lost)
         self._telling = LoopingCall(self._tell)
         self._telling.clock = self._clock
         self._telling.start(PROGRESS, now=False)
 
     def end(self, forget: bool = False) -> None:
         """Take no part any more; may be called twice."""
-        if self._open:
-            self._open = False
+        if self._stop():
+            self._upload.leave(forget)
+
+    def _stop(self) -> bool:
+        """Hear and tell nothing more; return whether this is new."""
+        was, self._open = self._open, False
+        if was:
             self._telling.stop()
             self._observer.dontNotifyOnDisconnect(self._marker)
-            self._upload.leave(forget)
+        return was
+
+    def _lost(self) -> None:
+        """The gateway may come back."""
+        if self._stop():
+            self._upload.lingering += 1
+            self._later(self._linger, self._gone)
+
+    def _gone(self) -> None:
+        self._upload.lingering -= 1
+        self._upload.leave()
 
     def remote_push(self, offset: int, data: bytes) -> Deferred[tuple[int, bytes]]:
         return Deferred.fromCoroutine(self._push(offset, data))

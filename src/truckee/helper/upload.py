@@ -112,6 +112,7 @@ class HelperUpload:
     stored: int = field(default=0, init=False)  # bytes that went to the grid
     phase: str = field(default="receiving", init=False)
     users: int = field(default=0, init=False)
+    lingering: int = field(default=0, init=False)  # of them, gone and maybe coming back
     _root: bytes | None = field(default=None, init=False)  # what a client says
     _vouched: bool = field(default=False, init=False)  # one said that this is the file
     _result: Stored | None = field(default=None, init=False)
@@ -149,9 +150,21 @@ class HelperUpload:
         """Take no part any more; the last one may have what is held forgotten."""
         self.users -= 1
         self._wake()
-        # What was found here is a whole file if it is kept as one, or somebody says so.
-        if not self.users and (forget or not self._kept or self._coding is None):
+        if forget and self.users == self.lingering:
             self._close(forget)
+        # What was found here is a whole file if it is kept as one, or somebody says so.
+        elif not self.users and (not self._kept or self._coding is None):
+            self._close(forget=False)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether an incomplete file only waits for those who may come back."""
+        return 0 < self.users == self.lingering and not self._kept
+
+    async def give_up(self) -> None:
+        """Keep what is held, and wait for nobody."""
+        self._close(forget=False)
+        await self.settled()
 
     def start(self) -> None:
         """Code what is there and what comes, if the size is known."""

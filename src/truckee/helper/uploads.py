@@ -32,6 +32,8 @@ log = Logger()
 RETRY = 60.0  # seconds
 # How often it is looked for what is too old.
 CLEANING = 3600.0  # seconds
+# How long it is known what became of an upload whose gateway was away in the end.
+UNHEARD = 600.0  # seconds
 _FIRST_TRY = 5.0  # seconds after the start, when servers are connected
 # Of a segment and its blocks in memory, of which there are some for each upload.
 _LARGEST_SEGMENT = 128 << 20  # bytes
@@ -78,6 +80,8 @@ class Uploads:
     _turns: Exclusive = field(factory=Exclusive, init=False)
     # Storage indexes of those that are not active yet, and whose file may be in use.
     _beginning: set[bytes] = field(factory=set, init=False)
+    # When what was stored, while its gateway was away, and its UEB.
+    _unheard: dict[bytes, tuple[float, bytes]] = field(factory=dict, init=False)
     _calls: list[IDelayedCall] = field(factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -99,7 +103,7 @@ class Uploads:
                 if _index_of(draft.stem) is not None:
                     draft.unlink(missing_ok=True)
         self.used = sum(path.stat().st_size for path in self.files())
-        self._later(_FIRST_TRY, self._retry)
+        self.later(_FIRST_TRY, self._retry)
         self._clean()
 
     def stop(self) -> None:
@@ -177,10 +181,14 @@ class Uploads:
             if upload is not None:
                 await upload.settled()
             upload = self.active.get(storage_index)
-            if upload is not None:
-                if upload.parameters != parameters or size not in (None, upload.size):
+            if upload is not None and (
+                upload.parameters != parameters or size not in (None, upload.size)
+            ):
+                if not upload.abandoned:
                     raise HelperBusy
-            else:
+                await upload.give_up()
+                upload = None
+            if upload is None:
                 present = await self.find(storage_index, parameters)
                 if present is not None:
                     return present
@@ -190,13 +198,18 @@ class Uploads:
             return upload
 
     async def find(self, storage_index: bytes, parameters: Parameters) -> Stored | None:
-        """Return the file if all its shares are on the grid, on servers enough."""
-        total = parameters.total
+        """
+        Return the file if all its shares are on the grid, on servers enough.
+
+        Of a file that was stored here just now there may be fewer.
+        """
+        total, ours = parameters.total, self._unheard_of(storage_index)
         found = await self._selector.survey(storage_index, total)
-        if len(found) < total:
+        if len(found) < total and not ours:
             return None
         for ueb, holders in await self._read(storage_index, found):
-            if len(holders) == total and happiness(holders) >= parameters.happy:
+            enough = len(holders) == total or ueb == ours
+            if enough and happiness(holders) >= parameters.happy:
                 return _stored(ueb, holders)
         return None
 
@@ -233,8 +246,12 @@ class Uploads:
         size: int | None,
         longer: bool,
     ) -> HelperUpload:
-        under_way = len(self.active) + len(self._beginning)
-        if under_way >= self.limits.uploads or self._stopped:
+        while len(self.active) + len(self._beginning) >= self.limits.uploads:
+            abandoned = [each for each in self.active.values() if each.abandoned]
+            if not abandoned:
+                raise HelperBusy
+            await abandoned[0].give_up()
+        if self._stopped:
             raise HelperBusy
         self._beginning.add(storage_index)
         try:
@@ -274,6 +291,19 @@ class Uploads:
         complete = self.encoding / name
         return complete if complete.exists() else self.incoming / name
 
+    def _remember(self, upload: HelperUpload) -> None:
+        """Know that a file was stored whose gateway was not there to hear it."""
+        if upload.result is not None:
+            self._unheard[upload.storage_index] = self._now(), upload.result.ueb
+
+    def _unheard_of(self, storage_index: bytes) -> bytes:
+        """Return the UEB of a file that was stored just now; empty: it was not."""
+        since = self._now() - UNHEARD
+        self._unheard = {
+            index: told for index, told in self._unheard.items() if told[0] > since
+        }
+        return self._unheard.get(storage_index, (0.0, b""))[1]
+
     def count(self, what: str, by: int = 1) -> None:
         """Count something that happened."""
         self.counters[what] = self.counters.get(what, 0) + by
@@ -292,12 +322,15 @@ class Uploads:
             note = self.encoding / upload.file.path.name
             note.with_suffix(".json").unlink(missing_ok=True)
         if upload.result is not None:
+            if not upload.users or upload.lingering:
+                self._remember(upload)
             self.count("uploaded")
             self.count("encoded_bytes", upload.held)
 
     # From time to time
 
-    def _later(self, seconds: float, work: Callable[[], None]) -> None:
+    def later(self, seconds: float, work: Callable[[], None]) -> None:
+        """Do *work* after so many seconds, unless all ends before."""
         self._calls = [call for call in self._calls if call.active()]
         if not self._stopped:
             self._calls.append(self._clock.callLater(seconds, work))
@@ -308,7 +341,7 @@ class Uploads:
 
         trying = Deferred.fromCoroutine(self._store_complete())
         trying.addErrback(failed)
-        trying.addCallback(lambda _: self._later(RETRY, self._retry))
+        trying.addCallback(lambda _: self.later(RETRY, self._retry))
 
     async def _store_complete(self) -> None:
         """Store, one by one, complete files whose clients are gone."""
@@ -344,12 +377,13 @@ class Uploads:
             return
         try:
             await upload.finish(size, None)
+            self._remember(upload)
         finally:
             upload.leave()
 
     def _clean(self) -> None:
         """Delete what nobody came back for."""
-        self._later(CLEANING, self._clean)
+        self.later(CLEANING, self._clean)
         for path in list(self.files()):
             if _index_of(path.name) in self.active.keys() | self._beginning:
                 continue
