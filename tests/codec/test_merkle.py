@@ -348,3 +348,15 @@ class PagedTreeTests(SynchronousTestCase):
         last = len(leaves) - 1
         self.assertEqual(tree.missing(last), [])
         self.assertEqual(tree.leaf(last), leaves[last])
+
+    def test_pages_in_use_stay(self) -> None:
+        """A page that is asked after stays, however many others come meanwhile."""
+        leaves = leaves_of(1 << 16)
+        packed = build_tree(leaves)
+        tree = PagedTree(packed[:32], len(leaves))
+        tree.add(0, cut(packed, tree.missing(0)))
+        for leaf in range(64, len(leaves), 64):
+            self.assertEqual(tree.missing(0), [])
+            tree.add(leaf, cut(packed, tree.missing(leaf)))
+        self.assertEqual(tree.leaf(0), leaves[0])
+        self.assertLessEqual(tree.held, 256 * 2048)

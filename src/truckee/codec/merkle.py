@@ -8,6 +8,7 @@ tree is all nodes in that order, 32 bytes each.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from struct import Struct
 
@@ -196,15 +197,31 @@ class PagedTree:
 
     root: bytes
     leaves: int
-    _pages: dict[tuple[int, int], bytes] = field(factory=dict, init=False, repr=False)
+    # The least recently used first.  Its methods are single steps, which other threads that
+    # read it do not see halfway.
+    _pages: OrderedDict[tuple[int, int], bytes] = field(
+        factory=OrderedDict, init=False, repr=False
+    )
 
     def missing(self, leaf: int) -> list[tuple[int, int]]:
-        """Return the (offset, length) byte ranges that *leaf* still needs, from the top."""
-        return [
-            (HASH_SIZE * (2**depth - 1 + index * 2**levels), HASH_SIZE * 2**levels)
-            for depth, index, levels in self._way(leaf)
-            if (depth, index) not in self._pages
-        ]
+        """
+        Return the (offset, length) byte ranges that *leaf* still needs, from the top.
+
+        The pages that are there for it are in use now, and others are forgotten first.
+        """
+        wanted = []
+        for depth, index, levels in self._way(leaf):
+            if (depth, index) in self._pages:
+                self._pages.move_to_end((depth, index))
+            else:
+                at = HASH_SIZE * (2**depth - 1 + index * 2**levels)
+                wanted.append((at, HASH_SIZE * 2**levels))
+        return wanted
+
+    @property
+    def held(self) -> int:
+        """The bytes of its pages in memory."""
+        return len(self._pages) * HASH_SIZE << _PAGE_LEVELS
 
     def add(self, leaf: int, rows: Sequence[bytes]) -> None:
         """
@@ -252,8 +269,8 @@ class PagedTree:
         return page[at : at + HASH_SIZE]
 
     def _forget(self, leaf: int) -> None:
-        """Drop the pages that came first, never those on the way to *leaf*."""
-        way = {(depth, index) for depth, index, _levels in self._way(leaf)}
-        surplus = len(self._pages) - _PAGES_KEPT
-        for page in [each for each in self._pages if each not in way][: max(0, surplus)]:
-            del self._pages[page]
+        """Drop the pages that were not used for longest, never those of *leaf*."""
+        for depth, index, _levels in self._way(leaf):
+            self._pages.move_to_end((depth, index))
+        while len(self._pages) > _PAGES_KEPT:
+            self._pages.popitem(last=False)
