@@ -34,9 +34,12 @@ from truckee.codec.share import ShareLayout
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.grid.selection import Selector
+from truckee.immutable.cache import CacheLimits
 from truckee.immutable.download import Downloader
 from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.upload import Uploader, UploadLimits
+from truckee.node.downloads import Downloads, build_downloads
+from truckee.node.layout import NodeDirectory
 from truckee.storage.gbs_client import NeedsKnownSize
 from truckee.storage.interfaces import Allocation, IShareReader, IShareWriter
 from truckee.storage.journal import Journal
@@ -312,7 +315,9 @@ class Grid:
     journal: Journal = field(init=False)
     sinks: GridSinks = field(init=False)
     uploader: Uploader = field(init=False)
-    downloader: Downloader = field(init=False)
+    cache: CacheLimits = field(factory=lambda: CacheLimits(0))
+    reading_budget: int = 64 << 20
+    downloads: Downloads = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.selector = Selector(lambda: self.servers, LEASE_SECRET, self.happy, REACTOR)
@@ -343,7 +348,15 @@ class Grid:
                 spool=self.spool_limit,
             ),
         )
-        self.downloader = Downloader(self.selector.find, self.cpu, REACTOR)
+        self.downloads = build_downloads(
+            NodeDirectory(self.root),
+            self.cache,
+            self.reading_budget,
+            self.selector.find,
+            self.cpu,
+            self.disk,
+            REACTOR,
+        )
 
     @classmethod
     def new(
@@ -369,7 +382,14 @@ class Grid:
             for number, kind in enumerate(kinds)
         ]
         shape = encoding or Encoding(2, 3, 64)
-        return cls(root, cpu, disk, all_servers, shape, happy, **options)  # type: ignore[arg-type]
+        grid = cls(root, cpu, disk, all_servers, shape, happy, **options)  # type: ignore[arg-type]
+        case.addCleanup(grid.downloads.stop)
+        return grid
+
+    @property
+    def downloader(self) -> Downloader:
+        """What reads its files."""
+        return self.downloads.downloader
 
     async def read(self, cap: ChkReadCap, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes of a file from *start* to *end*."""

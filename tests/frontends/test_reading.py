@@ -29,7 +29,7 @@ from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
-from truckee.immutable.download import AHEAD
+from truckee.immutable.download import MOST_AHEAD
 
 KEY = b"k" * 16
 MIB = 1 << 20
@@ -190,7 +190,7 @@ class ReadingTests(TestCase):
             before = self.reads()
             await pause(0.3)
         # The system's buffers hold a few MiB, we a few segments.
-        blocks = (len(wire.data) // MIB + 12 + AHEAD) * 2
+        blocks = (len(wire.data) // MIB + 12 + MOST_AHEAD) * 2
         self.assertLess(before, 7 + blocks)
         self.assertLess(blocks, 2 * segments)
         wire.transport.resumeProducing()

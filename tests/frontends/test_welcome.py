@@ -12,6 +12,7 @@ from truckee.frontends.web.page import amount, moment, render_page
 from truckee.frontends.web.upload_routes import HelperSeen
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
 from truckee.grid.pool import ServerStatus
+from truckee.immutable.cache import CacheStatus
 
 ONE = ServerStatus("v0-abc", "one", True, "tahoe-lafs/1.20.0", 5 * 10**9, 1.5)
 HTTPS = ServerStatus("v0-ghi", "three", True, over_https=True)
@@ -82,6 +83,23 @@ class WelcomeTests(SynchronousTestCase):
         )
         self.assertEqual((other["version"], other["last_received_data"]), (None, None))
 
+    def test_cache(self) -> None:
+        """Programs get what the cache of ciphertext holds and did."""
+        status = CacheStatus(1000, 600, 2, hits=3, misses=4, dropped=5, damaged=6)
+        document = json.loads(status_json(GridStatus([], cache=status)))
+        self.assertEqual(
+            document["truckee"]["cache"],
+            {
+                "limit": 1000,
+                "size": 600,
+                "entries": 2,
+                "hits": 3,
+                "misses": 4,
+                "dropped": 5,
+                "damaged": 6,
+            },
+        )
+
 
 class HelperTests(SynchronousTestCase):
     """What a gateway tells of its helper, and of the way of the next upload."""
@@ -106,6 +124,7 @@ class HelperTests(SynchronousTestCase):
                     "unknown_length": "servers",
                     "unknown_length_spooled": False,
                 },
+                "cache": None,
             },
         )
 

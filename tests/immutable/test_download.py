@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.grids import Grid, MadeFile, failing, hanging, make_file, pause, put_share, until
+from tests.grids import Grid, MadeFile, failing, hanging, make_file, pause, put_share
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
-from truckee.immutable.download import AHEAD, Download
+from truckee.immutable.download import MOST_AHEAD, PIECE, Download
 from truckee.immutable.locate import NotEnoughShares
 
 KEY = b"k" * 16
@@ -66,14 +65,18 @@ class DownloadTests(TestCase):
         """A range costs no new proof, and not the segment in which the one before ended."""
         grid, file = self.new_grid()
         opened = await grid.downloader.open(file.cap)
-        [piece async for piece in opened.read(60, 70)]
+        download = opened.read(60, 70)
+        [piece async for piece in download]
         before = self.reads(grid)
-        pieces = [piece async for piece in opened.read(66, 100)]
+        download.go_on(66, 100)
+        pieces = [piece async for piece in download]
         self.assertEqual(pieces, [file.plaintext[66:100]])
         self.assertEqual(self.reads(grid), before)
-        pieces = [piece async for piece in opened.read(100, 130)]
+        download.go_on(100, 130)
+        pieces = [piece async for piece in download]
         self.assertEqual(b"".join(pieces), file.plaintext[100:130])
         self.assertEqual(self.reads(grid), before + 2)  # two blocks of the next segment
+        download.stop()
 
     async def test_ranges_at_once(self) -> None:
         """Ranges of one open file can be read side by side."""
@@ -93,37 +96,67 @@ class DownloadTests(TestCase):
         # Header, proof, block tree, block; the ciphertext tree from one of them.
         self.assertLessEqual(max(server.reads for server in grid.servers), 5 + 2)
 
+    async def ahead(self, grid: Grid, download: Download, pieces: int) -> int:
+        """Read *pieces*, and return how many segments are fetched beyond them."""
+        before = self.reads(grid)
+        for _ in range(pieces):
+            await download.__anext__()
+        last = -1
+        while last != self.reads(grid):
+            last = self.reads(grid)
+            await pause(0.1)
+        return (last - before) // 2 - pieces
+
     async def test_slow_reader(self) -> None:
-        """While the reader is slow, no more than a few segments are fetched ahead."""
+        """While the reader is slow, a bounded number of segments is fetched ahead."""
         grid, file = self.new_grid()
         download = await self.open(grid, file)
-        before = self.reads(grid)
-        # Two blocks each; the trees cost one read each for all of the file.
-        trees = 3
-        for done in range(1, 5):
-            await download.__anext__()
-            ahead = before + trees + 2 * (done + AHEAD)
-            await until(partial(self.has_read, grid, ahead))
-            await pause(0.05)
-            self.assertEqual(self.reads(grid), ahead)
+        await self.ahead(grid, download, 20)
+        self.assertEqual(await self.ahead(grid, download, 1), 0)
+        self.assertEqual(len(download._ahead), MOST_AHEAD)
         download.stop()
 
     async def test_fast_reader(self) -> None:
         """A reader that goes on has the next segments ready."""
         grid, file = self.new_grid()
         download = await self.open(grid, file)
-        await download.__anext__()
-        await until(lambda: self.reads(grid) >= 4 + 3 + 2 * (1 + AHEAD))
-        await pause(0.05)
+        await self.ahead(grid, download, 4)
         for server in grid.servers:
             server.mood = hanging("read")
-        for number in range(1, AHEAD + 1):
+        for number in range(4, 7):
             piece = Deferred.fromCoroutine(download.__anext__())
             self.assertEqual(
                 self.successResultOf(piece),
                 file.plaintext[number * SEGMENT : (number + 1) * SEGMENT],
             )
         download.stop()
+
+    async def test_scattered_reader(self) -> None:
+        """A range of one segment fetches that one; a player gets few more than it takes."""
+        grid, file = self.new_grid()
+        opened = await grid.downloader.open(file.cap)
+        await self.ahead(grid, opened.read(0, SEGMENT), 1)  # reads the trees too
+        for number in (7, 3, 30):
+            one = opened.read(number * SEGMENT, (number + 1) * SEGMENT)
+            self.assertEqual(await self.ahead(grid, one, 1), 0)
+            one.stop()
+        player = opened.read(5 * SEGMENT + 1, file.cap.size)
+        self.assertEqual(await self.ahead(grid, player, 1), 0)
+        self.assertEqual(await self.ahead(grid, player, 7), 2)
+        player.stop()
+
+    async def test_pieces(self) -> None:
+        """A large segment is handed out in pieces, so that no connection gets it whole."""
+        size = 3 * PIECE + 5
+        file = make_file(random.Random(3).randbytes(size), KEY, Encoding(1, 1, 1 << 21))
+        grid = Grid.new(self)
+        put_share(grid.servers[0], INDEX, 0, file.shares[0])
+        download = await self.open(grid, file)
+        pieces = [piece async for piece in download]
+        self.assertEqual([len(piece) for piece in pieces], [PIECE] * 3 + [5])
+        self.assertTrue(b"".join(pieces) == file.plaintext)
+        download.stop()
+        self.assertEqual(grid.downloads.budget.used, 0)
 
     async def test_stop(self) -> None:
         """After a stop nothing is read any more, and nothing is left to complain of."""

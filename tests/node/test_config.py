@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE
 from truckee.errors import Misuse
 from truckee.helper.uploads import HelperLimits
+from truckee.immutable.cache import CacheLimits
 from truckee.node.config import (
     DEFAULT_MEMORY_LIMIT,
     BadConfig,
@@ -157,6 +158,10 @@ class HelperTests(_Case):
             ("helper", "expire-after = 2 weeks"),
             ("helper", "expire-after = 1 2 days"),
             ("client", "helper.enabled = 2"),
+            ("client", "cache.limit = all"),
+            ("client", "cache.expire-after = 1 week"),
+            ("client", "cache.check-interval = 0 s"),
+            ("client", "download.memory-limit = 0"),
             ("client", "helper.furl = %(x)s"),
         ):
             enabled = "enabled = true\n" if not line.startswith("enabled") else ""
@@ -172,7 +177,8 @@ class ValueTests(_Case):
             "[client]\nshares.needed = 2\nshares.happy = 3\nshares.total = 4\n"
             "shares._max_immutable_segment_size_for_testing = 1024\n"
             "upload.memory-limit = 64MiB\nupload.max-size = 5G\nupload.spool-limit = 1K\n"
-            "upload.expire-after = 0.5 days\n"
+            "upload.expire-after = 0.5 days\ndownload.memory-limit = 10M\n"
+            "cache.limit = 5Gi\ncache.expire-after = 2 h\ncache.check-interval = 90 s\n"
             "[grid]\nstorage_dirs =\n  a\n  /b c\n\n  d\nreserved_space = 1G\n"
         )
         self.assertEqual(config.nickname, "5% ü")
@@ -183,9 +189,16 @@ class ValueTests(_Case):
         self.assertEqual(config.limits.max_size, 5 * 10**9)
         self.assertEqual(config.limits.spool, 1000)
         self.assertEqual(config.open_uploads.expire_after, 43200)
+        self.assertEqual(config.download_memory, 10**7)
+        self.assertEqual(config.cache, CacheLimits(5 << 30, 7200, 90))
         self.assertEqual(config.reserved_space, 10**9)
         here = self.node.path
         self.assertEqual(list(config.storage_dirs), [here / "a", Path("/b c"), here / "d"])
+
+    def test_cache_of_a_grid(self) -> None:
+        """A gateway keeps ciphertext that came from elsewhere; a grid of its own none."""
+        self.assertEqual(self.load("").cache, CacheLimits(1 << 30, 3600, 3600))
+        self.assertEqual(self.load("[grid]\nstorage_dirs = a\n").cache.size, 0)
 
     def test_forms_of_the_file(self) -> None:
         """A byte order mark, other line ends and repeated keys are taken, as stock does."""

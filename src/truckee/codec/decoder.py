@@ -27,6 +27,7 @@ class FileProof:
     geometry: Geometry
     share_root: bytes = field(repr=False)
     crypttext: PagedTree  # leaves: the hashes of the ciphertext segments
+    ueb: bytes = field(repr=False)
 
     @classmethod
     def check(cls, cap: ChkVerifyCap, ueb: bytes) -> FileProof:
@@ -38,7 +39,7 @@ class FileProof:
             raise ValueError(f"segments of {parsed.segment_size} bytes are not supported")
         geometry = Geometry(cap.size, cap.needed, cap.total, parsed.segment_size)
         tree = PagedTree(parsed.crypttext_root_hash, geometry.segments)
-        return cls(geometry, parsed.share_root_hash, tree)
+        return cls(geometry, parsed.share_root_hash, tree, ueb)
 
 
 @define(eq=False)

@@ -1,8 +1,9 @@
 """
 From a cap to plaintext, any range of it, in order.
 
-A reader that goes on gets the next segments fetched while it is busy with this one; it
-holds a bounded number of them, however slow it is.
+A reader that goes on gets the next segments fetched while it is busy with this one: the
+further it went, the more of them.  One that reads here and there gets none that it did not
+ask for.  All readers together hold no more than one budget.
 """
 
 from __future__ import annotations
@@ -11,51 +12,55 @@ from collections import deque
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.cipher import crypt
+from truckee.codec.geometry import Geometry
 from truckee.flow.cpu import Workers
-from truckee.immutable.fetch import Fetcher
-from truckee.immutable.locate import Find, Located
+from truckee.immutable.holdings import Holdings
+from truckee.immutable.open_files import OpenFiles
+from truckee.immutable.shared_file import SharedFile
+
+# What is handed out at once: little enough for each of many slow clients to have it in the
+# buffer of its connection.
+PIECE = 256 << 10  # bytes
 
 # Segments fetched ahead of the one that is being read.
-AHEAD = 2
+MOST_AHEAD = 8
+# One who asks for all from some byte on may stop at any moment, as players do: one segment
+# ahead, and another one for so many that it took.
+_TAKEN_FOR_ONE_AHEAD = 4
 
 
 @define(eq=False)
 class Downloader:
-    """Reads files from the grid that *find* asks."""
+    """Reads files."""
 
-    _find: Find
+    _files: OpenFiles
     _cpu: Workers
-    _clock: IReactorTime
+    _holdings: Holdings
 
     async def open(self, cap: ChkReadCap) -> OpenFile:
         """
-        Return the file, once enough of its shares are found and one is proved.
+        Return the file, once it is known how it is cut.
 
         :raises NotEnoughShares: when the file cannot be read now.
         """
-        verify_cap = cap.verify_cap()
-        located = await Located.search(verify_cap, self._find)
-        fetcher = Fetcher(verify_cap, located, self._cpu, self._clock)
-        segment_size = (await fetcher.geometry()).segment_size
-        return OpenFile(cap.key, fetcher, segment_size, self._cpu)
+        shared = self._files.get(cap.verify_cap())
+        return OpenFile(cap.key, shared, await shared.geometry(), self._cpu, self._holdings)
 
 
 @define(eq=False)
 class OpenFile:
-    """One file whose shares are known; nothing has to be closed."""
+    """One file for one reader, who has the key; nothing has to be closed."""
 
     _key: bytes = field(repr=False)
-    _fetcher: Fetcher
-    segment_size: int
+    _shared: SharedFile
+    geometry: Geometry
     _cpu: Workers
-    # Where the range read last ended; the next one often begins there.
-    _kept: tuple[int, bytes] | None = field(default=None, init=False, repr=False)
+    holdings: Holdings
 
-    def read(self, start: int, end: int) -> Download:
+    def read(self, start: int = 0, end: int = 0) -> Download:
         """Return the bytes from *start* up to, not including, *end*."""
         return Download(self, start, end)
 
@@ -65,53 +70,135 @@ class OpenFile:
 
         :raises NotEnoughShares: when too few shares are good for it.
         """
-        if self._kept is not None and self._kept[0] == number:
-            return self._kept[1]
-        ciphertext = await self._fetcher.segment(number)
-        offset = number * self.segment_size
+        ciphertext = await self._shared.segment(number)
+        offset = number * self.geometry.segment_size
         return await self._cpu.run(crypt, self._key, offset, ciphertext)
 
-    def keep(self, number: int, plaintext: bytes) -> None:
-        """Remember one segment for the next range, in place of the one before."""
-        self._kept = (number, plaintext)
+
+@define(eq=False)
+class _Segment:
+    """One segment that is fetched or held, and what of the budget it has."""
+
+    number: int
+    plaintext: Deferred[bytes]
+    cost: int  # bytes
 
 
 @define(eq=False)
 class Download:
-    """Plaintext as an asynchronous iterator of whole or partial segments; ``stop`` it."""
+    """Plaintext as an asynchronous iterator of pieces; ``stop`` it."""
 
     _file: OpenFile
     _position: int  # bytes into the file, of the next byte to give
     _end: int
-    _ahead: deque[Deferred[bytes]] = field(factory=deque, init=False, repr=False)
-    _asked: int = field(init=False)  # the next segment to ask for
+    _ahead: deque[_Segment] = field(factory=deque, init=False, repr=False)
+    # The segment that is being given.
+    _current: tuple[_Segment, bytes] | None = field(default=None, init=False, repr=False)
+    _taken: int = field(default=0, init=False)  # segments, without a break
+    _wants_all: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._asked = self._position // self._file.segment_size
+        self.go_on(self._position, self._end)
 
     def __aiter__(self) -> Download:
         return self
 
     async def __anext__(self) -> bytes:
+        holdings = self._file.holdings
+        holdings.is_busy(self)
         if self._position >= self._end:
             raise StopAsyncIteration
-        size = self._file.segment_size
-        while len(self._ahead) <= AHEAD and self._asked * size < self._end:
-            self._ahead.append(Deferred.fromCoroutine(self._file.segment(self._asked)))
-            self._asked += 1
-        number = self._position // size
-        plaintext = await self._ahead[0]
-        self._ahead.popleft()
-        piece = plaintext[self._position - number * size : self._end - number * size]
+        size = self._file.geometry.segment_size
+        number, at = divmod(self._position, size)
+        plaintext = await self._segment(number)
+        piece = plaintext[at : min(at + PIECE, self._end - number * size)]
         self._position += len(piece)
-        if self._position >= self._end:
-            self._file.keep(number, plaintext)
+        if self._position % size == 0:
+            self._drop_current()
+        holdings.is_idle(self)
         return piece
+
+    def go_on(self, start: int, end: int) -> None:
+        """Give another range next; a segment that is at hand is not fetched again."""
+        self._position, self._end, self._taken = start, end, 0
+        # A range that ends before the file does was asked for with its end.
+        self._wants_all = start == 0 or end < self._file.geometry.size
+
+    def let_go(self) -> None:
+        """Hold nothing, for as long as nothing is asked for."""
+        self._taken = 0
+        self._drop_current()
+        self._drop_ahead()
 
     def stop(self) -> None:
         """Fetch no more."""
+        self._file.holdings.is_busy(self)
+        self.let_go()
+
+    async def _segment(self, number: int) -> bytes:
+        """Return a segment, which is the current one from then on."""
+        if self._current is not None:
+            segment, plaintext = self._current
+            if segment.number == number:
+                return plaintext
+            self._drop_current()
+        if self._ahead and self._ahead[0].number != number:
+            self._drop_ahead()
+        if not self._ahead:
+            await self._file.holdings.take(self._cost)
+            self._ask(number)
+        self._look_ahead(number)
+        segment = self._ahead[0]
+        plaintext = await segment.plaintext
+        self._ahead.popleft()
+        self._current = segment, plaintext
+        self._taken += 1
+        return plaintext
+
+    def _look_ahead(self, number: int) -> None:
+        """Ask for as many segments behind *number* as are worth it."""
+        size = self._file.geometry.segment_size
+        if self._wants_all or self._end - self._position <= size:
+            window = 1 + self._taken
+        else:
+            window = min(1, self._taken) + self._taken // _TAKEN_FOR_ONE_AHEAD
+        last = min(number + min(window, MOST_AHEAD), (self._end - 1) // size)
+        for each in range(self._ahead[-1].number + 1, last + 1):
+            if not self._file.holdings.try_take(self._cost):
+                break
+            self._ask(each)
+
+    @property
+    def _cost(self) -> int:
+        """What one segment takes: its blocks and what they make, or that and plaintext."""
+        return 2 * self._file.geometry.segment_size
+
+    def _ask(self, number: int) -> None:
+        """Have a segment fetched, for which there is room."""
+        segment = _Segment(number, Deferred(), self._cost)
+        self._ahead.append(segment)
+
+        async def fetch() -> bytes:
+            plaintext = await self._file.segment(number)
+            self._give(segment, segment.cost // 2)
+            return plaintext
+
+        segment.plaintext = Deferred.fromCoroutine(fetch())
+
+    def _give(self, segment: _Segment, amount: int) -> None:
+        segment.cost -= amount
+        self._file.holdings.give(amount)
+
+    def _drop_current(self) -> None:
+        if self._current is not None:
+            segment, _ = self._current
+            self._current = None
+            self._give(segment, segment.cost)
+
+    def _drop_ahead(self) -> None:
         ahead, self._ahead = self._ahead, deque()
         # The last first: those before it hold what it waits for.
         for segment in reversed(ahead):
-            segment.addErrback(lambda _: b"")
-            segment.cancel()
+            segment.plaintext.addErrback(lambda _: b"")
+            segment.plaintext.cancel()
+            self._give(segment, segment.cost)

@@ -44,6 +44,19 @@ class Fetcher:
     _learning: Exclusive = field(factory=Exclusive, init=False)  # one reader a share's tree
     _adding: Exclusive = field(factory=Exclusive, init=False)  # one writer a tree
 
+    @property
+    def file(self) -> FileProof:
+        """What is known of the file, once its ``geometry`` was asked for."""
+        file = self._located.file
+        if file is None:
+            raise AssertionError("no share was proved yet")
+        return file
+
+    @property
+    def held(self) -> int:
+        """The bytes of hash trees in memory."""
+        return self._located.held
+
     async def geometry(self) -> Geometry:
         """Return how the file is cut, once k shares of it are proved."""
 
@@ -51,7 +64,7 @@ class Fetcher:
             return await self._located.prove(source) or None
 
         await Race(self._located, prove, self._pace, self._clock).run({})
-        return self._file.geometry
+        return self.file.geometry
 
     async def segment(self, number: int) -> bytes:
         """
@@ -78,16 +91,9 @@ class Fetcher:
                 del blocks[source]
         numbered = {source.number: block for source, block in blocks.items()}
         try:
-            return await self._cpu.run(join_segment, self._file, number, numbered)
+            return await self._cpu.run(join_segment, self.file, number, numbered)
         except ValueError:
             raise BrokenFile from None
-
-    @property
-    def _file(self) -> FileProof:
-        file = self._located.file
-        if file is None:
-            raise AssertionError("no share was proved yet")
-        return file
 
     async def _find_bad(self, blocks: Mapping[Source, bytes], segment: int) -> set[Source]:
         """Return the sources of *blocks* that turn out to be bad, and tell of them."""
@@ -105,7 +111,7 @@ class Fetcher:
         """Know what the ciphertext must hash to; False when *source* was given up."""
         start = _proof(source).offsets.crypttext_tree
         return await self._tried(
-            source, self._learn(source, self._file.crypttext, start, segment)
+            source, self._learn(source, self.file.crypttext, start, segment)
         )
 
     async def _tried(self, source: Source, work: Work[None]) -> bool:
@@ -129,15 +135,22 @@ class Fetcher:
         """Return a block, not verified yet, whose hash is known; None if there is none."""
         found: list[bytes] = []
 
-        async def read() -> None:
-            proof = _proof(source)
-            await self._learn(source, proof.blocks, proof.offsets.block_tree, segment)
-            where = proof.block_range(self._file.geometry, segment)
+        async def block() -> None:
+            where = _proof(source).block_range(self.file.geometry, segment)
             found.append(await source.reader.read(*where))
 
+        async def read() -> None:
+            proof = _proof(source)
+            work = [
+                block(),
+                self._learn(source, proof.blocks, proof.offsets.block_tree, segment),
+            ]
+            if teaches:
+                start = proof.offsets.crypttext_tree
+                work.append(self._learn(source, self.file.crypttext, start, segment))
+            await together(work)
+
         if not await self._located.prove(source):
-            return None
-        if teaches and not await self._teach(source, segment):
             return None
         return found[0] if await self._tried(source, read()) else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -64,8 +64,16 @@ class Located:
     _proving: Exclusive = field(factory=Exclusive, init=False, repr=False)
 
     @classmethod
-    async def search(cls, cap: ChkVerifyCap, find: Find) -> Located:
-        """Ask for the shares of *cap*.  :raises NotEnoughShares: when there are too few."""
+    async def search(
+        cls, cap: ChkVerifyCap, find: Find, before: Located | None = None
+    ) -> Located:
+        """
+        Ask for the shares of *cap*.
+
+        What was found out *before* of sources that are still there is not forgotten.
+
+        :raises NotEnoughShares: when there are too few.
+        """
         located = cls(cap)
         holders = await find(cap.storage_index, cap.needed)
         # First one source of each share, then the second ones: any k shares do.  A share
@@ -79,7 +87,19 @@ class Located:
             located._sources += [sources.pop(0) for sources in by_share if sources]
         if len(holders) < cap.needed:
             raise NotEnoughShares(len(holders), cap.needed)
+        if before is not None:
+            located.file = before.file
+            located._remember(before._sources)
         return located
+
+    @property
+    def held(self) -> int:
+        """The bytes of hash trees in memory."""
+        proofs = [source.proof for source in self._sources if source.proof is not None]
+        trees = [proof.blocks for proof in proofs]
+        if self.file is not None:
+            trees.append(self.file.crypttext)
+        return sum(tree.held for tree in trees)
 
     def choose(self, avoid: Set[Source], taken: Set[int]) -> Source | None:
         """Return the best source of a share not in *taken* that is not in *avoid*."""
@@ -127,6 +147,15 @@ class Located:
         if corrupt and not source.told:
             source.told = True
             Deferred.fromCoroutine(self._advise(source, reason))
+
+    def _remember(self, sources: Sequence[Source]) -> None:
+        """Know which are slow or corrupt; one that was out of reach may be back."""
+        known = {(source.number, source.server): source for source in sources}
+        for source in self._sources:
+            before = known.get((source.number, source.server))
+            if before is not None:
+                source.faults, source.told = before.faults, before.told
+                source.useless = before.useless and before.told
 
     async def _advise(self, source: Source, reason: str) -> None:
         index = self.cap.storage_index

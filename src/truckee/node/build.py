@@ -24,13 +24,13 @@ from truckee.grid.pool import ServerStatus
 from truckee.grid.selection import Selector
 from truckee.helper.uploads import Uploads
 from truckee.immutable.check import Checker
-from truckee.immutable.download import Downloader
 from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.open_uploads import OpenUploads
 from truckee.immutable.repair import Repairer
 from truckee.immutable.sinks import ICiphertextSinks
 from truckee.immutable.upload import Uploader
 from truckee.node.config import NodeConfig, load_config
+from truckee.node.downloads import Downloads, build_downloads
 from truckee.node.helper import build_helper, build_routes, build_uploads, helper_seen
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import DirectoryLock, NodeDirectory
@@ -70,6 +70,7 @@ class Node:
     _uploader: Uploader | None = field(default=None, init=False)
     _open_uploads: OpenUploads | None = field(default=None, init=False)
     _repairer: Repairer = field(init=False)
+    downloads: Downloads | None = field(default=None, init=False)
     _site: StreamingSite | None = field(default=None, init=False)
     _web: WebPort | None = field(default=None, init=False)
     _selector: Selector = field(init=False)
@@ -100,14 +101,16 @@ class Node:
     def status(self) -> GridStatus:
         """Return what people and clients are told of the grid."""
         local = [ServerStatus(each.name, each.name, True) for each in self.local]
+        cache = None if self.downloads is None else self.downloads.cache.status
         if self.network is None:
-            return GridStatus(local)
+            return GridStatus(local, cache=cache)
         return GridStatus(
             [*local, *(each.status for each in self.network.pool.known.values())],
             [f"{each.petname}: {each.status}" for each in self.network.introducers],
             helper_seen(self.network.helper),
             self._direct.needs_known_size,
             None if self.uploads is None else len(self.uploads.active),
+            cache,
         )
 
     async def start(self) -> None:
@@ -149,7 +152,17 @@ class Node:
             )
             if not self.is_grid:
                 await self._join(opener)
-            self._site = self._build_site(keys)
+            self.downloads = build_downloads(
+                self.directory,
+                self.config.cache,
+                self.config.download_memory,
+                self._selector.find,
+                self._cpu,
+                self._disk,
+                self.reactor,
+            )
+            self.downloads.start()
+            self._site = self._build_site(keys, self.downloads)
             if self.config.web_port is not None:
                 self._web = await listen_web(
                     self.reactor, self._site, self.directory, self.config.web_port
@@ -181,6 +194,8 @@ class Node:
             await deferLater(self.reactor, 0.02)
         if self.uploads is not None:
             self.uploads.stop()
+        if self.downloads is not None:
+            self.downloads.stop()
         if self.network is not None:
             await self.network.stop()
         self._cpu.stop()
@@ -232,7 +247,7 @@ class Node:
         helper = self.network.helper
         return build_routes(self._direct, self._selector, helper, self._cpu, self.reactor)
 
-    def _build_site(self, keys: NodeKeys) -> StreamingSite:
+    def _build_site(self, keys: NodeKeys, downloads: Downloads) -> StreamingSite:
         config = self.config
         # On our own disks an open end costs nothing; elsewhere room must be asked for.
         limits = config.limits
@@ -250,7 +265,6 @@ class Node:
             limits,
         )
         responder = Responder(STATUSES)
-        downloader = Downloader(self._selector.find, self._cpu, self.reactor)
         reporter = None
         if self.uploads is not None:
             reporter = HelperReporter(self.uploads, self._disk, time.time)
@@ -259,7 +273,7 @@ class Node:
         )
         root = RootResource(
             self._uploader,
-            downloader,
+            downloads.downloader,
             responder,
             self.status,
             reporter,

@@ -17,8 +17,10 @@ from attrs import define, field, frozen
 
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
 from truckee.errors import Misuse
+from truckee.flow.durations import parse_duration
 from truckee.flow.sizes import parse_size
 from truckee.helper.uploads import HelperLimits
+from truckee.immutable.cache import CacheLimits
 from truckee.immutable.open_uploads import OpenLimits
 from truckee.immutable.upload import UploadLimits
 from truckee.node.layout import NodeDirectory
@@ -31,6 +33,8 @@ DEFAULT_STORAGE_DIRS = 3
 # File data of all uploads together: at 3-of-10 a segment under way takes 4.3 MiB and an
 # upload that waits for its client 2.5 MiB.
 DEFAULT_MEMORY_LIMIT = 128 << 20
+# The same of all downloads: a segment under way takes 2 MiB, and one reader has up to nine.
+DEFAULT_DOWNLOAD_MEMORY = 64 << 20
 
 
 @define
@@ -82,6 +86,8 @@ class NodeConfig:
     helper: HelperLimits | None  # of the helper that we are
     encoding: Encoding
     memory_limit: int  # bytes
+    download_memory: int  # bytes
+    cache: CacheLimits
     limits: UploadLimits
     open_uploads: OpenLimits
     storage_dirs: Sequence[Path]
@@ -119,7 +125,7 @@ def _parse_memory(text: str) -> int:
     """Return a size for which something fits.  :raises ValueError: when none does."""
     size = parse_size(text)
     if size == 0:
-        raise ValueError("without memory there are no uploads")
+        raise ValueError("without memory nothing can be done")
     return size
 
 
@@ -171,6 +177,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
     except ValueError as error:
         raise BadConfig(node.config, "[client] shares.*", str(error)) from None
     defaults = UploadLimits()
+    cached = CacheLimits()
     tub_port = get("node", "tub.port", None, _or_none)
     storage = None
     if get("storage", "enabled", True, _parse_boolean):
@@ -220,6 +227,15 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         encoding=encoding,
         memory_limit=get(
             "client", "upload.memory-limit", DEFAULT_MEMORY_LIMIT, _parse_memory
+        ),
+        download_memory=get(
+            "client", "download.memory-limit", DEFAULT_DOWNLOAD_MEMORY, _parse_memory
+        ),
+        cache=CacheLimits(
+            # What is on our own disks is no nearer in a cache on one of them.
+            get("client", "cache.limit", 0 if storage_dirs else cached.size, parse_size),
+            get("client", "cache.expire-after", cached.expire_after, parse_duration),
+            get("client", "cache.check-interval", cached.check_interval, parse_duration),
         ),
         limits=UploadLimits(
             max_size=get("client", "upload.max-size", defaults.max_size, parse_size),

@@ -63,6 +63,11 @@ class NodeDirectory:
         return self.path / "tmp"
 
     @property
+    def cache(self) -> Path:
+        """Ciphertext that was read, which the servers have too."""
+        return self.path / "cache"
+
+    @property
     def journal(self) -> Path:
         """Notes of what is being shown to readers on our own disks."""
         return self.path / "storage" / "journal"

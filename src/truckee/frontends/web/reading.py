@@ -160,15 +160,16 @@ class FileResource(Resource):
 
 async def _pieces(file: OpenFile, body: Body) -> AsyncGenerator[bytes, None]:
     """Give the bytes of *body*, none before the first segment has come."""
-    for head, part in body.parts:
-        before = head
-        download = file.read(part.start, part.end)
-        try:
+    download = file.read()
+    try:
+        for head, part in body.parts:
+            before = head
+            download.go_on(part.start, part.end)
             async for piece in download:
                 yield before + piece if before else piece
                 before = b""
-        finally:
-            download.stop()
+    finally:
+        download.stop()
     if body.tail:
         yield body.tail
 

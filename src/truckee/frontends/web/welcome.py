@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import asdict, frozen
 from twisted.web.template import Flattenable, Tag, tags
 
 from truckee.frontends.web.page import amount, foreign, moment, render_page, table
@@ -16,6 +16,7 @@ from truckee.frontends.web.upload_routes import (
     tell_routes,
 )
 from truckee.grid.pool import ServerStatus
+from truckee.immutable.cache import CacheStatus
 
 
 @frozen
@@ -27,6 +28,7 @@ class GridStatus:
     helper: HelperSeen | None = None  # that we use
     sized: bool = False  # too few servers take files whose size is not known
     helping: int | None = None  # uploads under way in the helper that we are
+    cache: CacheStatus | None = None
 
 
 def welcome_page(status: GridStatus, host: str) -> bytes:
@@ -177,6 +179,7 @@ def status_json(status: GridStatus) -> bytes:
         "truckee": {
             "helper": helper_json(status.helper),
             "next_upload": routes_json(status.helper, status.sized),
+            "cache": None if status.cache is None else asdict(status.cache),
         },
     }
     return (json.dumps(document, indent=1) + "\n").encode("ascii")

@@ -1,0 +1,102 @@
+"""
+The ciphertext of one file, for all who read it.
+
+It is in the cache, or comes from the servers and goes there.  What was learnt of the file
+is kept between reads.  The key is with the readers.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+
+from truckee.codec.cached import UEB
+from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.decoder import FileProof
+from truckee.codec.geometry import Geometry
+from truckee.flow.cpu import Workers
+from truckee.flow.shared import Shared
+from truckee.immutable.cache import Cache
+from truckee.immutable.fetch import Fetcher
+from truckee.immutable.locate import Find, Located, NotEnoughShares
+
+
+@define(eq=False)
+class SharedFile:
+    """One file; several readers at once fetch each segment once."""
+
+    cap: ChkVerifyCap
+    _find: Find
+    _cache: Cache
+    _cpu: Workers
+    _clock: IReactorTime
+    used: float = field(default=0.0, init=False)  # when it was last asked, in seconds
+    _file: FileProof | None = field(default=None, init=False)
+    _located: Located | None = field(default=None, init=False)
+    _fetcher: Fetcher | None = field(default=None, init=False)
+    _learning: Shared[str, FileProof] = field(factory=Shared, init=False, repr=False)
+    _locating: Shared[str, Fetcher] = field(factory=Shared, init=False, repr=False)
+    _segments: Shared[int, bytes] = field(factory=Shared, init=False, repr=False)
+
+    async def geometry(self) -> Geometry:
+        """Return how the file is cut.  :raises NotEnoughShares: when nobody can tell."""
+        self.used = self._clock.seconds()
+        if self._file is None:
+            self._file = await self._learning.run("", self._learn)
+        return self._file.geometry
+
+    async def segment(self, number: int) -> bytes:
+        """
+        Return the ciphertext of one segment, verified.
+
+        :raises NotEnoughShares: when too few shares are good for it.
+        """
+        self.used = self._clock.seconds()
+        return await self._segments.run(number, lambda: self._segment(number))
+
+    @property
+    def held(self) -> int:
+        """The bytes of its hash trees in memory."""
+        return 0 if self._fetcher is None else self._fetcher.held
+
+    async def _segment(self, number: int) -> bytes:
+        cached = await self._cache.get(self.cap, number)
+        if cached is not None:
+            return cached
+        ciphertext = await self._fetch(number)
+        self._cache.put(self.cap, number, ciphertext)
+        return ciphertext
+
+    async def _fetch(self, number: int) -> bytes:
+        fetcher = self._fetcher or await self._locate()
+        try:
+            return await fetcher.segment(number)
+        except NotEnoughShares:
+            # Servers may have come back, or others have the shares now.
+            if self._fetcher is fetcher:
+                self._fetcher = None
+            fetcher = self._fetcher or await self._locate()
+            return await fetcher.segment(number)
+
+    async def _learn(self) -> FileProof:
+        ueb = await self._cache.get(self.cap, UEB)
+        if ueb is not None:
+            try:
+                return FileProof.check(self.cap, ueb)
+            except ValueError:
+                pass  # a reader of another version may have understood it
+        fetcher = await self._locate()
+        await fetcher.geometry()
+        self._cache.put(self.cap, UEB, fetcher.file.ueb)
+        return fetcher.file
+
+    async def _locate(self) -> Fetcher:
+        """Return a fetcher that knows where the shares are now."""
+        return await self._locating.run("", self._search)
+
+    async def _search(self) -> Fetcher:
+        located = await Located.search(self.cap, self._find, self._located)
+        located.file = located.file or self._file
+        self._located = located
+        self._fetcher = Fetcher(self.cap, located, self._cpu, self._clock)
+        return self._fetcher

@@ -1,0 +1,64 @@
+"""What reading files takes, put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import Deferred
+
+from truckee.codec.caps import ChkVerifyCap
+from truckee.flow.cpu import Workers
+from truckee.flow.limits import Budget
+from truckee.immutable.cache import Cache, CacheLimits
+from truckee.immutable.cache_files import CacheFiles
+from truckee.immutable.download import Downloader
+from truckee.immutable.holdings import Holdings
+from truckee.immutable.locate import Find
+from truckee.immutable.open_files import OpenFiles
+from truckee.immutable.shared_file import SharedFile
+from truckee.node.layout import NodeDirectory
+
+
+@define(eq=False)
+class Downloads:
+    """The files that are read here: ``start``, then ``stop``."""
+
+    cache: Cache
+    files: OpenFiles
+    downloader: Downloader
+    budget: Budget
+
+    def start(self) -> None:
+        """Begin to use the cache; nobody waits for it."""
+        Deferred.fromCoroutine(self.cache.start())
+
+    def stop(self) -> None:
+        """Keep nothing any more."""
+        self.files.stop()
+        self.cache.stop()
+
+
+def build_downloads(
+    directory: NodeDirectory,
+    limits: CacheLimits,
+    memory: int,
+    find: Find,
+    cpu: Workers,
+    disk: Workers,
+    reactor: Any,
+    now: Callable[[], float] = time.time,
+) -> Downloads:
+    """Return what reads the files that *find* finds, in *memory* bytes."""
+    cache = Cache(CacheFiles(directory.cache), limits, disk, reactor, now)
+
+    def open_file(cap: ChkVerifyCap) -> SharedFile:
+        return SharedFile(cap, find, cache, cpu, reactor)
+
+    files = OpenFiles(open_file, reactor)
+    budget = Budget(memory)
+    return Downloads(
+        cache, files, Downloader(files, cpu, Holdings(budget, reactor)), budget
+    )
