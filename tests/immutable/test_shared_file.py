@@ -13,6 +13,7 @@ from tests.grids import Grid, MadeFile, failing, hanging, make_file, pause, put_
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.cipher import crypt
 from truckee.codec.geometry import Encoding
+from truckee.codec.guess import Guess
 from truckee.codec.hashes import storage_index_of
 from truckee.flow.together import together
 from truckee.immutable.cache import CacheLimits
@@ -233,7 +234,7 @@ class OpenFilesTests(SynchronousTestCase):
     def open(self, cap: ChkVerifyCap) -> SharedFile:
         self.opened += 1
         nothing: object = None
-        return SharedFile(cap, nothing, nothing, nothing, self.clock)  # type: ignore[arg-type]
+        return SharedFile(cap, nothing, nothing, nothing, self.clock, Guess())  # type: ignore[arg-type]
 
     def cap(self, number: int) -> ChkVerifyCap:
         return ChkVerifyCap(b"%016d" % number, b"u" * 32, 3, 10, 1000)

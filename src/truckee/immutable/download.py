@@ -40,14 +40,19 @@ class Downloader:
     _cpu: Workers
     _holdings: Holdings
 
-    async def open(self, cap: ChkReadCap) -> OpenFile:
+    async def open(self, cap: ChkReadCap, start: int = 0) -> OpenFile:
         """
-        Return the file, once it is known how it is cut.
+        Return the file, once it is known how it is cut; the byte at *start* is read next.
 
         :raises NotEnoughShares: when the file cannot be read now.
         """
         shared = self._files.get(cap.verify_cap())
-        return OpenFile(cap.key, shared, await shared.geometry(), self._cpu, self._holdings)
+        try:
+            geometry = await shared.geometry(start)
+        except Exception:
+            shared.settle()
+            raise
+        return OpenFile(cap.key, shared, geometry, self._cpu, self._holdings)
 
 
 @define(eq=False)
@@ -63,6 +68,10 @@ class OpenFile:
     def read(self, start: int = 0, end: int = 0) -> Download:
         """Return the bytes from *start* up to, not including, *end*."""
         return Download(self, start, end)
+
+    def settle(self) -> None:
+        """Forget what was read early and not taken."""
+        self._shared.settle()
 
     async def segment(self, number: int) -> bytes:
         """
@@ -134,6 +143,7 @@ class Download:
         """Fetch no more."""
         self._file.holdings.is_busy(self)
         self.let_go()
+        self._file.settle()
 
     async def _segment(self, number: int) -> bytes:
         """Return a segment, which is the current one from then on."""

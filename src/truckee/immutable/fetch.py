@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.decoder import FileProof, ShareProof, join_segment
 from truckee.codec.geometry import Geometry
+from truckee.codec.guess import Guess
 from truckee.codec.merkle import PagedTree
 from truckee.errors import Corrupt, Unavailable
 from truckee.flow.cpu import Workers
@@ -40,6 +41,7 @@ class Fetcher:
     _located: Located
     _cpu: Workers
     _clock: IReactorTime
+    _guess: Guess = field(factory=Guess)
     _pace: Pace = field(factory=Pace, init=False)
     _learning: Exclusive = field(factory=Exclusive, init=False)  # one reader a share's tree
     _adding: Exclusive = field(factory=Exclusive, init=False)  # one writer a tree
@@ -57,14 +59,30 @@ class Fetcher:
         """The bytes of hash trees in memory."""
         return self._located.held
 
-    async def geometry(self) -> Geometry:
-        """Return how the file is cut, once k shares of it are proved."""
+    async def geometry(self, start: int | None = None) -> Geometry:
+        """
+        Return how the file is cut, once k shares of it are proved.
+
+        Who wants the byte at *start* next has it read meanwhile.
+        """
+
+        found: dict[Source, bool] = {}
 
         async def prove(source: Source) -> bool | None:
+            if start is not None:
+                guessed = self._geometry
+                segment = min(start // guessed.segment_size, guessed.segments - 1)
+                self._begin(source, segment, teaches=len(race.tried) == 1)
             return await self._located.prove(source) or None
 
-        await Race(self._located, prove, self._pace, self._clock).run({})
+        race = Race(self._located, prove, self._pace, self._clock)
+        await race.run(found)
+        self._guess.learn(self.file.geometry, _proof(next(iter(found))).offsets)
         return self.file.geometry
+
+    def settle(self) -> None:
+        """Forget what was read early and nobody took."""
+        self._located.settle()
 
     async def segment(self, number: int) -> bytes:
         """
@@ -82,18 +100,36 @@ class Fetcher:
             return await self._block(source, number, teaches=len(asked) == 1)
 
         race = Race(self._located, block, self._pace, self._clock)
-        while True:
-            await race.run(blocks)
-            bad = await self._find_bad(blocks, number)
-            if not bad:
-                break
-            for source in bad:
-                del blocks[source]
+        try:
+            while True:
+                await race.run(blocks)
+                bad = await self._find_bad(blocks, number)
+                if not bad:
+                    break
+                for source in bad:
+                    del blocks[source]
+        finally:
+            for source in asked:
+                source.reader.settle()
         numbered = {source.number: block for source, block in blocks.items()}
         try:
             return await self._cpu.run(join_segment, self.file, number, numbered)
         except ValueError:
             raise BrokenFile from None
+
+    @property
+    def _geometry(self) -> Geometry:
+        """How the file is cut, probably."""
+        file = self._located.file
+        return self._guess.geometry(self.cap) if file is None else file.geometry
+
+    def _begin(self, source: Source, segment: int, teaches: bool) -> None:
+        """Have all read at once that a source which is not proved yet is asked for."""
+        if source.proof is None and not source.useless and not source.reader.begun:
+            geometry, file = self._geometry, self._located.file
+            tree = file.crypttext if file else PagedTree(b"", geometry.segments)
+            reads = self._guess.reads(geometry, segment, tree if teaches else None)
+            source.reader.begin(reads)
 
     async def _find_bad(self, blocks: Mapping[Source, bytes], segment: int) -> set[Source]:
         """Return the sources of *blocks* that turn out to be bad, and tell of them."""
@@ -150,6 +186,7 @@ class Fetcher:
                 work.append(self._learn(source, self.file.crypttext, start, segment))
             await together(work)
 
+        self._begin(source, segment, teaches)
         if not await self._located.prove(source):
             return None
         return found[0] if await self._tried(source, read()) else None

@@ -13,7 +13,8 @@ from truckee.codec.decoder import FileProof, ShareProof
 from truckee.errors import Unavailable
 from truckee.flow.limits import Exclusive
 from truckee.immutable.existing import Holders, read_proof
-from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
+from truckee.immutable.head_start import HeadStart
+from truckee.storage.interfaces import IStorageServer, ReadError
 
 log = Logger()
 
@@ -35,7 +36,7 @@ class Source:
 
     number: int
     server: IStorageServer
-    reader: IShareReader
+    reader: HeadStart
     proof: ShareProof | None = field(default=None, init=False)
     useless: bool = field(default=False, init=False)  # for every segment
     told: bool = field(default=False, init=False)  # its server knows that it is bad
@@ -79,7 +80,7 @@ class Located:
         # First one source of each share, then the second ones: any k shares do.  A share
         # number that the file does not have is a server's mistake.
         by_share = [
-            [Source(number, server, reader) for server, reader in found.items()]
+            [Source(number, server, HeadStart(reader)) for server, reader in found.items()]
             for number, found in sorted(holders.items())
             if 0 <= number < cap.total
         ]
@@ -109,6 +110,11 @@ class Located:
             if not source.useless and source not in avoid and source.number not in taken
         ]
         return min(usable, key=lambda source: source.faults, default=None)
+
+    def settle(self) -> None:
+        """Forget what was read early."""
+        for source in self._sources:
+            source.reader.settle()
 
     def not_enough(self, avoid: Set[Source]) -> NotEnoughShares:
         """Return the error that tells how many good shares there are beside *avoid*."""

@@ -14,6 +14,7 @@ from truckee.codec.cached import UEB
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.decoder import FileProof
 from truckee.codec.geometry import Geometry
+from truckee.codec.guess import Guess
 from truckee.flow.cpu import Workers
 from truckee.flow.shared import Shared
 from truckee.immutable.cache import Cache
@@ -30,6 +31,7 @@ class SharedFile:
     _cache: Cache
     _cpu: Workers
     _clock: IReactorTime
+    _guess: Guess
     used: float = field(default=0.0, init=False)  # when it was last asked, in seconds
     _file: FileProof | None = field(default=None, init=False)
     _located: Located | None = field(default=None, init=False)
@@ -38,11 +40,15 @@ class SharedFile:
     _locating: Shared[str, Fetcher] = field(factory=Shared, init=False, repr=False)
     _segments: Shared[int, bytes] = field(factory=Shared, init=False, repr=False)
 
-    async def geometry(self) -> Geometry:
-        """Return how the file is cut.  :raises NotEnoughShares: when nobody can tell."""
+    async def geometry(self, start: int = 0) -> Geometry:
+        """
+        Return how the file is cut, to one who wants the byte at *start* next.
+
+        :raises NotEnoughShares: when nobody can tell.
+        """
         self.used = self._clock.seconds()
         if self._file is None:
-            self._file = await self._learning.run("", self._learn)
+            self._file = await self._learning.run("", lambda: self._learn(start))
         return self._file.geometry
 
     async def segment(self, number: int) -> bytes:
@@ -53,6 +59,11 @@ class SharedFile:
         """
         self.used = self._clock.seconds()
         return await self._segments.run(number, lambda: self._segment(number))
+
+    def settle(self) -> None:
+        """Forget what was read for one who did not come to take it."""
+        if self._fetcher is not None:
+            self._fetcher.settle()
 
     @property
     def held(self) -> int:
@@ -78,7 +89,7 @@ class SharedFile:
             fetcher = self._fetcher or await self._locate()
             return await fetcher.segment(number)
 
-    async def _learn(self) -> FileProof:
+    async def _learn(self, start: int) -> FileProof:
         ueb = await self._cache.get(self.cap, UEB)
         if ueb is not None:
             try:
@@ -86,7 +97,7 @@ class SharedFile:
             except ValueError:
                 pass  # a reader of another version may have understood it
         fetcher = await self._locate()
-        await fetcher.geometry()
+        await fetcher.geometry(start)
         self._cache.put(self.cap, UEB, fetcher.file.ueb)
         return fetcher.file
 
@@ -98,5 +109,5 @@ class SharedFile:
         located = await Located.search(self.cap, self._find, self._located)
         located.file = located.file or self._file
         self._located = located
-        self._fetcher = Fetcher(self.cap, located, self._cpu, self._clock)
+        self._fetcher = Fetcher(self.cap, located, self._cpu, self._clock, self._guess)
         return self._fetcher

@@ -10,6 +10,7 @@ from attrs import define
 from twisted.internet.defer import Deferred
 
 from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.guess import Guess
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.immutable.cache import Cache, CacheLimits
@@ -54,8 +55,10 @@ def build_downloads(
     """Return what reads the files that *find* finds, in *memory* bytes."""
     cache = Cache(CacheFiles(directory.cache), limits, disk, reactor, now)
 
+    guess = Guess()
+
     def open_file(cap: ChkVerifyCap) -> SharedFile:
-        return SharedFile(cap, find, cache, cpu, reactor)
+        return SharedFile(cap, find, cache, cpu, reactor, guess)
 
     files = OpenFiles(open_file, reactor)
     budget = Budget(memory)

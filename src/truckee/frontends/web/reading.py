@@ -147,7 +147,8 @@ class FileResource(Resource):
         self, request: Request, cap: ChkReadCap, body: Body, headers: Mapping[str, str]
     ) -> None:
         """Send verified segments as fast as the client takes them."""
-        file = await self._reader.downloader.open(cap)
+        start = body.parts[0][1].start
+        file = await self._reader.downloader.open(cap, start)
         async with aclosing(_pieces(file, body)) as pieces:
             # The head waits for the first segment: until then an error has a status.
             piece = await anext(pieces)

@@ -1,0 +1,74 @@
+"""
+Which bytes of a share a reader will need, before it knows anything but the cap.
+
+A share tells in its header where its parts are, and in its UEB how the file is cut.  Most
+writers do as stock does, so the parts are asked for at once where they probably are.  What
+was guessed wrong is asked for again; nothing is believed because it was guessed.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding, Geometry
+from truckee.codec.merkle import PagedTree
+from truckee.codec.share import HEADER_SIZE, ShareLayout, ShareOffsets
+
+# Two parts with no more than this between them are one read.
+_GAP = 4096  # bytes
+
+
+@define
+class Guess:
+    """How files are cut, and their shares laid out, going by the last one that was seen."""
+
+    _segment_size: int = field(default=DEFAULT_SEGMENT_SIZE, init=False)  # bytes
+    _streamed: bool = field(default=False, init=False)
+
+    def geometry(self, cap: ChkVerifyCap) -> Geometry:
+        """Return how the file of *cap* is cut, probably."""
+        return Encoding(cap.needed, cap.total, self._segment_size).geometry(cap.size)
+
+    def reads(
+        self, geometry: Geometry, segment: int, tree: PagedTree | None
+    ) -> list[tuple[int, int]]:
+        """
+        Return offset and length of what a share has for *segment*, and of what proves it.
+
+        With a *tree*, what that one still needs of the ciphertext tree is among it.
+        """
+        kind = ShareLayout.streamed if self._streamed else ShareLayout.stock
+        layout = kind(geometry)
+        header = layout.pack_header().ljust(HEADER_SIZE, b"\0")
+        offsets = ShareOffsets.parse(header, geometry.total)
+        blocks = PagedTree(b"", geometry.segments)
+        reads = [(0, HEADER_SIZE), offsets.proof]
+        reads.append((layout.block(segment), geometry.block_length(segment)))
+        reads += [(layout.block_tree + at, size) for at, size in blocks.missing(segment)]
+        if tree is not None:
+            hashes = tree.missing(segment)
+            reads += [(layout.crypttext_tree + at, size) for at, size in hashes]
+        return _joined(reads)
+
+    def learn(self, geometry: Geometry, offsets: ShareOffsets) -> None:
+        """Guess for the next file what is true of this one."""
+        streamed = ShareLayout.streamed(geometry)
+        self._streamed = (offsets.data, offsets.crypttext_tree) == (
+            streamed.data,
+            streamed.crypttext_tree,
+        )
+        if geometry.segments > 1:
+            self._segment_size = geometry.segment_size
+
+
+def _joined(reads: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return reads in order, those near each other as one."""
+    joined: list[tuple[int, int]] = []
+    for start, length in sorted(reads):
+        if joined and start - sum(joined[-1]) <= _GAP:
+            first, before = joined.pop()
+            joined.append((first, max(before, start + length - first)))
+        else:
+            joined.append((start, length))
+    return joined
