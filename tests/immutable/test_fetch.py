@@ -6,10 +6,11 @@ import random
 import shutil
 from collections.abc import Callable
 from struct import pack, pack_into
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.grids import (
     REACTOR,
@@ -36,8 +37,11 @@ from truckee.codec.netstring import netstring
 from truckee.codec.share import ShareLayout
 from truckee.flow.together import together
 from truckee.immutable.fetch import BrokenFile, Fetcher
-from truckee.immutable.locate import Located, NotEnoughShares
+from truckee.immutable.head_start import HeadStart
+from truckee.immutable.locate import Located, NotEnoughShares, Source
 from truckee.storage.foolscap_client import NotConnected
+
+nothing: Any = None
 
 KEY = b"k" * 16
 INDEX = storage_index_of(KEY)
@@ -553,3 +557,55 @@ class FetcherTests(_Case):
             number = rng.randrange(20_000)
             segment = await fetcher.segment(number)
             self.assertEqual(segment, ciphertext[2 * number : 2 * number + 2])
+
+
+class ChoiceTests(SynchronousTestCase):
+    """Which of the sources of a file is asked, by what is known of them."""
+
+    def setUp(self) -> None:
+        sources = [Source(n, nothing, HeadStart(nothing)) for n in range(10)]
+        self.located = Located(make_file(b"x" * 100, KEY, Encoding(3, 10)).cap.verify_cap())
+        self.located._sources = self.sources = sources
+
+    def know(self, number: int, seconds: float) -> None:
+        """Have a source proved, and its last answers of this length."""
+        self.sources[number].usual = seconds
+        self.sources[number].proof = nothing
+
+    def choose(self, count: int = 3) -> list[int]:
+        """Return those that are asked for a segment."""
+        taken: set[int] = set()
+        for _ in range(count):
+            source = self.located.choose(set(), taken)
+            assert source is not None
+            taken.add(source.number)
+            source.busy += 1
+        return sorted(taken)
+
+    def test_in_their_order(self) -> None:
+        """Without a difference that matters, the first ones are: they need no decoding."""
+        self.assertEqual(self.choose(), [0, 1, 2])
+        for number, seconds in enumerate((0.04, 0.02, 0.03)):
+            self.know(number, seconds)
+        self.assertEqual(self.choose(), [0, 1, 2])
+
+    def test_slow_ones_are_last(self) -> None:
+        """One that takes much longer than others, though not too long, is not asked."""
+        for number, seconds in enumerate((0.9, 0.1, 0.1, 0.1, 0.5)):
+            self.know(number, seconds)
+        self.assertEqual(self.choose(), [1, 2, 3])
+
+    def test_all_get_their_part(self) -> None:
+        """When much is asked for at once, those that were never asked get some of it."""
+        for number in range(3):
+            self.know(number, 0.2)
+        self.assertEqual(self.choose(), [0, 1, 2])
+        used = {number for _ in range(6) for number in self.choose()}
+        self.assertEqual(used, set(range(10)))
+
+    def test_faults_count_first(self) -> None:
+        """One with a fault is asked after those without, however quick it is."""
+        for number in range(10):
+            self.know(number, 0.01 if number == 0 else 1.0)
+        self.sources[0].demote()
+        self.assertNotIn(0, self.choose(9))

@@ -96,8 +96,12 @@ class Fetcher:
 
         async def block(source: Source) -> bytes | None:
             asked.append(source)
+            began = self._clock.seconds()
             # One of them is enough to learn the hash of the segment from.
-            return await self._block(source, number, teaches=len(asked) == 1)
+            found = await self._block(source, number, teaches=len(asked) == 1)
+            if found is not None:
+                source.took(self._clock.seconds() - began)
+            return found
 
         race = Race(self._located, block, self._pace, self._clock)
         try:

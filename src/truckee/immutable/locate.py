@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence, Set
+from math import ceil, log2
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -17,6 +18,9 @@ from truckee.immutable.head_start import HeadStart
 from truckee.storage.interfaces import IStorageServer, ReadError
 
 log = Logger()
+
+# Who answers within this is as good as any.
+QUICK = 0.1  # seconds
 
 
 @define
@@ -41,10 +45,32 @@ class Source:
     useless: bool = field(default=False, init=False)  # for every segment
     told: bool = field(default=False, init=False)  # its server knows that it is bad
     faults: int = field(default=0, init=False)  # those with fewer are asked first
+    busy: int = field(default=0, init=False)  # questions under way
+    usual: float | None = field(default=None, init=False)  # seconds to a block
+
+    def took(self, seconds: float) -> None:
+        """A block took so long."""
+        if self.usual is None:
+            self.usual = seconds
+        else:
+            self.usual += (seconds - self.usual) / 4
 
     def demote(self) -> None:
         """Have others asked before it, for as long as the file is open."""
         self.faults += 1
+
+
+def _delay(source: Source, best: float) -> int:
+    """
+    Return how often ``QUICK`` must be doubled until *source* will have answered.
+
+    One that was never asked may be as good as the *best*, but one that is proved already
+    is worth a doubling.  So all servers get their part when much is asked for at once.
+    """
+    usual = best if source.usual is None else source.usual
+    expected = usual * (1 + source.busy)
+    doublings = ceil(log2(expected / QUICK)) if expected > QUICK else 0
+    return doublings if source.proof is None else max(0, doublings - 1)
 
 
 # Given a storage index and k.
@@ -103,13 +129,19 @@ class Located:
         return sum(tree.held for tree in trees)
 
     def choose(self, avoid: Set[Source], taken: Set[int]) -> Source | None:
-        """Return the best source of a share not in *taken* that is not in *avoid*."""
+        """
+        Return the best source of a share not in *taken* that is not in *avoid*.
+
+        That is one with the fewest faults, and of those one that will probably answer soon.
+        """
         usable = [
             source
             for source in self._sources
             if not source.useless and source not in avoid and source.number not in taken
         ]
-        return min(usable, key=lambda source: source.faults, default=None)
+        known = [each.usual for each in self._sources if each.usual is not None]
+        best = min(known, default=0.0)
+        return min(usable, key=lambda each: (each.faults, _delay(each, best)), default=None)
 
     def settle(self) -> None:
         """Forget what was read early."""
@@ -161,6 +193,7 @@ class Located:
             before = known.get((source.number, source.server))
             if before is not None:
                 source.faults, source.told = before.faults, before.told
+                source.usual = before.usual
                 source.useless = before.useless and before.told
 
     async def _advise(self, source: Source, reason: str) -> None:

@@ -104,6 +104,7 @@ class Race(Generic[T]):
 
     async def _one(self, source: Source, found: MutableMapping[Source, T]) -> None:
         began = self._clock.seconds()
+        source.busy += 1
         try:
             answer = await self._question(source)
         except CancelledError:
@@ -116,6 +117,7 @@ class Race(Generic[T]):
                 if source.number not in {each.number for each in found}:
                     found[source] = answer
         finally:
+            source.busy -= 1
             self._running.pop(source, None)
             self._wake()
 
