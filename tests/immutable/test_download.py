@@ -145,17 +145,27 @@ class DownloadTests(TestCase):
         self.assertEqual(await self.ahead(grid, player, 7), 2)
         player.stop()
 
+    async def pieces(self, grid: Grid, file: MadeFile) -> list[bytes]:
+        """Return what a download of all gives."""
+        download = await self.open(grid, file)
+        try:
+            return [piece async for piece in download]
+        finally:
+            download.stop()
+
     async def test_pieces(self) -> None:
-        """A large segment is handed out in pieces, so that no connection gets it whole."""
+        """Of many readers, none has a whole segment in the buffer of its connection."""
         size = 3 * PIECE + 5
         file = make_file(random.Random(3).randbytes(size), KEY, Encoding(1, 1, 1 << 21))
         grid = Grid.new(self)
         put_share(grid.servers[0], INDEX, 0, file.shares[0])
-        download = await self.open(grid, file)
-        pieces = [piece async for piece in download]
+        self.assertEqual([len(each) for each in await self.pieces(grid, file)], [size])
+        others = grid.downloads.budget.limit * 3 // 4
+        grid.downloads.budget.reserve(others)
+        pieces = await self.pieces(grid, file)
+        grid.downloads.budget.release(others)
         self.assertEqual([len(piece) for piece in pieces], [PIECE] * 3 + [5])
         self.assertTrue(b"".join(pieces) == file.plaintext)
-        download.stop()
         self.assertEqual(grid.downloads.budget.used, 0)
 
     async def test_stop(self) -> None:

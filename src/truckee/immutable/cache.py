@@ -132,8 +132,10 @@ class Cache:
 
     def put(self, cap: ChkVerifyCap, part: int, data: bytes) -> None:
         """Keep a part of a file, once it is written; whatever has no room goes first."""
+        if not self._ready:
+            return
         name = entry_name(cap, part)
-        if not self._ready or name in self._entries:
+        if name in self._entries:
             return
         space = space_of(len(data))
         resting = self._clock.seconds() < self._resting_until

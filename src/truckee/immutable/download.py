@@ -21,12 +21,13 @@ from truckee.immutable.holdings import Holdings
 from truckee.immutable.open_files import OpenFiles
 from truckee.immutable.shared_file import SharedFile
 
-# What is handed out at once: little enough for each of many slow clients to have it in the
-# buffer of its connection.
+# What is handed out at once when there are many readers: little enough for each of their
+# clients to have it in the buffer of its connection.  A few get whole segments, which costs
+# less.
 PIECE = 256 << 10  # bytes
 
 # Segments fetched ahead of the one that is being read.
-MOST_AHEAD = 8
+MOST_AHEAD = 4
 # One who asks for all from some byte on may stop at any moment, as players do: one segment
 # ahead, and another one for so many that it took.
 _TAKEN_FOR_ONE_AHEAD = 4
@@ -120,7 +121,8 @@ class Download:
         size = self._file.geometry.segment_size
         number, at = divmod(self._position, size)
         plaintext = await self._segment(number)
-        piece = plaintext[at : min(at + PIECE, self._end - number * size)]
+        end = size if holdings.is_roomy else at + PIECE
+        piece = plaintext[at : min(end, self._end - number * size)]
         self._position += len(piece)
         if self._position % size == 0:
             self._drop_current()

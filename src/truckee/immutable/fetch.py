@@ -92,6 +92,7 @@ class Fetcher:
         :raises BrokenFile: when k good shares do not make the segment of the cap.
         """
         blocks: dict[Source, bytes] = {}
+        ciphertext: bytes | None = None
         asked: list[Source] = []
 
         async def block(source: Source) -> bytes | None:
@@ -107,19 +108,16 @@ class Fetcher:
         try:
             while True:
                 await race.run(blocks)
-                bad = await self._find_bad(blocks, number)
+                bad = await self._not_taught(blocks, number)
                 if not bad:
-                    break
+                    bad, ciphertext = await self._join(blocks, number)
+                if ciphertext is not None:
+                    return ciphertext
                 for source in bad:
                     del blocks[source]
         finally:
             for source in asked:
                 source.reader.settle()
-        numbered = {source.number: block for source, block in blocks.items()}
-        try:
-            return await self._cpu.run(join_segment, self.file, number, numbered)
-        except ValueError:
-            raise BrokenFile from None
 
     @property
     def _geometry(self) -> Geometry:
@@ -135,17 +133,29 @@ class Fetcher:
             reads = self._guess.reads(geometry, segment, tree if teaches else None)
             source.reader.begin(reads)
 
-    async def _find_bad(self, blocks: Mapping[Source, bytes], segment: int) -> set[Source]:
-        """Return the sources of *blocks* that turn out to be bad, and tell of them."""
-        for source in blocks:
-            if not await self._teach(source, segment):
-                return {source}
-        bad = await self._cpu.run(_find_bad, blocks, segment)
+    async def _not_taught(
+        self, blocks: Mapping[Source, bytes], segment: int
+    ) -> set[Source]:
+        """Return the sources of *blocks* that could not tell the hash of the segment."""
+        if self.file.crypttext.missing(segment):
+            for source in blocks:
+                if not await self._teach(source, segment):
+                    return {source}
+        return set()
+
+    async def _join(
+        self, blocks: Mapping[Source, bytes], segment: int
+    ) -> tuple[set[Source], bytes | None]:
+        """Return the sources whose blocks are bad, and tell of them; else the segment."""
+        try:
+            bad, ciphertext = await self._cpu.run(_join, self.file, segment, blocks)
+        except ValueError:
+            raise BrokenFile from None
         for source in bad:
             source.demote()
             reason = f"the block of segment {segment} is wrong"
             self._located.report(source, reason, corrupt=True)
-        return bad
+        return bad, ciphertext
 
     async def _teach(self, source: Source, segment: int) -> bool:
         """Know what the ciphertext must hash to; False when *source* was given up."""
@@ -181,14 +191,16 @@ class Fetcher:
 
         async def read() -> None:
             proof = _proof(source)
-            work = [
-                block(),
-                self._learn(source, proof.blocks, proof.offsets.block_tree, segment),
-            ]
+            trees = [(proof.blocks, proof.offsets.block_tree)]
             if teaches:
-                start = proof.offsets.crypttext_tree
-                work.append(self._learn(source, self.file.crypttext, start, segment))
-            await together(work)
+                trees.append((self.file.crypttext, proof.offsets.crypttext_tree))
+            # Most of the time all hashes are known.
+            unknown = [each for each in trees if each[0].missing(segment)]
+            if unknown:
+                learning = [self._learn(source, *each, segment) for each in unknown]
+                await together([block(), *learning])
+            else:
+                await block()
 
         self._begin(source, segment, teaches)
         if not await self._located.prove(source):
@@ -222,6 +234,16 @@ def _proof(source: Source) -> ShareProof:
     return source.proof
 
 
-def _find_bad(blocks: Mapping[Source, bytes], segment: int) -> set[Source]:
-    """Return the sources whose block is not what their share must hold."""
-    return {s for s, block in blocks.items() if not _proof(s).is_good(segment, block)}
+def _join(
+    file: FileProof, segment: int, blocks: Mapping[Source, bytes]
+) -> tuple[set[Source], bytes | None]:
+    """
+    Return the sources whose block is not what their share must hold; else the ciphertext.
+
+    :raises ValueError: when good blocks do not make the segment.
+    """
+    bad = {each for each in blocks if not _proof(each).is_good(segment, blocks[each])}
+    if bad:
+        return bad, None
+    numbered = {source.number: block for source, block in blocks.items()}
+    return bad, join_segment(file, segment, numbered)

@@ -53,6 +53,11 @@ class Holdings:
         """Take *amount* bytes if that needs no wait."""
         return self.budget.try_take(amount)
 
+    @property
+    def is_roomy(self) -> bool:
+        """Whether there is enough for all who are here, and as many again."""
+        return 2 * self.budget.used <= self.budget.limit
+
     def give(self, amount: int) -> None:
         """Give back *amount* bytes."""
         self.budget.give(amount)
