@@ -101,8 +101,9 @@ class ReadingTests(TestCase):
         starts = (0, 640, 1280, 2000)
         self.assertEqual(self.bodies(reply), [file.plaintext[i : i + 10] for i in starts])
         self.assertEqual(asked.count("buckets"), len(self.grid.servers))
-        # Header and proof of two shares, three trees, and the blocks of four segments.
-        self.assertLessEqual(asked.count("read"), 2 * 2 + 3 + 4 * 2)
+        # Header and proof of two shares, three trees, and the blocks of four segments; and
+        # what was guessed wrong, or asked of a third one by a slow machine.
+        self.assertLessEqual(asked.count("read"), 2 * 2 + 3 + 4 * 2 + 4)
 
     async def test_segment_is_read_once(self) -> None:
         """Parts of one segment that follow each other cost it once."""

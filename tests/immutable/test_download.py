@@ -140,9 +140,10 @@ class DownloadTests(TestCase):
             one = opened.read(number * SEGMENT, (number + 1) * SEGMENT)
             self.assertEqual(await self.ahead(grid, one, 1), 0)
             one.stop()
-        player = opened.read(5 * SEGMENT + 1, file.cap.size)
-        self.assertEqual(await self.ahead(grid, player, 1), 0)
-        self.assertEqual(await self.ahead(grid, player, 7), 2)
+        player = opened.read()
+        player.go_on(5 * SEGMENT + 1, file.cap.size, open_ended=True)
+        self.assertEqual(await self.ahead(grid, player, 3), 0)
+        self.assertEqual(await self.ahead(grid, player, 6), 2)
         player.stop()
 
     async def pieces(self, grid: Grid, file: MadeFile) -> list[bytes]:

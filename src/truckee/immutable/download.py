@@ -28,8 +28,8 @@ PIECE = 256 << 10  # bytes
 
 # Segments fetched ahead of the one that is being read.
 MOST_AHEAD = 4
-# One who asks for all from some byte on may stop at any moment, as players do: one segment
-# ahead, and another one for so many that it took.
+# One who asks for all from some byte on may stop at any moment, as players do: it has one
+# segment fetched ahead for so many that it took.
 _TAKEN_FOR_ONE_AHEAD = 4
 
 
@@ -105,10 +105,7 @@ class Download:
     # The segment that is being given.
     _current: tuple[_Segment, bytes] | None = field(default=None, init=False, repr=False)
     _taken: int = field(default=0, init=False)  # segments, without a break
-    _wants_all: bool = field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.go_on(self._position, self._end)
+    _open_ended: bool = field(default=False, init=False)
 
     def __aiter__(self) -> Download:
         return self
@@ -129,11 +126,14 @@ class Download:
         holdings.is_idle(self)
         return piece
 
-    def go_on(self, start: int, end: int) -> None:
-        """Give another range next; a segment that is at hand is not fetched again."""
+    def go_on(self, start: int, end: int, *, open_ended: bool = False) -> None:
+        """
+        Give another range next; a segment that is at hand is not fetched again.
+
+        One who did not say where it ends may want little of it.
+        """
         self._position, self._end, self._taken = start, end, 0
-        # A range that ends before the file does was asked for with its end.
-        self._wants_all = start == 0 or end < self._file.geometry.size
+        self._open_ended = open_ended
 
     def let_go(self) -> None:
         """Hold nothing, for as long as nothing is asked for."""
@@ -170,10 +170,9 @@ class Download:
     def _look_ahead(self, number: int) -> None:
         """Ask for as many segments behind *number* as are worth it."""
         size = self._file.geometry.segment_size
-        if self._wants_all or self._end - self._position <= size:
-            window = 1 + self._taken
-        else:
-            window = min(1, self._taken) + self._taken // _TAKEN_FOR_ONE_AHEAD
+        window = 1 + self._taken
+        if self._open_ended and self._end - self._position > size:
+            window = self._taken // _TAKEN_FOR_ONE_AHEAD
         last = min(number + min(window, MOST_AHEAD), (self._end - 1) // size)
         for each in range(self._ahead[-1].number + 1, last + 1):
             if not self._file.holdings.try_take(self._cost):

@@ -84,10 +84,19 @@ class SharedFile:
             return await fetcher.segment(number)
         except NotEnoughShares:
             # Servers may have come back, or others have the shares now.
-            if self._fetcher is fetcher:
-                self._fetcher = None
+            self._give_up(fetcher)
             fetcher = self._fetcher or await self._locate()
+        try:
             return await fetcher.segment(number)
+        except NotEnoughShares:
+            # Shares may be mended before the next one asks, who shall not be told of old.
+            self._give_up(fetcher)
+            self._located = None
+            raise
+
+    def _give_up(self, fetcher: Fetcher) -> None:
+        if self._fetcher is fetcher:
+            self._fetcher = None
 
     async def _learn(self, start: int) -> FileProof:
         ueb = await self._cache.get(self.cap, UEB)

@@ -165,7 +165,9 @@ async def _pieces(file: OpenFile, body: Body) -> AsyncGenerator[bytes, None]:
     try:
         for head, part in body.parts:
             before = head
-            download.go_on(part.start, part.end)
+            # Players ask for all from some byte on, and take what they need.
+            open_ended = body.status == 206 and part.end == part.size
+            download.go_on(part.start, part.end, open_ended=open_ended)
             async for piece in download:
                 yield before + piece if before else piece
                 before = b""
