@@ -158,7 +158,8 @@ class Bench:
         before = [_bytes_read(server) for server in self.grid.servers]
         self._read(runs, cap, runs.healthy)
         after = [_bytes_read(server) for server in self.grid.servers]
-        least = self.size / Shape().needed / 2
+        # Reads are spread, and what only proves a share is little.
+        least = self.size / 100
         return [
             server
             for server, first, last in zip(self.grid.servers, before, after, strict=True)
@@ -227,7 +228,7 @@ def main() -> None:
     kinds = [each for each in KINDS if each in options.what.split(",")]
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         place = Path(name)
-        with grid(place, gateways=("ours",)) as servers:
+        with grid(place, gateways=("ours",), cache=False) as servers:
             chance = random.Random(options.seed)
             bench = Bench(servers, place, options.mib * MIB, chance)
             rows = []

@@ -454,11 +454,13 @@ def grid(
     gateways: Sequence[Program] = ("stock", "ours"),
     host: str = LOOPBACK,
     prefix: Sequence[str] = (),
+    cache: bool = True,
 ) -> Iterator[Grid]:
     """
     Make and run a grid in *directory*; end all of it whatever happens.
 
-    All but the gateways listen on *host* and run where *prefix* lets them.
+    All but the gateways listen on *host* and run where *prefix* lets them.  Without a
+    *cache* our gateway has what is read from the servers each time.
     """
     if not TAHOE.exists():
         raise SkipTest("tahoe-lafs is not installed")
@@ -480,6 +482,9 @@ def grid(
         introducer,
         furl,
     )
+    if not cache:
+        with (made.ours.directory / "tahoe.cfg").open("a") as config:
+            config.write("[client]\ncache.limit = 0\n")
     try:
         made.start(gateways)
         yield made

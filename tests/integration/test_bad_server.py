@@ -46,7 +46,7 @@ def setUpModule() -> None:
     """Run the one grid."""
     with ExitStack() as stack:
         _Shared.room = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        made = grid(_Shared.room, gateways=("ours",))
+        made = grid(_Shared.room, gateways=("ours",), cache=False)
         _Shared.grid = stack.enter_context(made)
         _Shared.cleanup = stack.pop_all()
 

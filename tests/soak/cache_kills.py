@@ -126,7 +126,7 @@ class Kills:
         """Have some entries as a crash of the system leaves them."""
         entries = self._entries()
         for path in self.chance.sample(entries, min(len(entries), 5)):
-            data = path.read_bytes()
+            data = path.read_bytes() or b"x"  # one was just begun
             at = self.chance.randrange(len(data))
             flipped = bytes([data[at] ^ 1])
             path.write_bytes(
