@@ -2,118 +2,45 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from collections.abc import AsyncIterator
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import TestCase
 
-from tests.grids import REACTOR, Grid, failing, hanging, in_chunks, until
+from tests.grids import (
+    Grid,
+    failing,
+    hanging,
+    in_chunks,
+    until,
+)
+from tests.immutable.opened import CHOICES, KEY, OpenCase, begin, some_bytes, then_silence
 from truckee.codec.caps import ChkReadCap, LiteralCap
+from truckee.errors import Unavailable
 from truckee.flow.limits import Budget
-from truckee.flow.together import Work
 from truckee.immutable.body import FileTooLarge, UnknownTooLarge
-from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
-from truckee.immutable.open_upload import (
+from truckee.immutable.keys import ConvergentKey, GivenKey, RandomKey
+from truckee.immutable.open_errors import (
     AlreadyStored,
+    NoRoomForOpen,
     NotAllThere,
     NotTheEnd,
-    OpenUpload,
     PastTheEnd,
-    State,
     TakenOver,
+    TooManyOpen,
+    UnknownHandle,
     UploadAborted,
     UploadBroke,
     WrongOffset,
 )
-from truckee.immutable.open_uploads import (
-    OpenLimits,
-    OpenUploads,
-    TooManyOpen,
-    UnknownHandle,
-)
+from truckee.immutable.open_upload import State
+from truckee.immutable.open_uploads import OpenLimits
 from truckee.immutable.sinks import KeyReused
-from truckee.immutable.upload import TooManyUploads
 from truckee.storage.interfaces import NoSpace
 
-KEY = b"0123456789abcdef"
-CHOICES: tuple[KeyChoice, ...] = (RandomKey(), ConvergentKey(), GivenKey(KEY))
 
-
-def some_bytes(size: int, seed: int = 0) -> bytes:
-    """Return *size* bytes that look like nothing."""
-    return random.Random(seed).randbytes(size)
-
-
-async def then_silence(data: bytes, size: int = 100) -> AsyncIterator[bytes]:
-    """Give *data* in chunks and then nothing, like a client that is half dead."""
-    async for chunk in in_chunks(data, size):
-        yield chunk
-    await Deferred()
-
-
-def begin(work: Work[object]) -> Deferred[object]:
-    """Let *work* run by the side."""
-    return Deferred.fromCoroutine(work)
-
-
-class _Case(TestCase):
-    timeout = 60
-
-    def new(
-        self,
-        grid: Grid | None = None,
-        clock: object = REACTOR,
-        limits: OpenLimits | None = None,
-    ) -> OpenUploads:
-        """Return a table of uploads that is stopped when the test ends."""
-        self.grid = grid or Grid.new(self)
-        uploads = OpenUploads(
-            self.grid.uploader,
-            clock,  # type: ignore[arg-type]
-            os.urandom,
-            limits or OpenLimits(),
-        )
-        self.addCleanup(self.stop, uploads)
-        return uploads
-
-    def stop(self, uploads: OpenUploads) -> Deferred[None]:
-        """Stop *uploads* and see them end."""
-        uploads.stop()
-        return Deferred.fromCoroutine(until(lambda: not self.grid.uploader.active))
-
-    async def open(
-        self, choice: KeyChoice | None = None, size: int | None = None
-    ) -> OpenUpload:
-        """Return a new upload on a new grid."""
-        return await self.new().open(choice or RandomKey(), size)
-
-    def assert_nothing_left(self) -> None:
-        """No file of any kind, no memory and no upload is left."""
-        self.assertEqual(self.grid.files, [])
-        self.assertEqual(self.grid.budget.used, 0)
-        self.assertEqual(self.grid.uploader.active, 0)
-
-    async def taken(self, upload: OpenUpload, size: int) -> None:
-        """Return when *upload* has so many bytes or more."""
-        await until(lambda: upload.offset >= size)
-
-    async def assert_stored(self, upload: OpenUpload, data: bytes) -> None:
-        """Closing gives a cap, and the same one again; it reads *data*."""
-        cap = await upload.close()
-        self.assertIs(upload.state, State.STORED)
-        self.assertIs(await upload.close(), cap)
-        self.assertEqual(self.grid.budget.used, 0)
-        if isinstance(cap, LiteralCap):
-            self.assertEqual(cap.data, data)
-        else:
-            self.assertEqual(await self.grid.read(cap), data)
-
-
-class BytesTests(_Case):
+class BytesTests(OpenCase):
     async def test_pieces(self) -> None:
         """Any number of pieces make one file, with any key, of known size and unknown."""
         data = some_bytes(1000)
@@ -201,7 +128,7 @@ class BytesTests(_Case):
         self.assert_nothing_left()
 
 
-class SizeTests(_Case):
+class SizeTests(OpenCase):
     async def test_too_short(self) -> None:
         """Closed before all is there, it says so, stays open, and can go on."""
         data = some_bytes(300)
@@ -240,11 +167,10 @@ class SizeTests(_Case):
     async def test_larger_than_its_bound(self) -> None:
         """One of unknown size fails when it grows past its bound, and nothing is kept."""
         upload = await self.new().open(RandomKey(), bound=500)
-        await self.assertFailure(
-            begin(upload.append(0, in_chunks(bytes(600), 100))), UnknownTooLarge
-        )
+        await self.assertFailure(self.filled(upload, bytes(600)), UnknownTooLarge)
         self.assertIs(upload.state, State.FAILED)
-        self.assert_nothing_left()
+        await until(lambda: len(self.kept()) == 1)  # the reason
+        self.assert_nothing_running()
 
     async def test_larger_than_any(self) -> None:
         """One that would be too large is not opened."""
@@ -253,7 +179,7 @@ class SizeTests(_Case):
         self.assertEqual(len(uploads), 0)
 
 
-class WriterTests(_Case):
+class WriterTests(OpenCase):
     async def test_takeover(self) -> None:
         """Who comes later goes on at once, and who hangs is cut off; its bytes count."""
         data = some_bytes(600)
@@ -332,7 +258,7 @@ class WriterTests(_Case):
             await self.assert_stored(upload, data)
 
 
-class EndTests(_Case):
+class EndTests(OpenCase):
     async def test_close_goes_on(self) -> None:
         """A client that goes away while it waits for the cap can ask for it again."""
         data = some_bytes(300)
@@ -401,27 +327,68 @@ class EndTests(_Case):
         self.assertIs(upload.state, State.STORED)
 
 
-class ErrorTests(_Case):
+class ErrorTests(OpenCase):
     async def test_every_step(self) -> None:
-        """An error of servers reaches who appends or closes, and those who ask later."""
+        """
+        An error of servers reaches who appends or closes; the upload stays open, and is
+        stored when they are well again.
+        """
         data = some_bytes(3000)
         for operation in ("allocate", "write", "close"):
             upload = await self.open()
             for server in self.grid.servers:
                 server.mood = failing(operation, error=NoSpace("server"))
-            with self.assertRaises(Exception) as caught:
+            with self.assertRaises(Unavailable) as caught:
                 await upload.append(0, in_chunks(data, 100))
                 await upload.close()
-            self.assertIs(upload.state, State.FAILED, operation)
             self.assertIs(caught.exception, upload.error)
-            kind = type(caught.exception)
-            await self.assertFailure(begin(upload.append(None, in_chunks(b"x", 1))), kind)
-            await self.assertFailure(begin(upload.close()), kind)
-            await upload.abort()
-            self.assert_nothing_left()
+            self.assertFalse(upload.ended)
+            for server in self.grid.servers:
+                server.mood = failing()
+            await upload.append(upload.offset, in_chunks(data[upload.offset :], 100))
+            await self.assert_stored(upload, data)
+            self.assertIs(upload.error, None)
+
+    async def test_tried_again(self) -> None:
+        """One that was closed is tried again by itself, and at once when it is asked."""
+        data = some_bytes(3000)
+        clock = Clock()
+        uploads = self.new(clock=clock)
+        for ask in (False, True):
+            upload = await uploads.open(RandomKey())
+            await upload.append(0, in_chunks(data, 100))
+            for server in self.grid.servers:
+                server.mood = failing("write")
+            await self.assertFailure(begin(upload.close()), Unavailable)
+            self.assertEqual((upload.state, upload.run), (State.CLOSING, None))
+            for server in self.grid.servers:
+                server.mood = failing()
+            if not ask:
+                clock.advance(2)
+                await self.ended(upload)
+            await self.assert_stored(upload, data)
+
+    async def test_never_well(self) -> None:
+        """One that cannot be stored is tried less and less often, and expires."""
+        clock = Clock()
+        uploads = self.new(clock=clock, limits=OpenLimits(expire_after=86400))
+        upload = await uploads.open(RandomKey())
+        await upload.append(0, in_chunks(some_bytes(300), 100))
+        for server in self.grid.servers:
+            server.mood = failing("write")
+        await self.assertFailure(begin(upload.close()), Unavailable)
+        for delay in (2, 4, 8, 16, 32, 64, 128, 256, 300, 300):
+            clock.advance(delay - 1)
+            self.assertIs(upload.run, None)
+            clock.advance(1)
+            self.assertIsNot(upload.run, None)
+            await self.set_back(upload)
+        clock.advance(86400)
+        self.assertRaises(UnknownHandle, uploads.find, upload.handle)
+        await until(lambda: not self.kept())
 
     async def test_while_nobody_is_there(self) -> None:
-        """An error that comes between two requests is told to the next one."""
+        """What is in the way while nobody waits is told, and tried again when one asks."""
         upload = await self.open()
         await upload.append(0, in_chunks(some_bytes(300), 100))
         for server in self.grid.servers:
@@ -429,11 +396,8 @@ class ErrorTests(_Case):
         closing = begin(upload.close())
         closing.cancel()
         await self.assertFailure(closing, CancelledError)
-        await until(lambda: upload.ended)
-        with self.assertRaises(Exception) as caught:
-            await upload.append(None, in_chunks(b"x", 1))
-        self.assertIs(caught.exception, upload.error)
-        self.assert_nothing_left()
+        await until(lambda: upload.error)
+        await self.assertFailure(begin(upload.close()), Unavailable)
 
     async def test_key_reused(self) -> None:
         """Another file under the same key is refused, here as in one piece."""
@@ -464,7 +428,7 @@ class ErrorTests(_Case):
         self.assertEqual(self.grid.budget.used, 0)
 
 
-class TableTests(_Case):
+class TableTests(OpenCase):
     async def test_handles(self) -> None:
         """Handles are unguessable, of URL-safe ASCII, and in no representation."""
         uploads = self.new(limits=OpenLimits(open=50))
@@ -492,41 +456,82 @@ class TableTests(_Case):
         self.assertIs(uploads.find(third.handle), third)
 
     async def test_half_of_the_memory(self) -> None:
-        """Idle handles leave room for files in one piece; without bytes they take none."""
+        """Idle handles leave room for files in one piece; who finds none is kept."""
         grid = Grid.new(self, budget=Budget(16 << 20))
         uploads = self.new(grid)
         most = grid.uploader.most_active
         self.assertGreater(most, 4)
-        made = [await uploads.open(RandomKey()) for _ in range(100)]
-        for each in made[: most // 2]:
+        made = [await uploads.open(RandomKey()) for _ in range(most)]
+        for each in made:
             await each.append(0, in_chunks(bytes(100), 100))
-        late = made[-1]
-        await self.assertFailure(
-            begin(late.append(0, in_chunks(bytes(100), 100))), TooManyOpen
-        )
-        self.assertEqual((late.state, late.offset), (State.OPEN, 0))
+        self.assertEqual(grid.uploader.active, most // 2)
         cap = await grid.uploader.upload(in_chunks(bytes(100), 9), 100, RandomKey())
         assert isinstance(cap, ChkReadCap)
+        late = made[-1]
+        closing = begin(late.close())
+        self.assertIs(late.run, None)
         await uploads.abort(made[0])
-        await late.append(0, in_chunks(bytes(100), 100))
-        await late.close()
+        await closing
+        self.assertEqual(await late.close(), late.cap)
+
+    async def test_room_of_the_idle(self) -> None:
+        """Who waits for its client for long gives its memory to one who closes."""
+        clock = Clock()
+        grid = Grid.new(self, budget=Budget(16 << 20))
+        uploads = self.new(grid, clock)
+        most = grid.uploader.most_active
+        made = []
+        for _ in range(most // 2 + 1):
+            made.append(await uploads.open(RandomKey()))
+            await made[-1].append(0, in_chunks(bytes(100), 100))
+            clock.advance(1)
+        clock.advance(10)
+        await self.assert_closed(made[-1], bytes(100))
+        self.assertIs(made[0].run, None)
+        self.assertIsNot(made[1].run, None)
+        await self.assert_closed(made[0], bytes(100))
+
+    async def test_parked(self) -> None:
+        """Ten minutes without a client free memory and servers; then it goes on."""
+        data = some_bytes(3000)
+        for choice in CHOICES:
+            clock = Clock()
+            uploads = self.new(clock=clock)
+            upload = await uploads.open(choice)
+            await upload.append(0, in_chunks(data[:2000], 100))
+            self.assertIsNot(upload.run, None)
+            clock.advance(600)
+            await until(lambda: not self.grid.uploader.active)
+            self.assert_nothing_running()
+            await upload.append(2000, in_chunks(data[2000:], 100))
+            await self.assert_stored(upload, data)
 
     async def test_no_memory_now(self) -> None:
-        """A first chunk that finds no memory is refused; the upload stays open."""
+        """Chunks are kept while others have the memory."""
         grid = Grid.new(self, budget=Budget(1))
         uploads = self.new(grid)
         upload = await uploads.open(RandomKey())
         other = begin(
             grid.uploader.upload(then_silence(bytes(100)), 200, RandomKey())  # busy
         )
-        await self.assertFailure(
-            begin(upload.append(0, in_chunks(bytes(100), 100))), TooManyUploads
-        )
-        self.assertEqual((upload.state, upload.offset), (State.OPEN, 0))
+        await upload.append(0, in_chunks(bytes(100), 100))
+        self.assertEqual((upload.offset, upload.run), (100, None))
         other.cancel()
         await self.assertFailure(other, CancelledError)
-        await upload.append(0, in_chunks(bytes(100), 100))
         await self.assert_stored(upload, bytes(100))
+
+    async def test_no_space(self) -> None:
+        """All that are open have so many bytes of the disk, and no more."""
+        uploads = self.new(Grid.new(self, spool_limit=1000))
+        first, second = [await uploads.open(RandomKey()) for _ in range(2)]
+        await first.append(0, in_chunks(bytes(600), 100))
+        await self.assertFailure(
+            begin(second.append(0, in_chunks(bytes(600), 100))), NoRoomForOpen
+        )
+        self.assertEqual(second.offset, 400)
+        await self.assert_closed(first, bytes(600))
+        await second.append(400, in_chunks(bytes(200), 100))
+        await self.assert_closed(second, bytes(600))
 
     async def test_same_key(self) -> None:
         """To open one under a key gives up an older one that nobody has the handle of."""
@@ -557,7 +562,8 @@ class TableTests(_Case):
         self.assertIs(uploads.find(upload.handle), upload)
         clock.pump([1] * 61)
         self.assertRaises(UnknownHandle, uploads.find, upload.handle)
-        await until(lambda: upload.state is State.ABORTED)
+        await until(lambda: not self.grid.uploader.active)
+        self.assertIs(upload.state, State.ABORTED)
         self.assertEqual(len(uploads), 0)
         self.assert_nothing_left()
         self.assertEqual(clock.getDelayedCalls(), [])
@@ -593,12 +599,11 @@ class TableTests(_Case):
         await closing
 
     async def test_stop(self) -> None:
-        """At the end of the node nothing is left, and nothing more is opened."""
+        """At the end of the node nothing goes on, and nothing more is opened."""
         uploads = self.new()
         made = [await uploads.open(each) for each in CHOICES]
         for each in made:
             await each.append(0, in_chunks(bytes(300), 100))
-        uploads.stop()
-        await until(lambda: not self.grid.uploader.active)
-        self.assert_nothing_left()
+        await uploads.stop()
+        self.assert_nothing_running()
         await self.assertFailure(begin(uploads.open(RandomKey())), TooManyOpen)

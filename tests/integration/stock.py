@@ -15,7 +15,7 @@ from attrs import define, field
 from foolscap.pb import Tub
 
 from tests.processes import START_TIME, ask
-from truckee.node.keys import write_private
+from truckee.flow.private_file import write_private
 
 TAHOE = Path(sys.executable).with_name("tahoe")
 

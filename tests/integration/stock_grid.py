@@ -29,7 +29,8 @@ from foolscap.pb import Tub
 from tests.integration.stock import TAHOE
 from tests.processes import START_TIME, ask, curl, truckee
 from truckee.codec import base32
-from truckee.node.keys import create_keys, write_private
+from truckee.flow.private_file import write_private
+from truckee.node.keys import create_keys
 
 MIB = 1 << 20
 

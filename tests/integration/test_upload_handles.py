@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import socket
 import struct
@@ -274,18 +275,13 @@ class RefusalTests(_Case):
         self.check_error(self.ask("PUT", path, bytes(1001)), 413, "larger")
 
     def test_idle(self) -> None:
-        """Idle uploads leave room for others; who finds none keeps the handle."""
+        """Idle uploads leave room for others; those without room are kept, and stored."""
         paths = [self.open() for _ in range(40)]
-        replies = [self.ask("PUT", path, bytes(100)) for path in paths]
-        took = [reply for reply in replies if reply.status == 200]
-        self.assertGreater(len(took), 10)
-        self.assertLess(len(took), 30)
-        self.check_error(replies[-1], 503, "uploads are open")
-        self.assertEqual(replies[-1].headers["upload-offset"], "0")
-        self.assertEqual(self.told(paths[-1])["state"], "open")
+        for path in paths:
+            self.assertEqual(self.ask("PUT", path, bytes(100)).text, "100")
         self.assertEqual(self.send("uri", bytes(3 * MIB)).status, 200)
-        self.assertEqual(self.ask("DELETE", paths[0]).status, 204)
-        self.assertEqual(self.ask("PUT", paths[-1], bytes(100)).text, "100")
+        for path in paths[::-1]:
+            self.check_file(self.ask("POST", f"{path}?close=true").text, bytes(100))
 
     def test_pipelined(self) -> None:
         """Requests that come in one read are answered in their order, an abort as well."""
@@ -388,19 +384,47 @@ class CutTests(_Case):
 
 class RestartTests(SynchronousTestCase):
     def test_restart(self) -> None:
-        """An open upload ends with its gateway, stopped or killed, and leaves nothing."""
+        """An open upload goes on after its gateway was stopped or killed, with any key."""
+        data = content(9 * MIB)
         with tempfile.TemporaryDirectory() as directory:
-            grid = GridProcess.create(
-                Path(directory) / "node", needed=2, happy=2, total=3, storage_dirs=3
-            )
+            node = Path(directory) / "node"
+            grid = GridProcess.create(node, needed=2, happy=2, total=3, storage_dirs=3)
             for end in (grid.stop, grid.kill):
+                handles = {}
                 with running(grid):
-                    handle = ask("-X", "POST", f"{grid.url}upload/open").text
-                    ask("-T", "-", f"{grid.url}upload/{handle}", data=bytes(4 * MIB))
-                    self.assertEqual(len(grid.incoming()), 3)
+                    for key in ("random", "CHK", os.urandom(16).hex()):
+                        opened = ask("-X", "POST", f"{grid.url}upload/open?key={key}")
+                        handles[key] = opened.text
+                        ask(
+                            "-T",
+                            "-",
+                            f"{grid.url}upload/{handles[key]}",
+                            data=data[: 4 * MIB],
+                        )
                     began = time.monotonic()
                     end()
                     self.assertLess(time.monotonic() - began, 3)
+                for start in (4 * MIB, 6 * MIB):
+                    with running(grid):
+                        for handle in handles.values():
+                            place = f"{grid.url}upload/{handle}"
+                            head = ask("--head", place)
+                            self.assertEqual(head.headers["upload-offset"], str(start))
+                            piece = data[start : start + 2 * MIB]
+                            ask("-T", "-", f"{place}?offset={start}", data=piece)
+                        end()
                 with running(grid):
-                    self.assertEqual(grid.incoming() + grid.shares(), [])
-                    self.assertEqual(ask(f"{grid.url}upload/{handle}").status, 404)
+                    caps = {}
+                    for key, handle in handles.items():
+                        place = f"{grid.url}upload/{handle}?offset={8 * MIB}&close=true"
+                        caps[key] = ask("-T", "-", place, data=data[8 * MIB :]).text
+                        self.assertEqual(ask(f"{grid.url}uri/{caps[key]}").body, data)
+                    whole = ask("-T", "-", f"{grid.url}uri?key=CHK", data=data)
+                    self.assertEqual(whole.text, caps["CHK"])
+                with running(grid):
+                    for key, handle in handles.items():
+                        told = json.loads(ask(f"{grid.url}upload/{handle}?t=json").body)
+                        self.assertEqual(told["cap"], caps[key])
+                    self.assertEqual(list((node / "uploads").iterdir()), [])
+                    for handle in handles.values():
+                        self.assertNotIn(handle, grid.log())

@@ -11,7 +11,8 @@ from foolscap.pb import Tub
 from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.errors import Misuse
-from truckee.node.keys import BadSecret, NodeKeys, create_keys, write_private
+from truckee.flow.private_file import write_private
+from truckee.node.keys import BadSecret, NodeKeys, create_keys
 
 
 class _Case(SynchronousTestCase):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 from attrs import define, field
 
@@ -38,6 +39,17 @@ class SpoolDiskFull(Unavailable):
     Content-Length and key=random, which needs no spool, or free some space in the node
     directory.
     """
+
+
+@contextmanager
+def disk_full() -> Iterator[None]:
+    """:raises SpoolDiskFull: when what is done here fails because the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise SpoolDiskFull from error
+        raise
 
 
 def _open_nameless(directory: str) -> int:
@@ -82,14 +94,10 @@ class Spool:
         """
         if self.size + len(data) > self.limit:
             raise SpoolFull(self.limit)
-        try:
+        with disk_full():
             if self._descriptor == -1:
                 await self._disk.run(self._open)
             await self._disk.run(_write, self._descriptor, self._key, self.size, data)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise SpoolDiskFull from error
-            raise
         self.size += len(data)
 
     async def read(self, piece: int) -> AsyncIterator[bytes]:

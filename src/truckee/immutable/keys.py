@@ -23,6 +23,9 @@ class BadKey(Misuse):
 class RandomKey:
     """A key of its own for every upload; the file streams."""
 
+    # Drawn before, where the same bytes may be sent more than once.
+    key: bytes | None = field(default=None, repr=False)
+
 
 @frozen
 class ConvergentKey:

@@ -1,94 +1,54 @@
 """
-An upload that stays open between requests.
+An upload that stays open between requests, and between processes.
 
 Whoever has its handle brings the bytes in as many pieces and over as many connections as it
 takes; one at a time, and the last one to come is the one that counts.
+
+Source: ``docs/formats/open-uploads.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from enum import Enum
+from typing import Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from truckee.errors import Refused, TruckeeError
-from truckee.flow.together import Group
-from truckee.immutable.feed import Feed
-from truckee.immutable.keys import KeyChoice
-from truckee.immutable.upload import Cap, Uploader
+from truckee.codec.hashes import Buffer
+from truckee.codec.secrets import KEY_SIZE
+from truckee.errors import Corrupt, TruckeeError, Unavailable
+from truckee.flow.cpu import Workers
+from truckee.flow.limits import Exclusive
+from truckee.immutable.keys import RandomKey
+from truckee.immutable.open_errors import (
+    AlreadyStored,
+    FailedBefore,
+    NotAllThere,
+    NotTheEnd,
+    OnlyAPart,
+    OtherSize,
+    PastTheEnd,
+    TakenOver,
+    UploadAborted,
+    UploadBroke,
+    WrongOffset,
+)
+from truckee.immutable.upload import Cap
+from truckee.immutable.upload_log import UploadLog
+from truckee.immutable.upload_record import UploadFiles, UploadRecord
+from truckee.immutable.upload_run import UploadRun
 from truckee.immutable.upload_status import UploadStatus
 
 log = Logger()
 
-
-@define
-class WrongOffset(Refused):
-    """
-    This chunk begins at {given}, but the upload has {offset} bytes so far. Go on from
-    there.
-    """
-
-    given: int
-    offset: int
-
-
-@define
-class NotAllThere(Refused):
-    """
-    The upload was opened for {size} bytes and has {offset} so far. It is still open: send
-    the rest, then close it.
-    """
-
-    offset: int
-    size: int
-
-
-@define
-class NotTheEnd(Refused):
-    """
-    The upload has {offset} bytes, and the last piece ends at {end}. It is still open: look
-    what is wrong, and close it at its end or abort it.
-    """
-
-    end: int
-    offset: int
-
-
-@define
-class PastTheEnd(Refused):
-    """
-    This chunk goes beyond byte {end}, where the upload ends. Nothing behind that was
-    taken.
-    """
-
-    end: int
-
-
-@define
-class TakenOver(Refused):
-    """Another request goes on with this upload, so this one was given up."""
-
-
-@define
-class UploadAborted(Refused):
-    """This upload was aborted, and nothing of it is kept. Open a new one."""
-
-
-@define
-class AlreadyStored(Refused):
-    """The file is stored, and cannot be aborted any more."""
-
-
-@define
-class UploadBroke(TruckeeError):
-    """
-    The upload failed inside the gateway, whose log says how. Nothing of it is kept: open a
-    new one.
-    """
+_SYNC = 16 << 20  # bytes of one piece that may be lost in a power cut
+_FIRST_RETRY = 2.0  # seconds
+_LAST_RETRY = 300.0  # seconds
 
 
 class State(Enum):
@@ -101,76 +61,141 @@ class State(Enum):
     ABORTED = "aborted"
 
 
+class Digest(Protocol):
+    """Tells whether the bytes of one piece are right."""
+
+    def update(self, data: Buffer, /) -> None:
+        """Take the next bytes, in a worker thread."""
+
+    def check(self) -> None:
+        """:raises TruckeeError: if they are not."""
+
+
+class Host(Protocol):
+    """What an open upload has to share with others."""
+
+    def check_space(self, amount: int) -> None:
+        """:raises NoRoomForOpen: if there is none for so many bytes more."""
+
+    def new_run(self, upload: OpenUpload) -> UploadRun | None:
+        """Return a run that is to be started; None: there is no memory for it now."""
+
+    def run_over(self) -> None:
+        """A run has ended."""
+
+
 @define(eq=False)
 class OpenUpload:
     """
-    One upload and its handle.  Begins with its first byte to use memory and servers.
+    One upload and its handle.
 
     Bytes that were taken count, whatever becomes of the request that brought them.
     """
 
-    handle: str = field(repr=False)
-    choice: KeyChoice = field(repr=False)
-    size: int | None  # bytes that were promised
-    _bound: int | None
-    _direct: bool
-    _uploader: Uploader
+    record: UploadRecord = field(repr=False)
+    taken: UploadLog  # the bytes
+    _files: UploadFiles
+    _disk: Workers
     _clock: IReactorTime
-    _admit: Callable[[], None]  # raises if the upload may not begin now
+    _host: Host
+    touched: float  # when the last byte or the end came, by the clock
     state: State = field(default=State.OPEN, init=False)
-    status: UploadStatus = field(factory=UploadStatus, init=False)
-    cap: Cap | None = field(default=None, init=False, repr=False)
+    # What ended it, or what is in its way while it is open.
     error: TruckeeError | None = field(default=None, init=False)
-    touched: float = field(init=False)  # when the last byte or the end came, by the clock
-    _feed: Feed = field(factory=Feed, init=False)
-    _work: Group | None = field(default=None, init=False, repr=False)
+    run: UploadRun | None = field(default=None, init=False, repr=False)
+    _last_status: UploadStatus = field(factory=UploadStatus, init=False)
+    _turns: Exclusive = field(factory=Exclusive, init=False, repr=False)
+    _saves: Exclusive = field(factory=Exclusive, init=False, repr=False)
+    _forgotten: bool = field(default=False, init=False)  # its record is removed
     _writer: Deferred[None] | None = field(default=None, init=False, repr=False)
     _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    _retry: IDelayedCall | None = field(default=None, init=False, repr=False)
+    _delay: float = field(default=_FIRST_RETRY, init=False)
+    _left: bool = field(default=False, init=False)  # nothing more is to be begun
+    _aborting: list[Deferred[None]] | None = field(default=None, init=False, repr=False)
+    _gone: bool = field(default=False, init=False)  # nothing is left of it
 
     def __attrs_post_init__(self) -> None:
-        self.touched = self._clock.seconds()
+        if self.record.cap is not None:
+            self.state = State.STORED
+        elif self.record.error is not None:
+            self.state = State.FAILED
+            self.error = FailedBefore(self.record.error)
+
+    @property
+    def handle(self) -> str:
+        """The right to feed it, to end it, and to have its cap."""
+        return self.record.handle
+
+    @property
+    def size(self) -> int | None:
+        """Bytes that were promised."""
+        return self.record.size
+
+    @property
+    def cap(self) -> Cap | None:
+        """The cap, once it is stored."""
+        return self.record.cap
 
     @property
     def offset(self) -> int:
         """How many bytes were taken."""
-        return self._feed.taken
+        return self.taken.size if self.record.end is None else self.record.end
 
     @property
-    def runs(self) -> bool:
-        """Whether it uses memory and servers."""
-        return self._work is not None and not self.ended
+    def kept(self) -> int:
+        """Bytes on our disk."""
+        return 0 if self.ended else self.taken.held
+
+    @property
+    def status(self) -> UploadStatus:
+        """What became of it in its last run."""
+        return self._last_status if self.run is None else self.run.status
 
     @property
     def ended(self) -> bool:
         """Whether it is over, well or not."""
         return self.state not in (State.OPEN, State.CLOSING)
 
-    async def append(self, offset: int | None, chunks: AsyncIterator[bytes]) -> int:
+    @property
+    def fed(self) -> bool:
+        """Whether somebody is bringing bytes."""
+        return self._writer is not None
+
+    async def append(
+        self, offset: int | None, chunks: AsyncIterator[bytes], digest: Digest | None = None
+    ) -> int:
         """
-        Take *chunks* and return the new offset; each waits until the upload took it.
+        Take *chunks* and return the new offset, once they are safe.
 
         They begin at *offset*, None for wherever the upload is.  Bytes that it has already
-        are passed over.  Whoever else is still appending is cut off.
+        are passed over.  Whoever else is still appending is cut off.  With a *digest* none
+        of them count before it has checked all of them; it sees those that are passed over,
+        too.
 
         :raises WrongOffset: if bytes between are missing.
-        :raises TruckeeError: what ended the upload, if something did.
+        :raises TruckeeError: what ended the upload, or is in its way.
         """
         self._check()
         if offset is not None and offset > self.offset:
             raise WrongOffset(offset, self.offset)
         self._take_over()
-        writer = Deferred.fromCoroutine(self._take(offset, chunks))
+        writer = Deferred.fromCoroutine(self._take(offset, chunks, digest))
         self._writer = writer
         try:
             await writer
         except CancelledError:
             if self._writer is not writer:
-                raise (self.error or TakenOver()) from None
+                raise (self._final or TakenOver()) from None
             raise
         finally:
             if self._writer is writer:
                 self._writer = None
         return self.offset
+
+    def read_all(self, piece: int) -> AsyncIterator[bytes]:
+        """Give all bytes that were taken, *piece* at a time."""
+        return self.taken.read_all(piece)
 
     async def close(self, end: int | None = None) -> Cap:
         """
@@ -181,18 +206,23 @@ class OpenUpload:
 
         :raises NotAllThere: while bytes are missing; the upload stays open.
         :raises NotTheEnd: if it has another size; the upload stays open.
+        :raises Unavailable: when it cannot be stored now.  It is tried again by itself.
         """
         self._check()
-        if end not in (None, self.offset):
-            raise NotTheEnd(end or 0, self.offset)
+        if self.record.partial:
+            raise OnlyAPart
         if self.state is State.OPEN:
-            if self.size not in (None, self.offset):
-                raise NotAllThere(self.offset, self.size or 0)
-            self._begin()
+            self._check_end(end)
             self._take_over()
-            self.state = State.CLOSING
-            self._feed.end()
-        await self._end()
+            # Whoever was cut off is done with the log then.
+            async with self._turns.hold(self):
+                await self._shut(end)
+        elif end not in (None, self.offset):
+            raise NotTheEnd(end or 0, self.offset)
+        elif self.error is not None and self.state is State.CLOSING:
+            self.error = None
+            self._run()
+        await self._change()
         self._check()
         assert self.cap is not None
         return self.cap
@@ -203,24 +233,116 @@ class OpenUpload:
 
         :raises AlreadyStored: if it is too late.
         """
-        if not self.ended:
-            if self.error is None:
-                self.error = UploadAborted()
-                self._take_over()
-                if self._work is None:
-                    self._finish(State.ABORTED, self.error)
-                else:
-                    # Once, and by nobody who goes away: a second time would cancel the
-                    # cleaning.
-                    Deferred.fromCoroutine(self._work.stop())
-            await self._end()
         if self.state is State.STORED:
             raise AlreadyStored
+        if not self.ended:
+            self.state, self.error = State.ABORTED, UploadAborted()
+            self._take_over()
+            self._wake()
+        if self._aborting is None:
+            self._aborting = []
+            # By nobody who goes away.
+            Deferred.fromCoroutine(self._clear()).addErrback(
+                lambda failure: log.failure("An upload was not cleared", failure=failure)
+            )
+        if not self._gone:
+            waiting: Deferred[None] = Deferred()
+            self._aborting.append(waiting)
+            await waiting
+
+    async def _clear(self) -> None:
+        """Remove all that there is of it."""
+        try:
+            # First: whoever dies behind this leaves nothing that would go on.
+            await self.forget()
+            await self.leave()
+            async with self._turns.hold(self):
+                await self.taken.remove()
+        finally:
+            self._gone = True
+            for waiting in self._aborting or ():
+                if not waiting.called:
+                    waiting.callback(None)
+
+    async def set_size(self, size: int) -> None:
+        """
+        Promise *size* bytes.
+
+        :raises OtherSize: if others were promised, or more have come.
+        """
+        if self.size == size:
+            return
+        if self.size is not None or size < self.offset or self.state is not State.OPEN:
+            raise OtherSize(self.size, self.offset)
+        self.record = evolve(self.record, size=size)
+        await self._keep()
+
+    async def make(self) -> None:
+        """Make what is kept of it.  :raises SpoolDiskFull:"""
+        await self._keep()
+        await self.taken.open()
+
+    async def find(self, random: Callable[[int], bytes]) -> None:
+        """Go on with what a process left that is gone."""
+        if self.ended:
+            return
+        lost, record = await self.taken.open(), self.record
+        if lost:
+            log.warn("The end of an open upload was not on the disk: it is asked for again")
+            if isinstance(record.choice, RandomKey):
+                # Other bytes may come in place of some that have left.
+                record = evolve(record, choice=RandomKey(random(KEY_SIZE)))
+        if record.end != self.taken.size:
+            record = evolve(record, end=None)
+        if record is not self.record:
+            self.record = record
+            await self._keep()
+        if record.end is not None:
+            self.state = State.CLOSING
+            self._run()
+
+    async def park(self) -> None:
+        """Free the memory and the servers; the next piece begins again."""
+        run, self.run = self.run, None
+        if run is not None:
+            self._last_status = run.status
+            await run.stop()
+            self._host.run_over()
+
+    async def leave(self) -> None:
+        """End all that goes on, and leave what is on the disk."""
+        self._left = True
+        retry, self._retry = self._retry, None
+        if retry is not None and retry.active():
+            retry.cancel()
+        await self.park()
+        self._wake()
+
+    async def shelve(self) -> None:
+        """End all that goes on, and close what is on the disk."""
+        await self.leave()
+        self._take_over()
+        async with self._turns.hold(self):
+            self.taken.close()
+
+    def begin(self) -> None:
+        """Begin a run, if that is what it waits for."""
+        if self.run is None and not (self.ended or self._left or self.record.partial):
+            run = self.run = self._host.new_run(self)
+            if run is not None:
+                self.error = None
+                run.start()
+
+    # Taking bytes
 
     def _check(self) -> None:
         """:raises TruckeeError: what ended the upload, unless that is its good end."""
-        if self.error is not None:
-            raise self.error.with_traceback(None)
+        if self._final is not None:
+            raise self._final.with_traceback(None)
+
+    @property
+    def _final(self) -> TruckeeError | None:
+        return self.error if self.ended else None
 
     def _take_over(self) -> None:
         """Cut off the one who is appending."""
@@ -228,58 +350,186 @@ class OpenUpload:
         if writer is not None:
             writer.cancel()
 
-    async def _take(self, offset: int | None, chunks: AsyncIterator[bytes]) -> None:
+    async def _take(
+        self, offset: int | None, chunks: AsyncIterator[bytes], digest: Digest | None
+    ) -> None:
+        async with self._turns.hold(self):
+            try:
+                if digest is None:
+                    await self._take_each(offset, chunks)
+                else:
+                    await self._take_checked(offset, chunks, digest)
+            finally:
+                if not self.ended:
+                    await self.taken.sync()
+
+    async def _take_each(self, offset: int | None, chunks: AsyncIterator[bytes]) -> None:
         skip = 0 if offset is None else self.offset - offset
+        behind = 0 if self.run is None else self.run.replay.behind
         async for chunk in chunks:
             fresh = chunk[skip:] if skip else chunk
             skip = max(0, skip - len(chunk))
-            if not fresh:
-                continue
-            if self.state is not State.OPEN:
-                raise PastTheEnd(self.offset)
-            if self.size is not None and self.offset + len(fresh) > self.size:
-                raise PastTheEnd(self.size)
-            self._begin()
-            self.touched = self._clock.seconds()
-            await self._feed.give(fresh)
-            self.touched = self._clock.seconds()
+            if fresh:
+                self._check_room(self.offset, len(fresh))
+                await self.taken.append(fresh)
+                await self._taken(behind)
 
-    def _begin(self) -> None:
-        if self._work is None:
-            self._uploader.check_room()
-            self._admit()
-            self._work = Group()
-            self._work.start(self._run())
-
-    async def _run(self) -> None:
+    async def _take_checked(
+        self, offset: int | None, chunks: AsyncIterator[bytes], digest: Digest
+    ) -> None:
+        skip = 0 if offset is None else self.offset - offset
+        behind = 0 if self.run is None else self.run.replay.behind
+        staged = 0
         try:
-            self.cap = await self._uploader.upload(
-                self._feed, self.size, self.choice, self._bound, self.status, self._direct
-            )
-        except TruckeeError as error:
-            self._finish(State.FAILED, error)
-        except Exception as error:
-            if isinstance(error, CancelledError) and self.error is not None:
-                self._finish(State.ABORTED, self.error)
-            else:
-                log.failure("An open upload failed")
-                self._finish(State.FAILED, UploadBroke())
-        else:
-            self._finish(State.STORED)
+            async for chunk in chunks:
+                await self._disk.run(digest.update, chunk)
+                fresh = chunk[skip:] if skip else chunk
+                skip = max(0, skip - len(chunk))
+                if fresh:
+                    self._check_room(self.offset + staged, len(fresh))
+                    await self.taken.stage(fresh)
+                    staged += len(fresh)
+            digest.check()
+        except Exception:
+            await self.taken.drop()
+            raise
+        await self.taken.commit()
+        if staged:
+            await self._taken(behind)
 
-    def _finish(self, state: State, error: TruckeeError | None = None) -> None:
-        self.state = state
-        self.error = error
+    def _check_room(self, offset: int, amount: int) -> None:
+        """:raises TruckeeError: if *amount* bytes at *offset* are too many."""
+        self._check()
+        if self.state is not State.OPEN:
+            raise PastTheEnd(self.offset)
+        if self.size is not None and offset + amount > self.size:
+            raise PastTheEnd(self.size)
+        self._host.check_space(amount)
+
+    async def _taken(self, behind: int) -> None:
+        """Bytes came: let them be uploaded, and wait if they are not."""
         self.touched = self._clock.seconds()
-        self._feed.gone(error or AlreadyStored())
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.called:
-                each.callback(None)
+        if self.taken.unsynced >= _SYNC:
+            await self.taken.sync()
+        self.begin()
+        run = self.run
+        if run is not None:
+            run.replay.added()
+            await run.replay.keep_up(behind)
+            self.touched = self._clock.seconds()
+            self._check()
+            if run is not self.run and self.error is not None:
+                raise self.error.with_traceback(None)
 
-    async def _end(self) -> None:
-        """Return when the upload is over."""
-        if not self.ended:
-            ended: Deferred[None] = Deferred()
-            self._waiting.append(ended)
-            await ended
+    # The end
+
+    def _check_end(self, end: int | None) -> None:
+        if end not in (None, self.offset):
+            raise NotTheEnd(end or 0, self.offset)
+        if self.size not in (None, self.offset):
+            raise NotAllThere(self.offset, self.size or 0)
+
+    async def _shut(self, end: int | None) -> None:
+        """Take no more bytes."""
+        self._check()
+        if self.state is not State.OPEN:
+            return
+        self._check_end(end)
+        self.state = State.CLOSING
+        self.touched = self._clock.seconds()
+        self.record = evolve(self.record, end=self.taken.size)
+        self._run()
+        await self._keep()
+
+    def _run(self) -> None:
+        """Have all be stored that there is."""
+        retry, self._retry = self._retry, None
+        if retry is not None and retry.active():
+            retry.cancel()
+        self.begin()
+        if self.run is not None:
+            self.run.replay.end()
+        elif not self.ended:
+            self._try_later()
+
+    def _try_later(self) -> None:
+        if self._retry is None and not self._left:
+            self._retry = self._clock.callLater(self._delay, self._try)
+
+    def _try(self) -> None:
+        self._retry = None
+        self._run()
+
+    def run_ended(self, run: UploadRun, outcome: Cap | Exception) -> None:
+        """Take note of what a run came to."""
+        if run is not self.run:
+            return
+        self._last_status, self.run = run.status, None
+        if isinstance(outcome, (Unavailable, Corrupt)):
+            self._set_back(outcome)
+        elif isinstance(outcome, Exception):
+            if not isinstance(outcome, TruckeeError):
+                log.failure("An open upload failed", Failure(outcome))  # type: ignore[no-untyped-call]
+                outcome = UploadBroke()
+            self._finish(State.FAILED, evolve(self.record, error=str(outcome)), outcome)
+        else:
+            self._finish(State.STORED, evolve(self.record, cap=outcome), None)
+        self._host.run_over()
+
+    def _set_back(self, error: TruckeeError) -> None:
+        """It cannot be stored now."""
+        self.error = error
+        if self.state is State.CLOSING:
+            self._try_later()
+            self._delay = min(2 * self._delay, _LAST_RETRY)
+        self._wake()
+
+    def _finish(
+        self, state: State, record: UploadRecord, error: TruckeeError | None
+    ) -> None:
+        self.state, self.record, self.error = state, record, error
+        self.touched = self._clock.seconds()
+        self._wake()
+        if error is not None:
+            self._take_over()
+        Deferred.fromCoroutine(self._tidy()).addErrback(
+            lambda failure: log.failure("An upload's end was not kept", failure=failure)
+        )
+
+    async def _tidy(self) -> None:
+        """Keep the end, then free the space."""
+        await self._keep()
+        if self.state is State.FAILED:
+            async with self._turns.hold(self):
+                await self.taken.remove()
+        elif self.state is State.STORED:  # nobody writes to it any more
+            await self.taken.remove()
+
+    async def _keep(self) -> None:
+        """Keep the record as it is now, if the upload is wanted at all."""
+        async with self._saves.hold(self):
+            if not self._forgotten:
+                await self._files.save(self.record)
+
+    async def forget(self) -> None:
+        """Remove the record."""
+        self._forgotten = True
+        async with self._saves.hold(self):
+            await self._files.forget(self.record)
+
+    # Waiting
+
+    async def _change(self) -> None:
+        """Return when the upload is over; raise what is in its way when it is set back."""
+        while not self.ended:
+            if self.error is not None:
+                raise self.error.with_traceback(None)
+            change: Deferred[None] = Deferred()
+            self._waiting.append(change)
+            await change
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            if not change.called:
+                change.callback(None)

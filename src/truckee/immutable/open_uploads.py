@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from truckee.errors import Misuse, Unavailable
-from truckee.immutable.keys import GivenKey, KeyChoice
-from truckee.immutable.open_upload import AlreadyStored, OpenUpload, State
+from truckee.codec.secrets import KEY_SIZE
+from truckee.flow.cpu import Workers
+from truckee.flow.together import Work, together
+from truckee.immutable.keys import GivenKey, KeyChoice, RandomKey
+from truckee.immutable.open_errors import (
+    NoRoomForOpen,
+    NotAllThere,
+    TooManyOpen,
+    UnknownHandle,
+)
+from truckee.immutable.open_upload import OpenUpload, State
 from truckee.immutable.upload import Uploader
+from truckee.immutable.upload_log import UploadLog
+from truckee.immutable.upload_record import UploadFiles, UploadRecord
+from truckee.immutable.upload_run import UploadRun
 
 log = Logger()
 
 HANDLE_SIZE = 18  # bytes, 24 characters
+_COPY = 1 << 20  # bytes of a part that are read at once
 
-
-@define
-class UnknownHandle(Misuse):
-    """
-    No upload has this handle (any more): it was aborted, or it expired, or the gateway was
-    restarted. Open a new one with: POST /upload/open
-    """
-
-
-@define
-class TooManyOpen(Unavailable):
-    """
-    {count} uploads are open, and no more can be. Close or abort one, or try again later.
-    """
-
-    count: int
+# Seconds that an upload without a client keeps its run while others want one.
+_LEAST_RUN = 10.0
 
 
 @frozen
@@ -47,6 +46,7 @@ class OpenLimits:
     # So that an answer that was lost on its way can be fetched again.
     keep: float = 3600.0  # seconds since the end
     kept: int = 1000  # that have ended; the oldest goes
+    park_after: float = 600.0  # seconds without a client
 
 
 @define(eq=False)
@@ -54,14 +54,18 @@ class OpenUploads:
     """
     Opens uploads, finds them, and gives up those that nobody goes on with.
 
-    One that has begun takes as much memory as any upload that waits for its client, for as
-    long as it is open.  So all of them together may have half of what there is: the other
-    half is for those who bring a file in one piece.  One without bytes takes none.
+    One that runs takes as much memory as any upload that waits for its client.  So all of
+    them together may have half of what there is: the other half is for those who bring a
+    file in one piece.  One without a run takes none.
     """
 
     _uploader: Uploader
+    _files: UploadFiles
+    _disk: Workers
     _clock: IReactorTime
     _random: Callable[[int], bytes]
+    _now: Callable[[], float]  # seconds since 1970
+    _boot: bytes  # which start of the machine this is; see upload_log
     limits: OpenLimits = field(factory=OpenLimits)
     _uploads: dict[str, OpenUpload] = field(factory=dict, init=False, repr=False)
     _sweep: IDelayedCall | None = field(default=None, init=False)
@@ -73,36 +77,104 @@ class OpenUploads:
     def __iter__(self) -> Iterator[OpenUpload]:
         return iter(list(self._uploads.values()))
 
+    async def start(self) -> None:
+        """Go on with what an earlier process left."""
+        for record in await self._disk.run(lambda: list(self._files.load())):
+            if isinstance(record, Path):
+                log.warn("A record of an open upload cannot be read, and was left alone")
+            else:
+                await self._take_up(record)
+        self._watch()
+
+    async def _take_up(self, record: UploadRecord) -> None:
+        idle = await self._disk.run(self._idle, record)
+        upload = self._new(record, self._clock.seconds() - idle)
+        self._uploads[record.handle] = upload
+        await upload.find(self._random)
+
+    def _idle(self, record: UploadRecord) -> float:
+        """Return for how many seconds nothing happened to an upload; blocks."""
+        with suppress(OSError):
+            return max(0.0, self._now() - self._files.touched(record))
+        return 0.0
+
     async def open(
         self,
         choice: KeyChoice,
         size: int | None = None,
         bound: int | None = None,
         direct: bool = False,
+        *,
+        meta: Mapping[str, str] | None = None,
+        partial: bool = False,
     ) -> OpenUpload:
         """
-        Return a new upload; the arguments are those of ``Uploader.upload``.
+        Return a new upload, which outlives this process.
+
+        The first arguments are those of ``Uploader.upload``; *meta* is kept for whoever
+        asks; a *partial* one is never stored by itself, see ``join``.
 
         Whoever knows a key and opens an upload under it has lost the handle of an older one
         that is open under that key: it is aborted, as it would be in the way.
 
-        :raises TooManyOpen:
+        :raises TooManyOpen: :raises SpoolDiskFull:
         """
         self._uploader.check_size(size)
         if isinstance(choice, GivenKey):
             for each in self:
-                if each.choice == choice and each.state is State.OPEN:
+                if each.record.choice == choice and each.state is State.OPEN:
                     await self.abort(each)
+        elif isinstance(choice, RandomKey):
+            choice = RandomKey(self._random(KEY_SIZE))
         count = sum(not each.ended for each in self)
         if count >= self.limits.open or self._stopped:
             raise TooManyOpen(count)
         handle = urlsafe_b64encode(self._random(HANDLE_SIZE)).decode("ascii")
-        upload = OpenUpload(
-            handle, choice, size, bound, direct, self._uploader, self._clock, self._admit
+        record = UploadRecord(
+            handle,
+            self._random(KEY_SIZE),
+            choice,
+            size,
+            bound,
+            direct,
+            partial,
+            meta or {},
         )
-        self._uploads[handle] = upload
+        upload = self._uploads[handle] = self._new(record, self._clock.seconds())
+        try:
+            await upload.make()
+        except Exception:
+            await self.abort(upload)
+            raise
         self._watch()
         return upload
+
+    async def join(
+        self,
+        parts: Sequence[OpenUpload],
+        choice: KeyChoice,
+        direct: bool = False,
+        meta: Mapping[str, str] | None = None,
+    ) -> OpenUpload:
+        """
+        Return a new upload that has the bytes of all *parts*, in their order.
+
+        The parts are left as they are.
+
+        :raises NotAllThere: if one of them has not all of its bytes.
+        """
+        for part in parts:
+            if part.size != part.offset or part.state is not State.OPEN:
+                raise NotAllThere(part.offset, part.size or 0)
+        size = sum(part.offset for part in parts)
+        whole = await self.open(choice, size, direct=direct, meta=meta)
+        try:
+            for part in parts:
+                await whole.append(whole.offset, part.read_all(_COPY))
+        except Exception:
+            await self.abort(whole)
+            raise
+        return whole
 
     def find(self, handle: str) -> OpenUpload:
         """Return the upload of *handle*.  :raises UnknownHandle:"""
@@ -122,53 +194,109 @@ class OpenUploads:
 
     def time_left(self, upload: OpenUpload) -> float:
         """Return the seconds until *upload* is forgotten, if nothing happens."""
-        if upload.state is State.CLOSING:
+        if upload.state is State.CLOSING and upload.error is None:
             return self.limits.expire_after
         life = self.limits.keep if upload.ended else self.limits.expire_after
         return upload.touched + life - self._clock.seconds()
 
-    def stop(self) -> None:
-        """Abort all that are open; when no more are active, nothing is left of them."""
+    async def stop(self) -> None:
+        """Return when all of them rest where they are."""
         self._stopped = True
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-        for each in self:
-            self._give_up(each)
+        await together(each.shelve() for each in self)
 
-    def _admit(self) -> None:
-        """:raises TooManyOpen: if those that have begun have their half of the memory."""
-        count = sum(each.runs for each in self)
-        if count >= max(1, self._uploader.most_active // 2):
-            raise TooManyOpen(count)
+    # For the uploads
+
+    def check_space(self, amount: int) -> None:
+        """See ``Host``."""
+        limit = self._uploader.limits.spool
+        if sum(each.kept for each in self) + amount > limit:
+            raise NoRoomForOpen(limit)
+
+    def new_run(self, upload: OpenUpload) -> UploadRun | None:
+        """See ``Host``."""
+        if self._stopped:
+            return None
+        most, running = self._uploader.most_active, [e for e in self if e.run is not None]
+        if len(running) >= max(1, most // 2) or self._uploader.active >= most:
+            self._park_one(running)
+            return None
+        return UploadRun(
+            self._uploader,
+            upload.taken,
+            upload.record,
+            lambda: upload.state is State.ABORTED,
+            upload.run_ended,
+        )
+
+    def run_over(self) -> None:
+        """See ``Host``."""
+        if not self._stopped:
+            for each in self:
+                if each.state is State.CLOSING and each.run is None and not each.error:
+                    each.begin()
+
+    def _park_one(self, running: Sequence[OpenUpload]) -> None:
+        """End the run of whoever waits for a client for the longest time."""
+        due = self._clock.seconds() - _LEAST_RUN
+        idle = [each for each in running if _idles(each) and each.touched < due]
+        if idle:
+            _by_itself(min(idle, key=lambda each: each.touched).park())
+
+    def _new(self, record: UploadRecord, touched: float) -> OpenUpload:
+        path = self._files.log(record)
+        return OpenUpload(
+            record,
+            UploadLog(path, record.log_key, self._boot, self._disk),
+            self._files,
+            self._disk,
+            self._clock,
+            self,
+            touched,
+        )
+
+    # Time
 
     def _watch(self) -> None:
         """Look again when the next one may be due."""
         if self._sweep is None and self._uploads and not self._stopped:
+            limits = self.limits
             soon = max(1.0, min(self.time_left(each) for each in self))
             # Others may be opened or end meanwhile.
-            wait = min(soon, self.limits.keep, self.limits.expire_after)
+            wait = min(soon, limits.keep, limits.expire_after, limits.park_after)
             self._sweep = self._clock.callLater(wait, self._look)
 
     def _look(self) -> None:
         self._sweep = None
+        now = self._clock.seconds()
         for each in self:
             if self.time_left(each) <= 0:
-                del self._uploads[each.handle]
                 if not each.ended:
                     log.info("An open upload expired")
-                self._give_up(each)
+                self._forget(each)
+            elif _idles(each) and each.touched + self.limits.park_after <= now:
+                _by_itself(each.park())
         ended = sorted(
             (each for each in self if each.ended), key=lambda upload: upload.touched
         )
         for each in ended[: max(0, len(ended) - self.limits.kept)]:
-            del self._uploads[each.handle]
+            self._forget(each)
         self._watch()
 
-    def _give_up(self, upload: OpenUpload) -> None:
-        async def give_up() -> None:
-            with suppress(AlreadyStored):
-                await upload.abort()
+    def _forget(self, upload: OpenUpload) -> None:
+        del self._uploads[upload.handle]
+        stored = upload.state is State.STORED
+        _by_itself(upload.forget() if stored else upload.abort())
 
-        if not upload.ended:
-            Deferred.fromCoroutine(give_up())
+
+def _idles(upload: OpenUpload) -> bool:
+    """Tell whether *upload* holds memory and servers for a client that is not there."""
+    return upload.run is not None and upload.state is State.OPEN and not upload.fed
+
+
+def _by_itself(work: Work[None]) -> None:
+    """Let *work* go on; what goes wrong with it is nobody's but the log's."""
+    going = Deferred.fromCoroutine(work)
+    going.addErrback(lambda failure: log.failure("Open uploads failed", failure=failure))

@@ -62,11 +62,18 @@ class NewFile:
     most: int  # bytes it may grow to, if its size is not known
     # No segment may leave that differs from what is stored under this storage index.
     guarded: bool = False
-    resumable: bool = False  # somebody may bring the same ciphertext again
+    # Whether somebody may bring the same ciphertext again, if it does not come to its end.
+    _resumable: bool = False
+    _given_up: Callable[[], bool] = lambda: False  # asked at the end
     direct: bool = False  # the client wants no helper
     # Looks at the UEB before any reader can see the file, and raises if it must not.
     approve: Callable[[bytes], Work[None]] | None = None
     status: UploadStatus = field(factory=UploadStatus)  # what becomes of it
+
+    @property
+    def resumable(self) -> bool:
+        """Whether what is there of it is wanted again."""
+        return self._resumable and not self._given_up()
 
 
 class ICiphertextSinks(Interface):

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
+from typing import Protocol
 
 from attrs import define, evolve, field, frozen
 
 from truckee.codec.caps import ChkReadCap, LiteralCap
 from truckee.codec.cipher import crypt_in_place
 from truckee.codec.geometry import LITERAL_LIMIT, Encoding
-from truckee.codec.hashes import storage_index_of
+from truckee.codec.hashes import Buffer, storage_index_of
 from truckee.codec.secrets import KEY_SIZE, convergence_hasher
 from truckee.codec.segments import Segmenter
 from truckee.errors import Unavailable
@@ -41,6 +42,26 @@ class TooManyUploads(Unavailable):
     """
 
     count: int
+
+
+class KeptBody(Protocol):
+    """What has all bytes of a body that comes, as a spool has them."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+
+    def given_up(self) -> bool:
+        """Tell whether nobody will bring them again."""
+
+    async def append(self, data: Buffer) -> None:
+        """Take the next bytes, which it may have."""
+
+    def read(self, piece: int) -> AsyncIterator[bytes]:
+        """Give all bytes, *piece* at a time."""
+
+    def close(self) -> None:
+        """They are not needed any more."""
 
 
 @frozen
@@ -104,6 +125,7 @@ class Uploader:
         bound: int | None = None,
         status: UploadStatus | None = None,
         direct: bool = False,
+        kept: KeptBody | None = None,
     ) -> Cap:
         """
         Store *chunks* and return the cap, once the file is stored for good.
@@ -111,8 +133,9 @@ class Uploader:
         *size* is what the client announced, None if nothing; *bound*, if there is one, is
         the most that the file may have then, less or more than usual; *status* tells what
         happens and, in the end, where the shares are; *direct* is for clients that want
-        no helper.  If this raises or is cancelled,
-        nothing is left of the file.
+        no helper; *kept* is where the same bytes are kept, so that no spool is needed.
+        If this raises or is cancelled, nothing is left of the file, but ciphertext on a
+        helper that may be wanted again.
 
         :raises TooManyUploads: before the first chunk is asked for.
         """
@@ -134,20 +157,20 @@ class Uploader:
                     status.route = "cap"
                     return LiteralCap(body.take_all())
             if isinstance(choice, ConvergentKey):
-                return await self._upload_convergent(body, size, status, direct)
-            given = isinstance(choice, GivenKey)
-            key = choice.key if isinstance(choice, GivenKey) else self._random(KEY_SIZE)
+                return await self._upload_convergent(body, size, status, direct, kept)
+            key = self._random(KEY_SIZE) if choice.key is None else choice.key
             file = NewFile(
                 storage_index_of(key),
                 size,
                 most,
-                guarded=given,
-                resumable=given,
+                guarded=isinstance(choice, GivenKey),
+                resumable=choice.key is not None,
+                given_up=_never if kept is None else kept.given_up,
                 direct=direct,
                 status=status,
             )
             if size is None and self._sinks.needs_known_size:
-                return await self._upload_spooled(body, key, file)
+                return await self._upload_spooled(body, key, file, kept)
             return await self._stream(body, key, file)
 
     def _body(self, chunks: AsyncIterator[bytes], size: int | None, bound: int) -> Body:
@@ -193,14 +216,19 @@ class Uploader:
         return verify_cap.read_cap(key)
 
     async def _upload_convergent(
-        self, body: Body, size: int | None, status: UploadStatus, direct: bool
+        self,
+        body: Body,
+        size: int | None,
+        status: UploadStatus,
+        direct: bool,
+        kept: KeptBody | None,
     ) -> ChkReadCap:
         """Hash the file on its way into a spool, then stream it from there."""
         # Without an announced size there is at least a whole segment, and then the
         # size is not part of the key.
         geometry = self._encoding.geometry(size or self._encoding.max_segment_size)
         hasher = convergence_hasher(self._convergence, geometry)
-        with self._spool() as spool:
+        with self._spool(kept) as spool:
             async for piece in Pieces(body, Segmenter(geometry.segment_size)):
                 await self._cpu.run(hasher.update, piece)
                 await spool.append(piece)
@@ -210,19 +238,28 @@ class Uploader:
                 spool.size,
                 spool.size,
                 resumable=True,
+                given_up=_never if kept is None else kept.given_up,
                 direct=direct,
                 status=status,
             )
             return await self._stream(spool.read(geometry.segment_size), key, file)
 
-    async def _upload_spooled(self, body: Body, key: bytes, file: NewFile) -> ChkReadCap:
+    async def _upload_spooled(
+        self, body: Body, key: bytes, file: NewFile, kept: KeptBody | None
+    ) -> ChkReadCap:
         """Find out how long the file is on its way into a spool, then stream it."""
-        with self._spool() as spool:
+        with self._spool(kept) as spool:
             segment_size = self._encoding.streaming_segment_size
             async for piece in Pieces(body, Segmenter(segment_size)):
                 await spool.append(piece)
             sized = evolve(file, size=spool.size)
             return await self._stream(spool.read(segment_size), key, sized)
 
-    def _spool(self) -> closing[Spool]:
+    def _spool(self, kept: KeptBody | None) -> closing[Spool | KeptBody]:
+        if kept is not None:
+            return closing(kept)
         return closing(Spool(self._disk, self._spool_directory, self.limits.spool))
+
+
+def _never() -> bool:
+    return False

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from attrs import define, evolve, field
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -29,11 +29,13 @@ from truckee.immutable.open_uploads import OpenUploads
 from truckee.immutable.repair import Repairer
 from truckee.immutable.sinks import ICiphertextSinks
 from truckee.immutable.upload import Uploader
+from truckee.immutable.upload_log import digest_of_boot
+from truckee.immutable.upload_record import UploadFiles
 from truckee.node.config import NodeConfig, load_config
 from truckee.node.downloads import Downloads, build_downloads
 from truckee.node.helper import build_helper, build_routes, build_uploads, helper_seen
 from truckee.node.keys import NodeKeys
-from truckee.node.layout import DirectoryLock, NodeDirectory
+from truckee.node.layout import DirectoryLock, NodeDirectory, boot_id
 from truckee.node.network import Network
 from truckee.node.storage import StorageOpener
 from truckee.node.web import WebPort, listen_web
@@ -163,6 +165,8 @@ class Node:
             )
             self.downloads.start()
             self._site = self._build_site(keys, self.downloads)
+            if self._open_uploads is not None:
+                await self._open_uploads.start()
             if self.config.web_port is not None:
                 self._web = await listen_web(
                     self.reactor, self._site, self.directory, self.config.web_port
@@ -187,9 +191,11 @@ class Node:
             drained.addTimeout(DRAIN_TIME, self.reactor, lambda *_: None)
             await drained
             self._site.abort()
-        if self._open_uploads is not None:
-            self._open_uploads.stop()
         deadline = self.reactor.seconds() + CLEANUP_TIME
+        if self._open_uploads is not None:
+            rest = Deferred.fromCoroutine(self._open_uploads.stop())
+            rest.addTimeout(CLEANUP_TIME, self.reactor, lambda *_: None)
+            await rest
         while self._storing() and self.reactor.seconds() < deadline:
             await deferLater(self.reactor, 0.02)
         if self.uploads is not None:
@@ -268,8 +274,16 @@ class Node:
         reporter = None
         if self.uploads is not None:
             reporter = HelperReporter(self.uploads, self._disk, time.time)
+        records, logs = self.directory.upload_records, self.directory.upload_logs
         self._open_uploads = OpenUploads(
-            self._uploader, self.reactor, os.urandom, config.open_uploads
+            self._uploader,
+            UploadFiles(records, logs, self._disk),
+            self._disk,
+            self.reactor,
+            os.urandom,
+            time.time,
+            digest_of_boot(boot_id()),
+            config.open_uploads,
         )
         root = RootResource(
             self._uploader,

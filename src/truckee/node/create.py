@@ -11,8 +11,9 @@ from attrs import define
 
 from truckee.codec import base32
 from truckee.errors import Misuse
+from truckee.flow.private_file import write_private
 from truckee.node.config import DEFAULT_STORAGE_DIRS, DEFAULT_WEB_PORT, GridShape
-from truckee.node.keys import create_keys, write_private
+from truckee.node.keys import create_keys
 from truckee.node.layout import NodeDirectory
 from truckee.node.peers import check_furl
 from truckee.node.templates import grid_config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from foolscap.pb import Tub
 
 from truckee.codec import base32
 from truckee.errors import Misuse
+from truckee.flow.private_file import write_private
 
 SECRET_SIZE = 32  # bytes
 _SIGNING = "priv-v0-"
@@ -66,19 +66,6 @@ def _fill(private: Path, random: Callable[[int], bytes]) -> None:
     for name in ("convergence", "secret"):
         write_private(private / name, base32.encode(random(SECRET_SIZE)).encode() + b"\n")
     write_private(private / "node.pem", Tub().getCertData())
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    draft = path.with_name(path.name + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        # A draft that was there already kept its mode.
-        os.fchmod(descriptor, 0o600)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
 
 
 def _read_base32(path: Path) -> bytes:

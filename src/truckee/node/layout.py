@@ -68,6 +68,16 @@ class NodeDirectory:
         return self.path / "cache"
 
     @property
+    def upload_records(self) -> Path:
+        """What is known of uploads that are open; secrets."""
+        return self.private / "uploads"
+
+    @property
+    def upload_logs(self) -> Path:
+        """Their bytes, encrypted."""
+        return self.path / "uploads"
+
+    @property
     def journal(self) -> Path:
         """Notes of what is being shown to readers on our own disks."""
         return self.path / "storage" / "journal"
@@ -115,6 +125,14 @@ class DirectoryLock:
         """Let another process have it."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+def boot_id() -> bytes:
+    """Return which start of the machine this is; empty where that is not told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    except OSError:
+        return b""
 
 
 def _stock_process(note: Path) -> int | None:

@@ -17,8 +17,8 @@ from twisted.internet.interfaces import IReactorTime
 from truckee import __version__
 from truckee.codec import base32
 from truckee.errors import Misuse
+from truckee.flow.private_file import write_private
 from truckee.grid.announcements import Envelope, sign
-from truckee.node.keys import write_private
 from truckee.node.layout import NodeDirectory
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.interfaces import IStorageServer

@@ -15,8 +15,8 @@ from attrs import define
 from twisted.logger import Logger
 
 from truckee.errors import Misuse
+from truckee.flow.private_file import write_private
 from truckee.grid.announcements import Announcement, parse_fields, tubid_of
-from truckee.node.keys import write_private
 
 log = Logger()
 

@@ -25,17 +25,21 @@ from truckee.helper.uploads import HelperRefuses
 from truckee.immutable.body import FileTooLarge
 from truckee.immutable.download import Downloader
 from truckee.immutable.locate import NotEnoughShares
-from truckee.immutable.open_upload import (
+from truckee.immutable.open_errors import (
     AlreadyStored,
+    FailedBefore,
+    NoRoomForOpen,
     NotAllThere,
     NotTheEnd,
+    OnlyAPart,
+    OtherSize,
     PastTheEnd,
     TakenOver,
+    UnknownHandle,
     UploadAborted,
     UploadBroke,
     WrongOffset,
 )
-from truckee.immutable.open_uploads import UnknownHandle
 from truckee.immutable.sinks import KeyReused
 from truckee.immutable.upload import Uploader
 from truckee.storage.interfaces import NoSpace
@@ -43,9 +47,12 @@ from truckee.storage.interfaces import NoSpace
 STATUSES = (
     (UnknownHandle, 404),
     (AlreadyStored, 409),
+    (FailedBefore, 409),
     (KeyReused, 409),
     (NotAllThere, 409),
     (NotTheEnd, 409),
+    (OnlyAPart, 409),
+    (OtherSize, 409),
     (PastTheEnd, 409),
     (TakenOver, 409),
     (UploadAborted, 409),
@@ -60,6 +67,7 @@ STATUSES = (
     (UploadBroke, 500),
     (NoSpace, 507),
     (HelperFull, 507),
+    (NoRoomForOpen, 507),
     (SpoolDiskFull, 507),
 )
 

@@ -1,0 +1,189 @@
+"""
+The bytes of an upload that is open, on this disk and encrypted.
+
+Source: ``docs/formats/open-uploads.md``, "The log".
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from struct import Struct
+from struct import error as StructError
+
+from attrs import define, field
+
+from truckee.codec.cipher import crypt
+from truckee.codec.hashes import Buffer
+from truckee.flow.cpu import Workers
+from truckee.flow.spool import disk_full
+from truckee.storage.sharefiles import sync_directory
+
+HEADER_SIZE = 4096  # bytes before the data
+_MAGIC = b"truckee1"
+_HEADER = Struct(">8sQQ16s")  # magic, synced, staged, which start of the machine
+_NOWHERE = (1 << 64) - 1
+
+
+def digest_of_boot(boot_id: bytes) -> bytes:
+    """Return which start of the machine this is, as logs name it."""
+    return hashlib.sha256(boot_id).digest()[:16] if boot_id else bytes(16)
+
+
+@define(eq=False)
+class UploadLog:
+    """
+    Append bytes, and read them as often as need be.  One caller at a time changes it.
+
+    ``open`` it, and ``close`` or ``remove`` it in the end.
+    """
+
+    path: Path
+    _key: bytes = field(repr=False)  # 16 bytes
+    _boot: bytes  # see digest_of_boot
+    _disk: Workers
+    size: int = field(default=0, init=False)  # bytes that count
+    unsynced: int = field(default=0, init=False)  # of these, at the end
+    _staged: int | None = field(default=None, init=False)  # where those not checked end
+    _descriptor: int = field(default=-1, init=False)
+
+    @property
+    def held(self) -> int:
+        """Bytes that it has, with those that do not count yet."""
+        return self.size if self._staged is None else self._staged
+
+    async def open(self) -> bool:
+        """
+        Make it, or find what is in it; return whether bytes that were there are not.
+
+        One that is made has lost all that anybody thinks is in it.
+
+        :raises SpoolDiskFull:
+        """
+        return await self._disk.run(self._open)
+
+    def _open(self) -> bool:
+        with disk_full():
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, 0o600)
+            there = max(0, os.fstat(self._descriptor).st_size - HEADER_SIZE)
+            found = self._counting(there)
+            self.size = found or 0
+            os.ftruncate(self._descriptor, HEADER_SIZE + self.size)
+            self._sync(_NOWHERE)
+            sync_directory(self.path.parent)
+        return found != there
+
+    def _counting(self, there: int) -> int | None:
+        """Return how many of the bytes that are *there* count; None: it is no log (yet)."""
+        try:
+            head = os.pread(self._descriptor, _HEADER.size, 0)
+            magic, synced, staged, boot = _HEADER.unpack(head)
+        except StructError:
+            return None
+        if magic != _MAGIC:
+            return None
+        alive = boot == self._boot and any(boot)
+        return int(min(there, staged, there if alive else synced))
+
+    async def append(self, data: Buffer) -> None:
+        """Add *data*.  :raises SpoolDiskFull: with nothing added."""
+        await self._disk.run(self._append, data)
+
+    def _append(self, data: Buffer) -> None:
+        # In the thread, so that what was written counts when the caller is cancelled.
+        self._write(data, self.size)
+        self.size += len(data)
+        self.unsynced += len(data)
+
+    async def stage(self, data: Buffer) -> None:
+        """Add *data*, which counts with all that was staged when ``commit`` is called."""
+        await self._disk.run(self._stage, data)
+
+    def _stage(self, data: Buffer) -> None:
+        if self._staged is None:
+            self._staged = self.size
+            self._write_head(self.size - self.unsynced, self.size)
+        self._write(data, self._staged)
+        self._staged += len(data)
+
+    async def commit(self) -> None:
+        """Let what was staged count."""
+        await self._disk.run(self._commit)
+
+    def _commit(self) -> None:
+        if self._staged is not None:
+            self.unsynced += self._staged - self.size
+            self.size, self._staged = self._staged, None
+            self._sync(_NOWHERE)
+
+    async def drop(self) -> None:
+        """Forget what was staged."""
+        await self._disk.run(self._drop)
+
+    def _drop(self) -> None:
+        if self._staged is not None:
+            self._staged = None
+            os.ftruncate(self._descriptor, HEADER_SIZE + self.size)
+            self._write_head(self.size - self.unsynced, _NOWHERE)
+
+    async def sync(self) -> None:
+        """Return when all that counts outlives a power cut."""
+        if self.unsynced:
+            with disk_full():
+                await self._disk.run(self._sync, _NOWHERE)
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return *length* bytes at *offset*, fewer at the end."""
+        return await self._disk.run(self._read, offset, min(length, self.size - offset))
+
+    async def read_all(self, piece: int) -> AsyncIterator[bytes]:
+        """Give all bytes, *piece* at a time."""
+        for offset in range(0, self.size, piece):
+            yield await self.read(offset, piece)
+
+    def close(self) -> None:
+        """Leave it as it is."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor != -1:
+            os.close(descriptor)
+
+    async def remove(self) -> None:
+        """Close it and give its space back.  May be called twice."""
+        await self._disk.run(self._remove)
+
+    def _remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def _write(self, data: Buffer, offset: int) -> None:
+        view, place = memoryview(crypt(self._key, offset, data)), HEADER_SIZE + offset
+        with disk_full():
+            try:
+                while view:
+                    written = os.pwrite(self._descriptor, view, place)
+                    place += written
+                    view = view[written:]
+            except OSError:
+                os.ftruncate(self._descriptor, HEADER_SIZE + offset)
+                raise
+
+    def _read(self, offset: int, length: int) -> bytes:
+        found = os.pread(self._descriptor, length, HEADER_SIZE + offset)
+        if len(found) < length:
+            raise OSError(errno.EIO, "an upload's log was cut by somebody else")
+        return crypt(self._key, offset, found)
+
+    def _sync(self, staged: int) -> None:
+        size = self.size
+        os.fdatasync(self._descriptor)
+        self._write_head(size, staged)
+        os.fdatasync(self._descriptor)
+        self.unsynced = self.size - size
+
+    def _write_head(self, synced: int, staged: int) -> None:
+        head = _HEADER.pack(_MAGIC, synced, staged, self._boot)
+        os.pwrite(self._descriptor, head, 0)

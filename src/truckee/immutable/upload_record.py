@@ -1,0 +1,187 @@
+"""
+What is known of an open upload, in a file that only the node's owner can read.
+
+Source: ``docs/formats/open-uploads.md``, "The record".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from truckee.codec import base32
+from truckee.codec.caps import ChkReadCap, LiteralCap, parse_cap
+from truckee.codec.secrets import KEY_SIZE
+from truckee.flow.cpu import Workers
+from truckee.flow.private_file import write_private
+from truckee.flow.spool import disk_full
+from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload import Cap
+from truckee.storage.sharefiles import sync_directory
+
+_VERSION = 1
+_CHOICES = {RandomKey: "random", ConvergentKey: "CHK", GivenKey: "given"}
+
+
+@frozen
+class UploadRecord:
+    """One such record, which is replaced and never changed."""
+
+    handle: str = field(repr=False)
+    log_key: bytes = field(repr=False)
+    choice: KeyChoice = field(repr=False)  # a random one has its key
+    size: int | None = None  # bytes that were promised
+    bound: int | None = None
+    direct: bool = False
+    partial: bool = False
+    meta: Mapping[str, str] = field(factory=dict, repr=False)
+    end: int | None = None  # bytes, once it was closed
+    cap: Cap | None = field(default=None, repr=False)
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What its files are called; tells nobody the handle."""
+        digest = hashlib.sha256(self.handle.encode("ascii")).digest()
+        return base32.encode(digest[:10])
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.cap is not None or self.error is not None
+
+
+def record_json(record: UploadRecord) -> bytes:
+    """Return *record* as it is kept."""
+    choice = record.choice
+    key = None if isinstance(choice, ConvergentKey) else choice.key
+    document = {
+        "version": _VERSION,
+        "handle": record.handle,
+        "log_key": base32.encode(record.log_key),
+        "choice": _CHOICES[type(choice)],
+        "key": None if key is None else base32.encode(key),
+        "size": record.size,
+        "bound": record.bound,
+        "direct": record.direct,
+        "partial": record.partial,
+        "meta": dict(record.meta),
+        "end": record.end,
+        "cap": None if record.cap is None else str(record.cap),
+        "error": record.error,
+    }
+    return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def parse_record(data: bytes) -> UploadRecord:
+    """Return the record in *data*.  :raises ValueError: if it is none."""
+    document = json.loads(data)
+    if not isinstance(document, dict) or document.get("version") != _VERSION:
+        raise ValueError("an upload's record has another version")
+    try:
+        handle, log_key = str(document["handle"]), base32.decode(document["log_key"])
+        cap = None if document["cap"] is None else parse_cap(document["cap"])
+        record = UploadRecord(
+            handle=handle,
+            log_key=log_key,
+            choice=_choice(document),
+            size=_number(document["size"]),
+            bound=_number(document["bound"]),
+            direct=bool(document["direct"]),
+            partial=bool(document["partial"]),
+            meta={str(name): str(text) for name, text in document["meta"].items()},
+            end=_number(document["end"]),
+            error=document["error"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"an upload's record is damaged: {error}") from None
+    if not handle.isascii() or len(log_key) != KEY_SIZE:
+        raise ValueError("an upload's record has another form")
+    if cap is not None and not isinstance(cap, (ChkReadCap, LiteralCap)):
+        raise ValueError("an upload's record has the cap of something else")
+    return evolve(record, cap=cap)
+
+
+def _choice(document: Mapping[str, Any]) -> KeyChoice:
+    if document["choice"] == "CHK":
+        return ConvergentKey()
+    key = base32.decode(document["key"])
+    if len(key) != KEY_SIZE:
+        raise ValueError("an upload's record has a key of another size")
+    return GivenKey(key) if document["choice"] == "given" else RandomKey(key)
+
+
+def _number(value: object) -> int | None:
+    if value is not None and (not isinstance(value, int) or value < 0):
+        raise ValueError("an upload's record has a size that is none")
+    return value
+
+
+@frozen(eq=False)
+class UploadFiles:
+    """Where records and logs are."""
+
+    records: Path  # mode 700
+    logs: Path  # mode 700
+    _disk: Workers
+
+    def log(self, record: UploadRecord) -> Path:
+        """Return where the log of *record* is."""
+        return self.logs / record.name
+
+    def touched(self, record: UploadRecord) -> float:
+        """Return when something last happened to *record*, in Unix seconds; blocks."""
+        path = self._place(record) if record.ended else self.log(record)
+        return path.stat().st_mtime
+
+    async def save(self, record: UploadRecord) -> None:
+        """
+        Keep *record* in place of the one before; it outlives a power cut.
+
+        :raises SpoolDiskFull:
+        """
+        await self._disk.run(self._save, record)
+
+    def _save(self, record: UploadRecord) -> None:
+        with disk_full():
+            write_private(self._place(record), record_json(record))
+            sync_directory(self.records)
+
+    async def forget(self, record: UploadRecord) -> None:
+        """Remove *record*, if it is there."""
+        await self._disk.run(self._place(record).unlink, missing_ok=True)
+
+    def _place(self, record: UploadRecord) -> Path:
+        return self.records / f"{record.name}.json"
+
+    def load(self) -> Iterator[UploadRecord | Path]:
+        """
+        Give each record, and each file in its place that is none; blocks.
+
+        What belongs to no record is removed.
+        """
+        for directory in (self.records, self.logs):
+            directory.mkdir(mode=0o700, exist_ok=True)
+        wanted = set()
+        for path in sorted(self.records.iterdir()):
+            if path.suffix != ".json":
+                path.unlink()  # a draft
+                continue
+            # So that nothing is lost of one that only a newer version can read.
+            wanted.add(path.stem)
+            try:
+                record = parse_record(path.read_bytes())
+            except ValueError:
+                yield path
+            else:
+                if record.ended:
+                    wanted.discard(path.stem)
+                yield record
+        for path in self.logs.iterdir():
+            if path.name not in wanted:
+                path.unlink()

@@ -1,0 +1,296 @@
+"""What another process finds of uploads that are open."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from attrs import define
+from twisted.internet.defer import Deferred
+
+from tests.grids import failing, in_chunks, until
+from tests.immutable.opened import CHOICES, OpenCase, begin, some_bytes, then_silence
+from truckee.codec.hashes import Buffer
+from truckee.errors import Refused, Unavailable
+from truckee.immutable.body import UnknownTooLarge
+from truckee.immutable.keys import RandomKey
+from truckee.immutable.open_errors import (
+    FailedBefore,
+    NotAllThere,
+    OnlyAPart,
+    OtherSize,
+    TakenOver,
+    UnknownHandle,
+)
+from truckee.immutable.open_upload import OpenUpload, State
+from truckee.immutable.open_uploads import OpenUploads
+
+
+def ignored(work: Deferred[object]) -> None:
+    """Let *work* fail as it likes."""
+    work.addErrback(lambda _: None)
+
+
+class RestartTests(OpenCase):
+    async def again(
+        self,
+        uploads: OpenUploads,
+        boot: bytes = b"this",
+        files: dict[Path, bytes] | None = None,
+    ) -> OpenUploads:
+        """End *uploads* and return the next process's, which finds these *files*."""
+        await uploads.stop()
+        for path, content in (files or {}).items():
+            path.write_bytes(content)
+        after = self.next(boot=boot)
+        await after.start()
+        return after
+
+    def disk(self) -> dict[Path, bytes]:
+        """Return what is on the disk at this moment."""
+        return {path: path.read_bytes() for path in self.kept()}
+
+    async def test_open(self) -> None:
+        """It goes on where it was, with every kind of key, as often as need be."""
+        data = some_bytes(1000)
+        for choice in CHOICES:
+            for size in (None, 1000):
+                uploads = self.new()
+                made = await uploads.open(choice, size, meta={"name": "ä"})
+                for start in range(0, 1000, 300):
+                    piece = data[start : start + 300]
+                    upload = uploads.find(made.handle)
+                    self.assertEqual((upload.offset, upload.size), (start, size))
+                    await upload.append(start, in_chunks(piece, 70))
+                    uploads = await self.again(uploads)
+                upload = uploads.find(made.handle)
+                self.assertEqual(upload.record.meta, {"name": "ä"})
+                await self.assert_stored(upload, data)
+                self.assertEqual(upload.record.choice, made.record.choice)
+
+    async def test_closed(self) -> None:
+        """One that was closed is stored without anybody asking, also when servers fail."""
+        data = some_bytes(1000)
+        for choice in CHOICES:
+            uploads = self.new()
+            made = await uploads.open(choice)
+            await made.append(0, in_chunks(data, 70))
+            for server in self.grid.servers:
+                server.mood = failing("write")
+            await self.assertFailure(begin(made.close()), Unavailable)
+            uploads = await self.again(uploads)
+            upload = uploads.find(made.handle)
+            await self.set_back(upload)
+            self.assertIs(upload.state, State.CLOSING)
+            for server in self.grid.servers:
+                server.mood = failing()
+            await self.assert_stored(upload, data)
+
+    async def test_stored(self) -> None:
+        """The cap can be fetched from the next process, and nothing else is left."""
+        data = some_bytes(1000)
+        uploads = self.new()
+        made = await uploads.open(RandomKey())
+        await made.append(0, in_chunks(data, 70))
+        cap = await made.close()
+        await until(lambda: len(self.kept()) == 1)
+        uploads = await self.again(uploads)
+        upload = uploads.find(made.handle)
+        self.assertEqual((upload.offset, await upload.close(1000)), (1000, cap))
+
+    async def test_died_before_the_end_was_kept(self) -> None:
+        """One whose shares are stored and whose record does not say so has the same cap."""
+        data = some_bytes(1000)
+        for choice in CHOICES:
+            uploads = self.new()
+            made = await uploads.open(choice)
+            await made.append(0, in_chunks(data, 70))
+            files = self.disk()
+            cap = await made.close()
+            await until(lambda: len(self.kept()) == 1)
+            uploads = await self.again(uploads, files=files)
+            upload = uploads.find(made.handle)
+            self.assertEqual(upload.offset, 1000)
+            self.assertEqual(await upload.close(), cap)
+
+    async def test_failed(self) -> None:
+        """Why it failed for good is told by the next process."""
+        uploads = self.new()
+        made = await uploads.open(RandomKey(), bound=500)
+        await self.assertFailure(self.filled(made, bytes(600)), UnknownTooLarge)
+        await until(lambda: len(self.kept()) == 1)
+        uploads = await self.again(uploads)
+        upload = uploads.find(made.handle)
+        with self.assertRaises(FailedBefore) as caught:
+            await upload.append(0, in_chunks(b"x", 1))
+        self.assertEqual(str(caught.exception), str(made.error))
+        await uploads.abort(upload)
+        self.assertEqual(self.kept(), [])
+
+    async def test_aborted(self) -> None:
+        """Nothing is left of one that was aborted."""
+        uploads = self.new()
+        made = await uploads.open(RandomKey())
+        await made.append(0, in_chunks(bytes(600), 100))
+        await uploads.abort(made)
+        uploads = await self.again(uploads)
+        self.assertRaises(UnknownHandle, uploads.find, made.handle)
+        self.assert_nothing_left()
+
+    async def test_expired(self) -> None:
+        """Time passes while no process is there."""
+        uploads = self.new()
+        made, other = [await uploads.open(RandomKey()) for _ in range(2)]
+        await made.append(0, in_chunks(bytes(600), 100))
+        for upload, age in ((made, 86_000), (other, 86_400)):
+            os.utime(self.place / "logs" / upload.record.name, (0, time.time() - age))
+        uploads = await self.again(uploads)
+        self.assertLess(uploads.time_left(uploads.find(made.handle)), 401)
+        self.assertRaises(UnknownHandle, uploads.find, other.handle)
+
+    async def test_power_cut(self) -> None:
+        """
+        What was answered is there after a power cut; what was not may be cut off, and then
+        a random key is not used again.
+        """
+        data, other = some_bytes(1000), some_bytes(700, 1)
+        for choice in CHOICES:
+            uploads = self.new()
+            made = await uploads.open(choice)
+            await made.append(0, in_chunks(data[:300], 70))
+            ignored(begin(made.append(300, then_silence(data[300:700], 70))))
+            await self.taken(made, 700)
+            uploads = await self.again(uploads, b"another", self.disk())
+            upload = uploads.find(made.handle)
+            self.assertEqual(upload.offset, 300)
+            same = upload.record.choice == made.record.choice
+            self.assertEqual(same, not isinstance(choice, RandomKey))
+            await upload.append(300, in_chunks(other, 70))
+            await self.assert_stored(upload, data[:300] + other)
+
+    async def test_no_boot_id(self) -> None:
+        """Where starts of the machine cannot be told apart, each may be a power cut."""
+        uploads = await self.again(self.new(), b"")
+        made = await uploads.open(RandomKey())
+        await made.append(0, in_chunks(bytes(300), 70))
+        ignored(begin(made.append(300, then_silence(bytes(400), 70))))
+        await until(lambda: made.offset == 700)
+        uploads = await self.again(uploads, b"", self.disk())
+        self.assertEqual(uploads.find(made.handle).offset, 300)
+
+    async def test_rubbish(self) -> None:
+        """What is no upload does not stop the others, and only its logs are removed."""
+        uploads = self.new()
+        made = await uploads.open(RandomKey())
+        await made.append(0, in_chunks(bytes(300), 70))
+        records, logs = self.place / "records", self.place / "logs"
+        rubbish = {
+            records / "aaaa.json": b"{}",
+            records / "bbbb.json": b"\xff",
+            records / "cccc.json.new": b"{",
+            logs / "dddd": bytes(5000),
+            logs / "aaaa": bytes(5000),
+        }
+        uploads = await self.again(uploads, files=rubbish)
+        names, name = {path.name for path in self.kept()}, made.record.name
+        self.assertEqual(names, {"aaaa.json", "bbbb.json", "aaaa", name, f"{name}.json"})
+        await uploads.abort(uploads.find(made.handle))
+
+    async def test_files(self) -> None:
+        """No listing has a handle, no log has a byte of the file, all are private."""
+        uploads = self.new()
+        for choice in CHOICES:
+            made = await uploads.open(choice)
+            await made.append(0, in_chunks(b"plaintext " * 100, 70))
+            for path, content in self.disk().items():
+                self.assertNotIn(made.handle, path.name)
+                self.assertNotIn(b"plaintext", content)
+                self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+
+    async def test_died_before_the_check(self) -> None:
+        """What was not checked when the process died does not count."""
+        uploads = self.new()
+        upload = await uploads.open(RandomKey())
+        await upload.append(0, in_chunks(bytes(300), 70))
+        ignored(begin(upload.append(300, then_silence(bytes(400), 70), _Sum(b""))))
+        await until(lambda: upload.taken.held == 700)
+        uploads = await self.again(uploads, files=self.disk())
+        self.assertEqual(uploads.find(upload.handle).offset, 300)
+
+
+@define
+class _Wrong(Refused):
+    """These bytes are wrong."""
+
+
+class _Sum:
+    """Checks that pieces have the bytes that they should have."""
+
+    def __init__(self, wanted: bytes) -> None:
+        self.wanted = wanted
+        self.found = b""
+
+    def update(self, data: Buffer) -> None:
+        self.found += bytes(data)
+
+    def check(self) -> None:
+        if self.found != self.wanted:
+            raise _Wrong
+
+
+class PartTests(OpenCase):
+    async def test_checked(self) -> None:
+        """Bytes that are checked count when they are right, and else leave no trace."""
+        data = some_bytes(1000)
+        for choice in CHOICES:
+            upload = await self.open(choice)
+            wrong = begin(upload.append(0, in_chunks(b"x" * 300, 70), _Sum(data[:300])))
+            await self.assertFailure(wrong, _Wrong)
+            self.assertEqual(upload.offset, 0)
+            right = upload.append(0, in_chunks(data[:600], 70), _Sum(data[:600]))
+            self.assertEqual(await right, 600)
+            cut = begin(upload.append(600, then_silence(b"x" * 200, 70), _Sum(b"")))
+            await self.held(upload, 800)
+            # All of a piece is checked, also what was there.
+            again = upload.append(500, in_chunks(data[500:], 70), _Sum(data[500:]))
+            self.assertEqual(await again, 1000)
+            await self.assertFailure(cut, TakenOver)
+            await self.assert_stored(upload, data)
+
+    async def held(self, upload: OpenUpload, size: int) -> None:
+        """Return when *upload* has so many bytes, checked or not."""
+        await until(lambda: upload.taken.held == size)
+
+    async def test_size_later(self) -> None:
+        """A size can be promised late, once."""
+        upload = await self.open()
+        await upload.append(0, in_chunks(bytes(300), 70))
+        await self.assertFailure(begin(upload.set_size(299)), OtherSize)
+        await upload.set_size(400)
+        await upload.set_size(400)
+        await self.assertFailure(begin(upload.set_size(401)), OtherSize)
+        await self.assertFailure(begin(upload.close()), NotAllThere)
+        await upload.append(300, in_chunks(bytes(100), 70))
+        await self.assert_stored(upload, bytes(400))
+
+    async def test_joined(self) -> None:
+        """Parts make a whole, in their order; by themselves they are not stored."""
+        data = some_bytes(1000)
+        for choice in CHOICES:
+            uploads = self.new()
+            parts: list[OpenUpload] = []
+            for start, end in ((0, 300), (300, 300), (300, 1000)):
+                part = await uploads.open(RandomKey(), end - start, partial=True)
+                if end > start:
+                    early = begin(uploads.join([*parts, part], choice))
+                    await self.assertFailure(early, NotAllThere)
+                await part.append(0, in_chunks(data[start:end], 70))
+                await self.assertFailure(begin(part.close()), OnlyAPart)
+                parts.append(part)
+            self.assertEqual(self.grid.uploader.active, 0)
+            whole = await uploads.join(parts, choice, meta={"name": "x"})
+            self.assertEqual((whole.offset, whole.size), (1000, 1000))
+            await self.assert_stored(whole, data)
+            for part in parts:
+                await uploads.abort(part)
