@@ -266,12 +266,12 @@ class Wire:
         self._held = bytes(parts[size:])
         return bytes(parts[:size])
 
-    def reply(self) -> Reply:
-        """Return the next final response, whose length is in its head."""
+    def reply(self, head: bool = False) -> Reply:
+        """Return the next final response, by its length; *head*: that of a HEAD."""
         status, headers = self.head()
         while status == 100:
             status, headers = self.head()
-        size = int(headers.get("content-length", "0"))
+        size = 0 if head else int(headers.get("content-length", "0"))
         body = self.read(size)
         if len(body) < size:
             raise ConnectionError("the answer broke off")

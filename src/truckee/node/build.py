@@ -15,6 +15,8 @@ from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
+from truckee.frontends.tus import protocol as tus_protocol
+from truckee.frontends.tus.resource import Tus, TusResource
 from truckee.frontends.web.checking import Checks
 from truckee.frontends.web.handles import UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
@@ -270,7 +272,7 @@ class Node:
             os.urandom,
             limits,
         )
-        responder = Responder(STATUSES)
+        responder = Responder((*tus_protocol.STATUSES, *STATUSES))
         reporter = None
         if self.uploads is not None:
             reporter = HelperReporter(self.uploads, self._disk, time.time)
@@ -294,4 +296,6 @@ class Node:
             UploadResource(self._open_uploads, responder, time.time),
             checks=Checks(self._repairer, self._server_id),
         )
+        tus = Tus(self._open_uploads, responder, time.time, limits.max_size)
+        root.putChild(b"tus", TusResource(tus))
         return StreamingSite(root, responder, reactor=self.reactor)

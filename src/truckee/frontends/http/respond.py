@@ -133,3 +133,10 @@ class Responder:
 
         done.addCallbacks(succeed, fail)
         done.addErrback(lambda failure: log.failure("An answer failed", failure=failure))
+
+
+def check_method(request: Request, allowed: tuple[bytes, ...]) -> None:
+    """:raises WrongMethod: unless *request* has one of the methods *allowed*."""
+    if request.method not in allowed:
+        names = b", ".join(allowed).decode("ascii")
+        raise WrongMethod(request.method.decode("ascii", "replace"), names)

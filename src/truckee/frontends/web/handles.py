@@ -13,7 +13,13 @@ from zope.interface import implementer
 
 from truckee.errors import Misuse, TruckeeError
 from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder, WrongMethod
+from truckee.frontends.http.respond import (
+    TEXT,
+    Answer,
+    NotFound,
+    Responder,
+    check_method,
+)
 from truckee.frontends.http.streaming import IStreamingResource
 from truckee.frontends.web.arguments import (
     BadArgument,
@@ -86,7 +92,7 @@ class OpenResource(Resource):
 
     def accept(self, request: StreamingRequest) -> None:
         """Refuse what is no request to open."""
-        _check_method(request, self.allowedMethods)
+        check_method(request, self.allowedMethods)
         check_same_site(request)
         if request.bodyLength != 0:
             raise OpenTakesNoBody
@@ -133,7 +139,7 @@ class HandleResource(Resource):
 
     def accept(self, request: StreamingRequest) -> None:
         """Refuse what is no chunk."""
-        _check_method(request, self.allowedMethods)
+        check_method(request, self.allowedMethods)
         check_same_site(request)
         kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
         if kind in _FORMS:
@@ -203,12 +209,6 @@ def _offset(args: Mapping[str, str]) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise BadArgument("offset", "it must be a number of bytes")
     return int(text)
-
-
-def _check_method(request: Request, allowed: tuple[bytes, ...]) -> None:
-    if request.method not in allowed:
-        names = b", ".join(allowed).decode("ascii")
-        raise WrongMethod(request.method.decode("ascii", "replace"), names)
 
 
 def _json(told: Mapping[str, object]) -> bytes:

@@ -1,0 +1,275 @@
+"""/tus/: uploads that are made, fed, looked at and ended as tus clients do it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+
+from attrs import evolve, frozen
+from twisted.web.http import Request
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from truckee.errors import TruckeeError
+from truckee.frontends.http.arguments import arguments, boolean, check_same_site, size
+from truckee.frontends.http.request import StreamingRequest
+from truckee.frontends.http.respond import Answer, NotFound, Responder, check_method
+from truckee.frontends.http.streaming import IStreamingResource
+from truckee.frontends.tus.protocol import (
+    BODY_TYPE,
+    EXTENSIONS,
+    VERSION,
+    Creation,
+    PastLength,
+    WrongBodyType,
+    WrongVersion,
+    format_date,
+    parse_count,
+    parse_creation,
+)
+from truckee.immutable.keys import parse_key_choice
+from truckee.immutable.open_upload import (
+    AlreadyStored,
+    OpenUpload,
+    PastTheEnd,
+    State,
+    WrongOffset,
+)
+from truckee.immutable.open_uploads import OpenUploads
+from truckee.immutable.upload import Cap
+
+_OVERRIDES = {"PATCH": b"PATCH", "DELETE": b"DELETE", "HEAD": b"GET"}
+
+
+@frozen(eq=False)
+class Tus:
+    """What all resources here stand on."""
+
+    uploads: OpenUploads
+    responder: Responder
+    now: Callable[[], float]  # seconds since 1970
+    max_size: int  # bytes of a file
+
+    def told(self, upload: OpenUpload) -> dict[str, str]:
+        """Return the headers that tell how far *upload* is."""
+        told = {
+            "upload-offset": str(upload.offset),
+            "upload-expires": format_date(self.now() + self.uploads.time_left(upload)),
+        }
+        if upload.size is None:
+            told["upload-defer-length"] = "1"
+        else:
+            told["upload-length"] = str(upload.size)
+        if upload.cap is not None:
+            told["upload-cap"] = str(upload.cap)
+        return told
+
+
+@implementer(IStreamingResource)
+class TusResource(Resource):
+    """/tus/: where uploads are made."""
+
+    allowedMethods = (b"OPTIONS", b"POST")
+
+    def __init__(self, tus: Tus) -> None:
+        super().__init__()
+        self._tus = tus
+
+    def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
+        if request.postpath:
+            raise NotFound
+        if not path:
+            return self
+        _override(request)
+        _begin(request, self._tus)
+        upload = self._tus.uploads.find(path.decode("ascii", "replace"))
+        return TusUpload(self._tus, upload)
+
+    def accept(self, request: StreamingRequest) -> None:
+        """Refuse what makes no upload."""
+        check_method(request, self.allowedMethods)
+        _begin(request, self._tus)
+        check_same_site(request)
+        creation = _creation(request)
+        args = arguments(request)
+        parse_key_choice(args.get("key", "random"))
+        size(args, "size-limit")
+        boolean(args, "helper", True)
+        if request.bodyLength != 0:
+            _check_body(request, 0, creation.length)
+
+    async def receive(
+        self, request: StreamingRequest, body: AsyncIterator[bytes]
+    ) -> Answer:
+        """Make an upload, with its first bytes if there are some; tell where it is."""
+        args = arguments(request)
+        upload = await self._tus.uploads.open(
+            parse_key_choice(args.get("key", "random")),
+            _creation(request).length,
+            size(args, "size-limit"),
+            not boolean(args, "helper", True),
+        )
+        try:
+            await _feed(upload, 0, body)
+        except Exception:
+            # Nobody knows its handle.
+            with suppress(AlreadyStored):
+                await self._tus.uploads.abort(upload)
+            raise
+        where = {"location": f"/tus/{upload.handle}"}
+        return Answer(status=201, headers=where | self._tus.told(upload))
+
+    def render_OPTIONS(self, request: Request) -> bytes:
+        """Tell what is spoken here."""
+        _tell_version(request, self._tus)
+        request.setResponseCode(204)
+        return b""
+
+
+@implementer(IStreamingResource)
+class TusUpload(Resource):
+    """/tus/HANDLE: one upload."""
+
+    isLeaf = True
+    allowedMethods = (b"OPTIONS", b"HEAD", b"GET", b"PATCH", b"DELETE")
+
+    def __init__(self, tus: Tus, upload: OpenUpload) -> None:
+        super().__init__()
+        self._tus = tus
+        self._upload = upload
+
+    def accept(self, request: StreamingRequest) -> None:
+        """Refuse what brings no bytes to this upload."""
+        check_method(request, self.allowedMethods)
+        check_same_site(request)
+        if request.method == b"PATCH":
+            offset = parse_count("Upload-Offset", request.getHeader("upload-offset"))
+            _check_body(request, offset, self._upload.size)
+            if offset != self._upload.offset:
+                request.setHeader(b"upload-offset", b"%d" % self._upload.offset)
+                raise WrongOffset(offset, self._upload.offset)
+
+    async def receive(
+        self, request: StreamingRequest, body: AsyncIterator[bytes]
+    ) -> Answer:
+        """Take bytes; with the last of them wait for the cap."""
+        if request.method == b"DELETE":
+            return await self._delete()
+        upload = self._upload
+        try:
+            offset = parse_count("Upload-Offset", request.getHeader("upload-offset"))
+            await _feed(upload, offset, body)
+            answer = Answer(status=204)
+        except TruckeeError as error:
+            answer = self._tus.responder.of_error(error)
+        return evolve(answer, headers={**answer.headers, **self._tus.told(upload)})
+
+    def render_HEAD(self, request: StreamingRequest) -> int:
+        """Tell where to go on."""
+        self._tus.responder.run(request, self._head())
+        return NOT_DONE_YET
+
+    async def _head(self) -> Answer:
+        upload = self._upload
+        if upload.error is not None and upload.ended:
+            raise upload.error.with_traceback(None)
+        if upload.state is State.OPEN:
+            # Who asks has given up the request before, which may still bring bytes.
+            await upload.append(None, _nothing())
+        return Answer(headers=self._tus.told(upload))
+
+    def render_GET(self, request: StreamingRequest) -> bytes:
+        """Tell all that there is to tell, to who cannot see headers."""
+        upload = self._upload
+        for name, value in self._tus.told(upload).items():
+            request.setHeader(name.encode(), value.encode())
+        request.setHeader(b"content-type", b"application/json; charset=utf-8")
+        told = {
+            "offset": upload.offset,
+            "size": upload.size,
+            "state": upload.state.value,
+            "expires": self._tus.now() + self._tus.uploads.time_left(upload),
+            "cap": None if upload.cap is None else str(upload.cap),
+            "error": None if upload.error is None else str(upload.error),
+        }
+        return json.dumps(told, indent=1).encode() + b"\n"
+
+    def render_OPTIONS(self, request: Request) -> bytes:
+        """Tell what is spoken here."""
+        _tell_version(request, self._tus)
+        request.setResponseCode(204)
+        return b""
+
+    def render_DELETE(self, request: StreamingRequest) -> int:
+        """Give it up."""
+        check_same_site(request)
+        self._tus.responder.run(request, self._delete())
+        return NOT_DONE_YET
+
+    async def _delete(self) -> Answer:
+        await self._tus.uploads.abort(self._upload)
+        return Answer(status=204)
+
+
+async def _feed(upload: OpenUpload, offset: int, body: AsyncIterator[bytes]) -> Cap | None:
+    """Append *body*; if that is all, return the cap when the file is stored."""
+    try:
+        await upload.append(offset, body)
+    except PastTheEnd as error:
+        raise PastLength(error.end) from None
+    if upload.size != upload.offset:
+        return None
+    return await upload.close()
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """Give no bytes."""
+    return
+    yield b""
+
+
+def _begin(request: StreamingRequest, tus: Tus) -> None:
+    """Refuse other versions than ours."""
+    request.setHeader(b"tus-resumable", VERSION.encode())
+    request.setHeader(b"cache-control", b"no-store")
+    if request.method in (b"OPTIONS", b"GET"):
+        return
+    if request.getHeader("tus-resumable") != VERSION:
+        _tell_version(request, tus)
+        raise WrongVersion
+
+
+def _tell_version(request: Request, tus: Tus) -> None:
+    for name, value in (
+        ("tus-resumable", VERSION),
+        ("tus-version", VERSION),
+        ("tus-extension", ",".join(EXTENSIONS)),
+        ("tus-max-size", str(tus.max_size)),
+        ("cache-control", "no-store"),
+    ):
+        request.setHeader(name.encode(), value.encode())
+
+
+def _override(request: StreamingRequest) -> None:
+    """Take the method that a client says which cannot send it."""
+    name = request.getHeader("x-http-method-override")
+    if name is not None and request.method == b"POST":
+        request.method = _OVERRIDES.get(name.upper(), b"POST")
+
+
+def _creation(request: StreamingRequest) -> Creation:
+    return parse_creation(
+        request.getHeader("upload-length"),
+        request.getHeader("upload-defer-length"),
+        request.getHeader("upload-metadata") or "",
+    )
+
+
+def _check_body(request: StreamingRequest, offset: int, length: int | None) -> None:
+    """Refuse a body that is no piece of a file of *length* bytes."""
+    if (request.getHeader("content-type") or "").strip().lower() != BODY_TYPE:
+        raise WrongBodyType
+    if length is not None and offset + (request.bodyLength or 0) > length:
+        raise PastLength(length)

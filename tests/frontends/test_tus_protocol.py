@@ -1,0 +1,63 @@
+"""The headers of tus."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from truckee.frontends.tus.protocol import (
+    MAX_METADATA,
+    BadHeader,
+    Creation,
+    check_metadata,
+    format_date,
+    parse_count,
+    parse_creation,
+)
+
+NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=","))
+
+
+class CountTests(SynchronousTestCase):
+    def test_numbers(self) -> None:
+        """A count is decimal digits, and nothing else is."""
+        self.assertEqual(parse_count("X", "0"), 0)
+        self.assertEqual(parse_count("X", "007"), 7)
+        for text in (None, "", "-1", "+1", "1.0", " 1", "1 ", "0x1", "٣", "1" * 19):
+            self.assertRaises(BadHeader, parse_count, "X", text)
+
+
+class CreationTests(SynchronousTestCase):
+    def test_length_or_later(self) -> None:
+        """A length is told now or later: one of them, and not both."""
+        self.assertEqual(parse_creation("5", None, ""), Creation(5, ""))
+        self.assertEqual(parse_creation(None, "1", "a YQ=="), Creation(None, "a YQ=="))
+        for length, deferred in ((None, None), ("5", "1"), (None, "0"), ("x", None)):
+            self.assertRaises(BadHeader, parse_creation, length, deferred, "")
+
+
+class MetadataTests(SynchronousTestCase):
+    @given(st.dictionaries(NAMES.filter(bool), st.binary(max_size=20), max_size=5))
+    def test_law(self, pairs: dict[str, bytes]) -> None:
+        """Pairs of a key and any bytes are good metadata."""
+        check_metadata(", ".join(f"{k} {b64encode(v).decode()}" for k, v in pairs.items()))
+
+    def test_good(self) -> None:
+        """A key may have no value, and a list no blanks."""
+        for text in ("", "is_confidential", "a YQ==,b", "a YQ==, b  "[:-1]):
+            check_metadata(text)
+
+    def test_bad(self) -> None:
+        """A key twice, none, one that is not ASCII, and what is not base64 are refused."""
+        long = "a " + "A" * MAX_METADATA
+        for text in ("a YQ==,a", ",", "a YQ==,", "ä YQ==", "a Y", "a YQ== YQ==", long):
+            self.assertRaises(BadHeader, check_metadata, text)
+
+
+class DateTests(SynchronousTestCase):
+    def test_date(self) -> None:
+        """A date is in the form of RFC 9110."""
+        self.assertEqual(format_date(784111777.9), "Sun, 06 Nov 1994 08:49:37 GMT")

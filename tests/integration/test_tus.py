@@ -1,0 +1,268 @@
+"""tus by hand, byte by byte, against one real node."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+
+from tests.integration.tus_client import MIB, PIECE, TusCase, close_room, content
+from tests.processes import Wire, ask, eventually
+
+
+def tearDownModule() -> None:
+    """End the node."""
+    close_room()
+
+
+class CoreTests(TusCase):
+    def test_round_trips(self) -> None:
+        """Files of any size come in pieces; the answer to the last one has the cap."""
+        for size, piece in ((1, 1), (55, 20), (56, 20), (MIB, 300_000), (5 * MIB, 5 * MIB)):
+            for query in ("", "?key=CHK", "?helper=no"):
+                data = content(size)
+                path = self.make(f"Upload-Length: {size}", query=query)
+                for start in range(0, size, piece):
+                    reply = self.patch(path, start, data[start : start + piece])
+                    self.assertEqual(reply.status, 204, reply.body)
+                    self.check_tus(reply)
+                    offset = min(size, start + piece)
+                    self.assertEqual(reply.headers["upload-offset"], str(offset))
+                    self.assertEqual("upload-cap" in reply.headers, offset == size)
+                self.check_file(reply.headers["upload-cap"], data)
+
+    def test_empty(self) -> None:
+        """A file of no bytes is stored when it is made."""
+        reply = self.say("POST", "/tus/", "Upload-Length: 0")
+        self.assertEqual((reply.status, reply.headers["upload-cap"]), (201, "URI:LIT:"))
+
+    def test_convergent(self) -> None:
+        """The same file twice under key=CHK has one cap."""
+        data = content(100_000)
+        path = self.make("Upload-Length: 100000", query="?key=CHK")
+        cap = self.patch(path, 0, data).headers["upload-cap"]
+        self.assertEqual(ask("-T", "-", f"{self.url}uri?key=CHK", data=data).text, cap)
+
+    def test_cap_again(self) -> None:
+        """Who did not hear the cap gets it by HEAD, by GET and by a piece of nothing."""
+        path = self.make("Upload-Length: 100")
+        cap = self.patch(path, 0, bytes(100)).headers["upload-cap"]
+        head = self.head(path)
+        self.assertEqual((head.status, head.headers["upload-cap"]), (200, cap))
+        self.assertEqual(head.headers["upload-offset"], "100")
+        self.assertEqual(self.patch(path, 100, b"").headers["upload-cap"], cap)
+        reply = self.say_plainly("GET", path)
+        self.check_tus(reply)
+        told = json.loads(reply.body)
+        self.assertEqual((told["cap"], told["state"]), (cap, "stored"))
+
+    def test_head(self) -> None:
+        """HEAD tells what was promised, what came and how long it is kept."""
+        path = self.make("Upload-Length: 100")
+        self.patch(path, 0, bytes(40))
+        reply = self.head(path)
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(reply.headers["upload-offset"], "40")
+        self.assertEqual(reply.headers["upload-length"], "100")
+        self.assertNotIn("upload-cap", reply.headers)
+
+    def test_options(self) -> None:
+        """OPTIONS tells versions, extensions and the limit, and asks for no version."""
+        for path in ("/tus", "/tus/"):
+            reply = self.say_plainly("OPTIONS", path)
+            self.assertEqual(reply.status, 204)
+            self.check_tus(reply)
+            self.assertEqual(reply.headers["tus-version"], "1.0.0")
+            self.assertIn("creation-with-upload", reply.headers["tus-extension"].split(","))
+            self.assertGreater(int(reply.headers["tus-max-size"]), 1 << 30)
+
+    def test_override(self) -> None:
+        """Who can only POST says which method it is in a header."""
+        path = self.make("Upload-Length: 9")
+        override = "X-HTTP-Method-Override: PATCH"
+        reply = self.say("POST", path, override, PIECE, "Upload-Offset: 0", data=b"12345")
+        self.assertEqual((reply.status, reply.headers["upload-offset"]), (204, "5"))
+        reply = self.say("POST", path, "X-HTTP-Method-Override: HEAD")
+        self.assertEqual((reply.status, reply.headers["upload-offset"]), (200, "5"))
+        reply = self.say("POST", path, "X-HTTP-Method-Override: DELETE")
+        self.assertEqual(reply.status, 204)
+        self.check_error(self.say("POST", path), 404, "handle")
+
+
+class RefusalTests(TusCase):
+    def test_version(self) -> None:
+        """Another version, or none, is refused with the one that is spoken."""
+        path = self.make("Upload-Length: 9")
+        for method, target in (("POST", "/tus/"), ("PATCH", path), ("DELETE", path)):
+            for headers in ((), ("Tus-Resumable: 0.2.2",)):
+                reply = self.say_plainly(method, target, *headers)
+                self.check_error(reply, 412, "Tus-Resumable: 1.0.0")
+                self.assertEqual(reply.headers["tus-version"], "1.0.0")
+        self.assertEqual(self.say_plainly("HEAD", path).status, 412)
+        self.assertEqual(self.head(path).status, 200)
+
+    def test_offset(self) -> None:
+        """Another offset than the upload's is 409, before the body, and takes nothing."""
+        path = self.make("Upload-Length: 100")
+        self.patch(path, 0, bytes(40))
+        for offset in (0, 39, 41):
+            reply = self.patch(path, offset, bytes(10))
+            self.check_error(reply, 409, f"begins at {offset}")
+            self.assertEqual(reply.headers["upload-offset"], "40")
+        self.assertEqual(self.head(path).headers["upload-offset"], "40")
+
+    def test_headers(self) -> None:
+        """A header that is missing or malformed is 400 and told by its name."""
+        path = self.make("Upload-Length: 100")
+        self.check_error(self.say("PATCH", path, PIECE), 400, "Upload-Offset")
+        self.check_error(self.say("PATCH", path, PIECE, "Upload-Offset: x"), 400, "number")
+        for headers in ((), ("Upload-Length: -1",), ("Upload-Defer-Length: 2",)):
+            self.check_error(self.say("POST", "/tus/", *headers), 400, "Upload-")
+        bad = ("Upload-Length: 1", "Upload-Metadata: a b c")
+        self.check_error(self.say("POST", "/tus/", *bad), 400, "Upload-Metadata")
+        for query in ("key=x", "helper=x"):
+            reply = self.say("POST", f"/tus/?{query}", "Upload-Length: 1")
+            self.check_error(reply, 400, query[:3])
+
+    def test_type(self) -> None:
+        """Bytes of another type are 415."""
+        path = self.make("Upload-Length: 100")
+        for kind in ("application/octet-stream", "multipart/form-data"):
+            for method, target in (("PATCH", path), ("POST", "/tus/")):
+                headers = (f"Content-Type: {kind}", "Upload-Offset: 0", "Upload-Length: 3")
+                self.check_error(
+                    self.say(method, target, *headers, data=b"abc"), 415, PIECE
+                )
+
+    def test_too_large(self) -> None:
+        """More than the upload's length, or than the gateway takes, is 413."""
+        path = self.make("Upload-Length: 100")
+        self.check_error(self.patch(path, 0, bytes(101)), 413, "byte 100")
+        with Wire(self.url) as wire:
+            wire.request(
+                f"PATCH {path}",
+                "Transfer-Encoding: chunked",
+                "Tus-Resumable: 1.0.0",
+                "Upload-Offset: 0",
+                PIECE,
+            )
+            wire.chunk(bytes(101))
+            wire.chunk(b"")
+            self.check_error(wire.reply(), 413, "byte 100")
+        huge = self.say("POST", "/tus/", f"Upload-Length: {10**17}")
+        self.check_error(huge, 413, "")
+
+    def test_unknown(self) -> None:
+        """What is not there is 404, and a method that is not known 405."""
+        for method in ("PATCH", "DELETE", "GET"):
+            self.check_error(self.say(method, "/tus/abc"), 404, "handle")
+        self.assertEqual(self.head("/tus/abc").status, 404)
+        path = self.make("Upload-Length: 1")
+        self.assertEqual(self.say("PUT", path).status, 405)
+        self.assertEqual(self.say("PUT", "/tus/").status, 405)
+        self.assertEqual(self.say("GET", "/tus/").status, 405)
+        self.assertEqual(self.say("GET", f"{path}/x").status, 404)
+
+    def test_other_sites(self) -> None:
+        """Pages of other sites cannot upload."""
+        path = self.make("Upload-Length: 9")
+        for foreign in ("Origin: http://example.com", "Sec-Fetch-Site: cross-site"):
+            reply = self.say("POST", "/tus/", "Upload-Length: 9", foreign)
+            self.check_error(reply, 403, "another site")
+            self.check_error(self.patch(path, 0, b"1", foreign), 403, "another site")
+            self.check_error(self.say("DELETE", path, foreign), 403, "another site")
+            reply = self.say_plainly("OPTIONS", "/tus/", foreign)
+            self.assertFalse([n for n in reply.headers if n.startswith("access-control")])
+        own = self.patch(path, 0, b"1", "Origin: http://127.0.0.1")
+        self.assertEqual(own.status, 204)
+
+
+class CreationTests(TusCase):
+    def test_with_upload(self) -> None:
+        """The first bytes, or all, may come with the request that makes the upload."""
+        data = content(300)
+        path = self.make("Upload-Length: 300", PIECE, data=data[:100])
+        self.assertEqual(self.head(path).headers["upload-offset"], "100")
+        cap = self.patch(path, 100, data[100:]).headers["upload-cap"]
+        self.check_file(cap, data)
+        reply = self.say("POST", "/tus/", "Upload-Length: 300", PIECE, data=data)
+        self.assertEqual((reply.status, reply.headers["upload-offset"]), (201, "300"))
+        self.check_file(reply.headers["upload-cap"], data)
+        reply = self.say("POST", "/tus/", "Upload-Length: 3", PIECE, data=data)
+        self.check_error(reply, 413, "byte 3")
+
+    def test_broken_creation(self) -> None:
+        """A creation that breaks off leaves no upload that nobody could go on with."""
+        with Wire(self.url) as wire:
+            headers = (PIECE, "Tus-Resumable: 1.0.0", f"Upload-Length: {3 * MIB}")
+            wire.request("POST /tus/", f"Content-Length: {3 * MIB}", *headers)
+            wire.send(bytes(2 * MIB))
+            eventually(lambda: len(self.grid.incoming()) == 3)
+        eventually(lambda: not self.grid.incoming())
+
+
+class ExpirationTests(TusCase):
+    def test_told(self) -> None:
+        """Every answer on an upload tells until when it is kept."""
+        made = self.say("POST", "/tus/", "Upload-Length: 9")
+        path = made.headers["location"]
+        for reply in (made, self.patch(path, 0, b"123"), self.head(path)):
+            until = email.utils.parsedate_to_datetime(reply.headers["upload-expires"])
+            self.assertLess(abs(until.timestamp() - time.time() - 86400), 60)
+
+
+class TerminationTests(TusCase):
+    def test_delete(self) -> None:
+        """DELETE leaves nothing; the upload is unknown from then on."""
+        path = self.make(f"Upload-Length: {3 * MIB}")
+        self.patch(path, 0, bytes(2 * MIB))
+        reply = self.say("DELETE", path)
+        self.assertEqual((reply.status, reply.body), (204, b""))
+        self.check_tus(reply)
+        self.assertEqual(self.grid.incoming(), [])
+        self.assertEqual(self.head(path).status, 404)
+        self.check_error(self.say("DELETE", path), 404, "handle")
+
+    def test_stored(self) -> None:
+        """What is stored cannot be deleted."""
+        path = self.make("Upload-Length: 100")
+        self.patch(path, 0, bytes(100))
+        self.check_error(self.say("DELETE", path), 409, "stored")
+
+
+class BreakTests(TusCase):
+    def test_resume(self) -> None:
+        """All that came before a line broke is kept, and the file goes on from there."""
+        data = content(4 * MIB)
+        path = self.make(f"Upload-Length: {len(data)}")
+        with Wire(self.url) as wire:
+            headers = (PIECE, "Tus-Resumable: 1.0.0", "Upload-Offset: 0")
+            wire.request(f"PATCH {path}", f"Content-Length: {len(data)}", *headers)
+            wire.send(data[: 2 * MIB + 7])
+            eventually(lambda: self.offset(path) == 2 * MIB + 7)
+        offset = int(self.head(path).headers["upload-offset"])
+        self.assertEqual(offset, 2 * MIB + 7)
+        cap = self.patch(path, offset, data[offset:]).headers["upload-cap"]
+        self.check_file(cap, data)
+
+    def test_half_dead(self) -> None:
+        """HEAD ends a request that hangs, and its offset is that of the next, in 2 s."""
+        data = content(4 * MIB)
+        path = self.make(f"Upload-Length: {len(data)}")
+        with Wire(self.url) as old:
+            headers = (PIECE, "Tus-Resumable: 1.0.0", "Upload-Offset: 0")
+            old.request(f"PATCH {path}", f"Content-Length: {len(data)}", *headers)
+            old.send(data[:MIB])
+            eventually(lambda: self.offset(path) > 0)
+            began = time.monotonic()
+            offset = int(self.head(path).headers["upload-offset"])
+            reply = self.patch(path, offset, data[offset:])
+            self.assertLess(time.monotonic() - began, 2)
+            self.check_file(reply.headers["upload-cap"], data)
+            self.check_error(old.reply(), 409, "goes on with this upload")
+
+    def offset(self, path: str) -> int:
+        """Return the offset, and end nothing."""
+        told = json.loads(self.say_plainly("GET", path).body)
+        offset: int = told["offset"]
+        return offset
