@@ -234,6 +234,10 @@ def _begin(request: StreamingRequest, tus: Tus) -> None:
     """Refuse other versions than ours."""
     request.setHeader(b"tus-resumable", VERSION.encode())
     request.setHeader(b"cache-control", b"no-store")
+    if request.method != b"PATCH" or request.getHeader("origin") is not None:
+        # When a connection that it has used before is reset, a browser sends the whole
+        # request again by itself, with the offset of old.  It shall have used none.
+        request.setHeader(b"connection", b"close")
     if request.method in (b"OPTIONS", b"GET"):
         return
     if request.getHeader("tus-resumable") != VERSION:

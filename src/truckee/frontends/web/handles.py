@@ -28,6 +28,7 @@ from truckee.frontends.web.arguments import (
     check_same_site,
     size,
 )
+from truckee.frontends.web.upload_page import POLICY, upload_page
 from truckee.immutable.keys import parse_key_choice
 from truckee.immutable.open_upload import OpenUpload
 from truckee.immutable.open_uploads import OpenUploads
@@ -67,15 +68,23 @@ class UploadResource(Resource):
         self._now = now  # seconds since 1970
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
-        if request.postpath or not path:
+        if request.postpath:
             raise NotFound
+        if not path:
+            return self
         if path == b"open":
             return OpenResource(self._uploads, self._now)
         upload = self._uploads.find(path.decode("ascii", "replace"))
         return HandleResource(self._uploads, upload, self._responder, self._now)
 
     def render_GET(self, request: Request) -> bytes:
-        raise NotFound
+        """Show the page for people."""
+        request.setHeader(b"content-type", b"text/html; charset=utf-8")
+        request.setHeader(b"content-security-policy", POLICY.encode())
+        request.setHeader(b"connection", b"close")  # see frontends/tus/resource.py
+        # See the first page.
+        request.setHeader(b"referrer-policy", b"same-origin")
+        return upload_page()
 
 
 @implementer(IStreamingResource)

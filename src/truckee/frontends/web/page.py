@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from twisted.web.template import Flattenable, Tag, flattenString, tags
 
 # On a narrow screen each row of a list is a block, and each cell says what it is.
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; accent-color: #2a7fa5 }
 body { font: 1em/1.5 sans-serif; max-width: 52em; margin: 2em auto; padding: 0 1em;
   overflow-wrap: anywhere }
@@ -36,21 +36,28 @@ progress { display: block; width: 10em; max-width: 100%; margin: .4em 0 .1em }
 """
 
 
-def render_page(title: str, *body: Flattenable, refresh: int | None = None) -> bytes:
+def render_page(
+    title: str,
+    *body: Flattenable,
+    refresh: int | None = None,
+    head: Sequence[Flattenable] = (),
+) -> bytes:
     """
     Return a page; all text in *body* is escaped.
 
-    *refresh* has a browser load it again so many seconds later.
+    *refresh* has a browser load it again so many seconds later; *head* is added to what
+    stands in the page's head.
     """
-    head: list[Flattenable] = [
+    heads: list[Flattenable] = [
         tags.meta(charset="utf-8"),
         tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
         tags.title(title),
-        tags.style(_STYLE),
+        tags.style(STYLE),
+        *head,
     ]
     if refresh is not None:
-        head.append(tags.meta(**{"http-equiv": "refresh"}, content=str(refresh)))
-    page = tags.html(tags.head(head), "\n", tags.body(body), lang="en")
+        heads.append(tags.meta(**{"http-equiv": "refresh"}, content=str(refresh)))
+    page = tags.html(tags.head(heads), "\n", tags.body(body), lang="en")
     # Nothing in a page is waited for, so it is done at once.
     done: list[bytes | Failure] = []
     flattenString(None, page).addBoth(done.append)

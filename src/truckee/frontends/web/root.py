@@ -19,6 +19,7 @@ from truckee.frontends.web.handles import FormNotTaken, UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
 from truckee.frontends.web.reading import Reader
+from truckee.frontends.web.upload_page import StaticResource
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
 from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.uploads import HelperRefuses
@@ -95,6 +96,7 @@ class RootResource(Resource):
         for name, resource in ((b"uri", files), (b"cap", files), (b"file", named)):
             self.putChild(name, resource)
         self.putChild(b"named", named)
+        self.putChild(b"static", StaticResource())
         self.putChild(b"helper_status", HelperStatusResource(helper, responder))
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:

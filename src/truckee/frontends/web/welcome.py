@@ -70,6 +70,11 @@ def _forms() -> Flattenable:
             method="post",
             enctype="multipart/form-data",
         ),
+        tags.p(
+            "Large files or a bad line: ",
+            tags.a("upload files", href="upload"),
+            " and go on after a break.",
+        ),
         tags.form(
             tags.p(
                 tags.label("Read a file: ", tags.input(name="uri", size="40", required="")),

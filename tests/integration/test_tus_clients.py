@@ -1,0 +1,100 @@
+"""Real clients of tus: tuspy, and tus-js-client in Node."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tusclient.client import TusClient
+
+from tests.integration.browser import missing, run_node
+from tests.integration.tus_client import MIB, TusCase, close_room, content
+
+SIZES = (1, 55, 56, MIB, 3 * MIB + 1, 16 * MIB)
+
+
+def tearDownModule() -> None:
+    """End the node."""
+    close_room()
+
+
+class _Case(TusCase):
+    def setUp(self) -> None:
+        super().setUp()
+        place = tempfile.TemporaryDirectory()
+        self.addCleanup(place.cleanup)
+        self.path = Path(place.name) / "file"
+
+    def file(self, size: int) -> bytes:
+        """Write and return a file."""
+        data = content(size)
+        self.path.write_bytes(data)
+        return data
+
+
+class TuspyTests(_Case):
+    def uploader(self, **options: Any) -> Any:
+        """Return an uploader of the file."""
+        client = TusClient(f"{self.url}tus/")
+        return client.uploader(str(self.path), chunk_size=MIB, **options)
+
+    def cap(self, url: str) -> str:
+        """Return the cap of an upload that is over."""
+        told = json.loads(self.say("GET", url[len(self.url) - 1 :]).body)
+        return str(told["cap"])
+
+    def test_round_trips(self) -> None:
+        """Files of any size come back as they were."""
+        for size in SIZES:
+            data = self.file(size)
+            uploader = self.uploader(metadata={"filename": "a file.bin"})
+            uploader.upload()
+            cap = uploader.request.response_headers["upload-cap"]
+            self.assertEqual(self.cap(uploader.url), cap)
+            self.check_file(cap, data)
+
+    def test_empty(self) -> None:
+        """An empty file is stored when it is made."""
+        self.file(0)
+        uploader = self.uploader()
+        uploader.set_url(uploader.create_url())
+        self.assertEqual(self.cap(uploader.url), "URI:LIT:")
+
+    def test_resume(self) -> None:
+        """Another client goes on where the first one stopped."""
+        data = self.file(3 * MIB + 5)
+        first = self.uploader()
+        first.upload_chunk()
+        second = self.uploader(url=first.url)
+        self.assertEqual(second.offset, MIB)
+        second.upload()
+        self.check_file(self.cap(first.url), data)
+
+
+class TusJsTests(_Case):
+    skip = missing(browser=False)
+
+    def upload(self, **options: Any) -> dict[str, Any]:
+        """Return what became of an upload of the file."""
+        endpoint = f"{self.url}tus/"
+        done = run_node("tus.mjs", endpoint, str(self.path), json.dumps(options))
+        assert isinstance(done, dict)
+        return done
+
+    def test_round_trips(self) -> None:
+        """Files of any size come back as they were, in pieces and in one."""
+        for size in (0, *SIZES):
+            data = self.file(size)
+            done = self.upload(chunkSize=5 * MIB, uploadDataDuringCreation=size > MIB)
+            self.assertNotIn("error", done)
+            self.check_file(done["cap"], data)
+
+    def test_resume(self) -> None:
+        """What was broken off goes on from where it was."""
+        data = self.file(4 * MIB)
+        first = self.upload(stopAt=2 * MIB)
+        self.assertIsNone(first["cap"])
+        second = self.upload(uploadUrl=first["url"])
+        self.check_file(second["cap"], data)

@@ -1,0 +1,207 @@
+"""The page /upload in a real browser."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.integration.browser import Browser, missing
+from tests.integration.helper_line import Line
+from tests.integration.tus_client import MIB, TusCase, close_room, content
+from tests.processes import ask, eventually
+
+FORM = "await page.setInputFiles('#file', args)"
+CAPS = "return await page.locator('.cap').evaluateAll((all) => all.map((e) => e.value))"
+TOLD = "return await page.locator('.told').allTextContents()"
+PRESS = "await page.getByRole('button', { name: args[0] }).press('Enter')"
+
+
+def tearDownModule() -> None:
+    """End the node."""
+    close_room()
+
+
+class PageCase(TusCase):
+    skip = missing(browser=True)
+
+    def setUp(self) -> None:
+        super().setUp()
+        place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.addCleanup(place.cleanup)
+        self.place = Path(place.name)
+        port = urlsplit(self.url).port
+        assert port is not None
+        line = Line(port)
+        self.line = line.__enter__()
+        self.addCleanup(line.__exit__)
+        self.browser = self.open()
+
+    def open(self) -> Browser:
+        """Return a browser, of the same person each time, that shows the page."""
+        browser = Browser(self.place / "profile")
+        self.addCleanup(browser.close)
+        browser.do(f"await page.goto('http://127.0.0.1:{self.line.port}/upload')")
+        return browser
+
+    def file(self, name: str, size: int) -> tuple[str, bytes]:
+        """Return the path of a new file, and its bytes."""
+        data = content(size, len(name))
+        (self.place / name).write_bytes(data)
+        return str(self.place / name), data
+
+    def caps(self, count: int) -> list[str]:
+        """Wait for so many caps."""
+        found: list[str] = []
+
+        def there() -> bool:
+            found[:] = self.browser.do(CAPS)
+            return len(found) == count
+
+        eventually(there, 60)
+        return found
+
+    def until(self, condition: Callable[[str], object]) -> None:
+        """Wait until what is told of the first file is so."""
+        eventually(lambda: condition("".join(self.browser.do(TOLD)[:1])), 30)
+
+    def check_quiet(self) -> None:
+        """The browser complained of nothing, and remembers nothing."""
+        self.assertEqual(self.browser.do("return page.errors"), [])
+        kept = self.browser.do("return page.evaluate(() => localStorage.length)")
+        self.assertEqual(kept, 0)
+
+
+class UploadPageTests(PageCase):
+    def test_several(self) -> None:
+        """Several files are stored, each with its cap, and nothing is left behind."""
+        files = [self.file(f"{size}.bin", size) for size in (0, 1, 56, MIB, 5 * MIB)]
+        self.browser.do(FORM, *[path for path, _ in files])
+        caps = self.caps(len(files))
+        for cap, (_, data) in zip(caps, files, strict=True):
+            self.check_file(cap, data)
+        self.check_quiet()
+
+    def test_drop(self) -> None:
+        """A file that is dropped on the page is uploaded."""
+        self.browser.do(
+            """
+            const data = await page.evaluateHandle(() => {
+              const moved = new DataTransfer();
+              moved.items.add(new File(["dropped text"], "a.txt"));
+              return moved;
+            });
+            await page.dispatchEvent("body", "drop", { dataTransfer: data });
+            """
+        )
+        self.check_file(self.caps(1)[0], b"dropped text")
+
+    def test_keyboard(self) -> None:
+        """Pause, resume, cancel and copy are reached and used with the keyboard alone."""
+        self.line.rate = 2 * MIB
+        path, data = self.file("a.bin", 8 * MIB)
+        self.browser.do("await page.locator('#file').focus()")
+        self.browser.do(FORM, path)
+        self.until(lambda told: "MB/s" in told)
+        self.browser.do("await page.keyboard.press('Tab')")
+        focus = "return page.evaluate(() => document.activeElement.ariaLabel)"
+        self.assertEqual(self.browser.do(focus), "Pause: a.bin")
+        self.browser.do("await page.keyboard.press('Enter')")
+        self.until(lambda told: "Paused" in told)
+        said = "return await page.getByRole('status').textContent()"
+        self.assertEqual(self.browser.do(said), "a.bin is paused.")
+        self.assertEqual(self.browser.do(focus), "Resume: a.bin")
+        self.line.rate = 0
+        self.browser.do("await page.keyboard.press('Enter')")
+        self.check_file(self.caps(1)[0], data)
+        self.browser.do(
+            "await context.grantPermissions(['clipboard-read', 'clipboard-write'])"
+        )
+        self.browser.do(PRESS, "Copy cap")
+        copied = "return page.evaluate(() => navigator.clipboard.readText())"
+        self.assertEqual(self.browser.do(copied), self.caps(1)[0])
+        self.browser.do(PRESS, "Remove")
+        self.assertEqual(self.browser.do(CAPS), [])
+        self.check_quiet()
+
+    def test_cancel(self) -> None:
+        """A file that is cancelled leaves nothing, on the grid or in the browser."""
+        self.line.rate = 2 * MIB
+        before = len(self.grid.shares())
+        path, _ = self.file("a.bin", 8 * MIB)
+        self.browser.do(FORM, path)
+        self.until(lambda told: "MB/s" in told)
+        self.browser.do(PRESS, "Cancel")
+        eventually(lambda: not self.grid.incoming())
+        self.assertEqual(len(self.grid.shares()), before)
+        self.check_quiet()
+
+    def test_lost_line(self) -> None:
+        """An upload whose line breaks, three times, goes on by itself."""
+        self.line.rate = 4 * MIB
+        path, data = self.file("a.bin", 12 * MIB)
+        before = self.line.sent
+        self.browser.do(FORM, path)
+        for share in (2, 5, 8):
+            eventually(lambda share=share: self.line.sent - before > share * MIB)  # type: ignore[misc]
+            self.line.reset()
+        self.check_file(self.caps(1)[0], data)
+        self.assertLess(self.line.sent - before, len(data) + MIB)
+
+    def test_killed_browser(self) -> None:
+        """After a crash the same file goes on where it was; at most 1 MiB is sent again."""
+        self.line.rate = MIB
+        path, data = self.file("a.bin", 12 * MIB)
+        before = self.line.sent
+        self.browser.do(FORM, path)
+        # A browser writes what it shall remember some seconds later.
+        eventually(lambda: self.line.sent - before > 7 * MIB, 30)
+        self.browser.kill()
+        self.line.rate = 0
+        self.browser = self.open()
+        self.until(lambda told: "Choose this file again" in told)
+        self.browser.do(FORM, path)
+        self.check_file(self.caps(1)[0], data)
+        self.assertLess(self.line.sent - before, len(data) + MIB)
+        self.check_quiet()
+
+    def test_stored_meanwhile(self) -> None:
+        """A page that is opened again shows the cap that it missed, without the file."""
+        path, data = self.file("a.bin", MIB)
+        self.browser.do("await page.route(/\\/tus\\/.+/, (route) => route.abort())")
+        self.browser.do(FORM, path)
+        self.until(lambda told: "tried again" in told)
+        url = self.browser.do(
+            "return page.evaluate(() => JSON.parse(Object.values(localStorage)[0]).url)"
+        )
+        self.assertEqual(self.patch(url, 0, data).status, 204)
+        self.browser.do("await page.unroute(/\\/tus\\/.+/); await page.reload()")
+        self.check_file(self.caps(1)[0], data)
+
+
+class WithoutScriptTests(TusCase):
+    def test_policy(self) -> None:
+        """The page takes no script but ours, and nothing from elsewhere."""
+        page = ask(f"{self.url}upload")
+        self.assertEqual(page.status, 200)
+        policy = page.headers["content-security-policy"]
+        self.assertIn("default-src 'none'; script-src 'self';", policy)
+        self.assertNotIn("unsafe", policy)
+        self.assertNotIn(b"onclick", page.body)
+        script = ask(f"{self.url}static/upload.js")
+        self.assertTrue(script.headers["content-type"].startswith("text/javascript"))
+        same = ask(
+            "-H", f"If-None-Match: {script.headers['etag']}", self.url + "static/upload.js"
+        )
+        self.assertEqual(same.status, 304)
+        for path in ("static/", "static/x.js", "static/upload.js/x", "static/../setup.py"):
+            self.assertEqual(ask("--path-as-is", self.url + path).status, 404)
+
+    def test_form(self) -> None:
+        """Without a script the form of the page stores one file."""
+        page = ask(f"{self.url}upload").body
+        self.assertIn(b'action="/uri?t=upload"', page)
+        data = content(5000)
+        reply = ask("-F", "file=@-", f"{self.url}uri?t=upload", data=data)
+        self.check_file(reply.text, data)
