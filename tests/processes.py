@@ -269,7 +269,7 @@ class Wire:
     def reply(self, head: bool = False) -> Reply:
         """Return the next final response, by its length; *head*: that of a HEAD."""
         status, headers = self.head()
-        while status == 100:
+        while status < 200:
             status, headers = self.head()
         size = 0 if head else int(headers.get("content-length", "0"))
         body = self.read(size)

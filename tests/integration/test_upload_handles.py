@@ -195,7 +195,7 @@ class RefusalTests(_Case):
         ):
             self.check_error(self.ask("PUT", f"{path}?{query}", b"abc"), 400, text)
         self.check_error(ask(f"{self.url}{path}?t=xml"), 400, "t=")
-        self.check_error(self.ask("PATCH", path, b"abc"), 405, "PUT")
+        self.check_error(self.ask("MOVE", path, b"abc"), 405, "PUT")
         self.assertEqual(self.told(path)["offset"], 0)
 
     def test_unknown_handle(self) -> None:
@@ -207,7 +207,7 @@ class RefusalTests(_Case):
             for method in ("PUT", "POST", "DELETE", "GET"):
                 self.check_error(self.ask(method, gone, b""), 404, "POST /upload/open")
             self.check_error(self.ask("PUT", gone, bytes(100)), 404, "POST /upload/open")
-        for wrong in ("upload", "upload/", f"{path}/x"):
+        for wrong in ("upload/open/x", f"{path}/x"):
             self.assertEqual(self.ask("GET", wrong).status, 404)
 
     def test_offsets(self) -> None:

@@ -20,6 +20,7 @@ from truckee.frontends.tus.resource import Tus, TusResource
 from truckee.frontends.web.checking import Checks
 from truckee.frontends.web.handles import UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
+from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
 from truckee.grid.pool import ServerStatus
@@ -287,14 +288,16 @@ class Node:
             digest_of_boot(boot_id()),
             config.open_uploads,
         )
+        resumable = Resumable(self._open_uploads, responder, time.time, limits.max_size)
         root = RootResource(
             self._uploader,
             downloads.downloader,
             responder,
             self.status,
             reporter,
-            UploadResource(self._open_uploads, responder, time.time),
+            UploadResource(resumable),
             checks=Checks(self._repairer, self._server_id),
+            resumable=resumable,
         )
         tus = Tus(self._open_uploads, responder, time.time, limits.max_size)
         root.putChild(b"tus", TusResource(tus))

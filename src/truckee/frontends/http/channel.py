@@ -242,6 +242,16 @@ class StreamingChannel(HTTPChannel):
 
     # Answers
 
+    def say_before(
+        self, request: StreamingRequest, status: int, reason: str, headers: Headers
+    ) -> bool:
+        """Write an interim response; return whether *request* can have one now."""
+        waits = self._phase in (Phase.BODY, Phase.WORK) and self.requests[0] is request
+        if not waits or request.startedWriting or self._version != b"HTTP/1.1":
+            return False
+        self.writeHeaders(b"HTTP/1.1", b"%d" % status, reason.encode("ascii"), headers)
+        return True
+
     def response_starts(self, request: StreamingRequest) -> None:
         """Settle, before its headers are written, whether a response is the last one."""
         headers = request.responseHeaders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -12,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.error import UnsupportedMethod
 from twisted.web.http import datetimeToString, parse_qs
+from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 
 from truckee.errors import TruckeeError
@@ -190,6 +192,13 @@ class StreamingRequest(server.Request):
         self.finish()
 
     # To the client
+
+    def say_before(self, status: int, reason: str, headers: Mapping[str, str]) -> bool:
+        """Send an interim response; return whether this client can have one now."""
+        told = Headers({name: [value] for name, value in headers.items()})
+        return not self._disconnected and self.channel.say_before(
+            self, status, reason, told
+        )
 
     def write(self, data: bytes) -> None:
         if not self.startedWriting and not self._disconnected:

@@ -33,6 +33,7 @@ from truckee.frontends.web.arguments import (
 )
 from truckee.frontends.web.checking import CheckResource
 from truckee.frontends.web.reading import FileResource, Reader
+from truckee.frontends.web.resumable import Resumable
 from truckee.immutable.keys import parse_key_choice
 from truckee.immutable.upload import Cap, Uploader
 from truckee.immutable.upload_status import UploadStatus
@@ -62,10 +63,13 @@ class UriResource(Resource):
 
     allowedMethods = (b"GET", b"HEAD", b"PUT", b"POST")
 
-    def __init__(self, uploader: Uploader, reader: Reader) -> None:
+    def __init__(
+        self, uploader: Uploader, reader: Reader, resumable: Resumable | None = None
+    ) -> None:
         super().__init__()
         self._uploader = uploader
         self._reader = reader
+        self._resumable = resumable
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
         if not path and not request.postpath:
@@ -83,7 +87,9 @@ class UriResource(Resource):
             raise WrongMethod(request.method.decode("ascii", "replace"), allowed)
         args = arguments(request)
         _check_upload_arguments(args)
-        if request.method == b"PUT":
+        if self._resumable is not None and self._resumable.takes(request):
+            check_same_site(request)
+        elif request.method == b"PUT":
             self._uploader.check_size(request.bodyLength)
         else:
             check_same_site(request)
@@ -96,6 +102,8 @@ class UriResource(Resource):
     ) -> Answer:
         """Store the body, or the file in its form; answer with the cap."""
         args = arguments(request)
+        if self._resumable is not None and self._resumable.takes(request):
+            return await self._resumable.make(request, body)
         if request.method == b"PUT":
             choice = parse_key_choice(args.get("key", "random"))
             status = UploadStatus()
@@ -129,6 +137,14 @@ class UriResource(Resource):
         if when_done is not None:
             return _redirect(when_done, cap)
         return _cap_answer(cap, status, after)
+
+    def render_OPTIONS(self, request: Request) -> bytes:
+        """Tell that uploads can be gone on with."""
+        told = {} if self._resumable is None else self._resumable.options()
+        for name, value in told.items():
+            request.setHeader(name.encode(), value.encode())
+        request.setResponseCode(204)
+        return b""
 
     def render_GET(self, request: Request) -> bytes:
         """Go to the file that ``?uri=CAP`` names."""

@@ -17,7 +17,6 @@ from truckee.frontends.http.respond import (
     TEXT,
     Answer,
     NotFound,
-    Responder,
     check_method,
 )
 from truckee.frontends.http.streaming import IStreamingResource
@@ -28,6 +27,8 @@ from truckee.frontends.web.arguments import (
     check_same_site,
     size,
 )
+from truckee.frontends.web.partial import Partial
+from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.upload_page import POLICY, upload_page
 from truckee.immutable.keys import parse_key_choice
 from truckee.immutable.open_upload import OpenUpload
@@ -59,13 +60,10 @@ class OpenTakesNoBody(Misuse):
 class UploadResource(Resource):
     """/upload: what is open."""
 
-    def __init__(
-        self, uploads: OpenUploads, responder: Responder, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, resumable: Resumable) -> None:
         super().__init__()
-        self._uploads = uploads
-        self._responder = responder
-        self._now = now  # seconds since 1970
+        self._resumable = resumable
+        self._uploads = resumable.uploads
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
         if request.postpath:
@@ -73,9 +71,9 @@ class UploadResource(Resource):
         if not path:
             return self
         if path == b"open":
-            return OpenResource(self._uploads, self._now)
+            return OpenResource(self._uploads, self._resumable.now)
         upload = self._uploads.find(path.decode("ascii", "replace"))
-        return HandleResource(self._uploads, upload, self._responder, self._now)
+        return HandleResource(self._resumable, upload)
 
     def render_GET(self, request: Request) -> bytes:
         """Show the page for people."""
@@ -131,25 +129,24 @@ class HandleResource(Resource):
     """/upload/HANDLE: one open upload."""
 
     isLeaf = True
-    allowedMethods = (b"GET", b"HEAD", b"PUT", b"POST", b"DELETE")
+    allowedMethods = (b"GET", b"HEAD", b"PUT", b"POST", b"PATCH", b"DELETE", b"OPTIONS")
 
-    def __init__(
-        self,
-        uploads: OpenUploads,
-        upload: OpenUpload,
-        responder: Responder,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, resumable: Resumable, upload: OpenUpload) -> None:
         super().__init__()
-        self._uploads = uploads
+        self._resumable = resumable
+        self._uploads = resumable.uploads
         self._upload = upload
-        self._responder = responder
-        self._now = now
+        self._responder = resumable.responder
+        self._now = resumable.now
+        self._partial = Partial(resumable, upload)
 
     def accept(self, request: StreamingRequest) -> None:
         """Refuse what is no chunk."""
         check_method(request, self.allowedMethods)
         check_same_site(request)
+        if request.method == b"PATCH":
+            self._partial.accept(request)
+            return
         kind = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
         if kind in _FORMS:
             raise FormNotTaken(kind)
@@ -163,6 +160,8 @@ class HandleResource(Resource):
         """Take a chunk; answer with the new offset, or with the cap."""
         if request.method == b"DELETE":
             return await self._delete()
+        if request.method == b"PATCH":
+            return await self._partial.append(request, body)
         args, upload = arguments(request), self._upload
         offset = _offset(args)
         try:
@@ -175,6 +174,18 @@ class HandleResource(Resource):
             answer = self._responder.of_error(error)
         told = {**answer.headers, "upload-offset": str(upload.offset)}
         return evolve(answer, headers=told)
+
+    def render_HEAD(self, request: Request) -> int:
+        """Tell where to go on."""
+        self._responder.run(request, self._partial.look())
+        return NOT_DONE_YET
+
+    def render_OPTIONS(self, request: Request) -> bytes:
+        """Tell that PATCH is known here."""
+        for name, value in self._resumable.options().items():
+            request.setHeader(name.encode(), value.encode())
+        request.setResponseCode(204)
+        return b""
 
     def render_GET(self, request: Request) -> bytes:
         """Tell how far it is."""

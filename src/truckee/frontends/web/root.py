@@ -19,6 +19,7 @@ from truckee.frontends.web.handles import FormNotTaken, UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
 from truckee.frontends.web.reading import Reader
+from truckee.frontends.web.resumable import Resumable, WrongPieceType
 from truckee.frontends.web.upload_page import StaticResource
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
 from truckee.helper.ciphertext_file import HelperFull
@@ -64,6 +65,7 @@ STATUSES = (
     (HelperRefuses, 413),
     (SpoolFull, 413),
     (FormNotTaken, 415),
+    (WrongPieceType, 415),
     (RangeNotSatisfiable, 416),
     (UploadBroke, 500),
     (NoSpace, 507),
@@ -85,13 +87,14 @@ class RootResource(Resource):
         helper: HelperReporter | None = None,
         uploads: UploadResource | None = None,
         checks: Checks | None = None,
+        resumable: Resumable | None = None,
     ) -> None:
         super().__init__()
         self._status = status
         if uploads is not None:
             self.putChild(b"upload", uploads)
         reader = Reader(downloader, responder, checks=checks)
-        files = UriResource(uploader, reader)
+        files = UriResource(uploader, reader, resumable)
         named = NamedResource(reader)
         for name, resource in ((b"uri", files), (b"cap", files), (b"file", named)):
             self.putChild(name, resource)
