@@ -102,6 +102,15 @@ class CreationTests(DraftCase):
                 status, headers = wire.head()
                 self.assertEqual((status, headers.get("upload-complete")), (200, None))
 
+    def test_at_once(self) -> None:
+        """Who sent all before the 104 hears it all the same."""
+        for size in (0, 3):
+            with Wire(self.url) as wire:
+                length = f"Content-Length: {size}"
+                lines = ("PUT /uri HTTP/1.1", "Host: h", length, ALL, VERSION, "", "abc")
+                wire.send("\r\n".join(lines).encode()[: size - 3 or None])
+                self.assertEqual([wire.head()[0], wire.reply().status], [104, 200])
+
     def test_old_http(self) -> None:
         """HTTP/1.0 knows no 104."""
         with Wire(self.url) as wire:

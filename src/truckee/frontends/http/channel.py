@@ -247,7 +247,7 @@ class StreamingChannel(HTTPChannel):
     ) -> bool:
         """Write an interim response; return whether *request* can have one now."""
         waits = self._phase in (Phase.BODY, Phase.WORK) and self.requests[0] is request
-        if not waits or request.startedWriting or self._version != b"HTTP/1.1":
+        if not waits or request.startedWriting or request.clientproto != b"HTTP/1.1":
             return False
         self.writeHeaders(b"HTTP/1.1", b"%d" % status, reason.encode("ascii"), headers)
         return True
