@@ -47,7 +47,7 @@ class Line:
         self.sent = 0  # bytes that came from whoever connected
         self.rate = 0.0  # bytes per second in that direction; 0: as fast as they come
         self.silent = False  # carry nothing, and keep the connections
-        self._target = target
+        self.target = target  # may change: new connections go there
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._selector = selectors.DefaultSelector()
@@ -88,7 +88,7 @@ class Line:
         with suppress(BlockingIOError):
             near, _ = self._listener.accept()
             with suppress(OSError):
-                self._pairs.append(_Pair.join(near, self._target))
+                self._pairs.append(_Pair.join(near, self.target))
         moved = False
         if not self.silent:
             for pair in list(self._pairs):

@@ -47,8 +47,12 @@ class TusCase(SynchronousTestCase):
     """A test that speaks tus by hand."""
 
     def setUp(self) -> None:
-        self.grid = room()[0]
+        self.grid = self.node()
         self.url = self.grid.url
+
+    def node(self) -> GridProcess:
+        """Return the node that is asked: that of all tests."""
+        return room()[0]
 
     def say(self, method: str, path: str, *headers: str, data: bytes = b"") -> Reply:
         """Return the answer to a request of a tus client."""

@@ -16,7 +16,7 @@ const end = (what) => {
 };
 const upload = new Upload(fs.createReadStream(path), {
   endpoint,
-  uploadSize: options.uploadLengthDeferred ? null : fs.statSync(path).size,
+  uploadSize: options.uploadLengthDeferred || options.parallelUploads ? null : fs.statSync(path).size,
   chunkSize: 1 << 20,
   retryDelays: [100, 500, 1000, 2000, 4000, 8000],
   metadata: { filename: "a file.bin" },
