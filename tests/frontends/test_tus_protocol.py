@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b64encode
 
 from hypothesis import given
@@ -9,11 +10,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.frontends.tus.protocol import (
+    CHECKSUMS,
     MAX_METADATA,
     BadHeader,
     Creation,
+    WrongChecksum,
     check_metadata,
     format_date,
+    parse_checksum,
     parse_count,
     parse_creation,
 )
@@ -37,6 +41,33 @@ class CreationTests(SynchronousTestCase):
         self.assertEqual(parse_creation(None, "1", "a YQ=="), Creation(None, "a YQ=="))
         for length, deferred in ((None, None), ("5", "1"), (None, "0"), ("x", None)):
             self.assertRaises(BadHeader, parse_creation, length, deferred, "")
+
+    def test_parts(self) -> None:
+        """A final upload names its parts, by address or path; only handles count."""
+        text = "final;/tus/a  http://h:1/tus/b"
+        final = parse_creation(None, None, "", text)
+        self.assertEqual(
+            (final.parts, final.partial, final.length), (["a", "b"], False, None)
+        )
+        part = parse_creation("5", None, "", "partial")
+        self.assertEqual((part.parts, part.partial), ([], True))
+        for length, concat in ((None, "final;"), ("5", text), ("5", "other")):
+            self.assertRaises(BadHeader, parse_creation, length, None, "", concat)
+
+
+class ChecksumTests(SynchronousTestCase):
+    @given(st.lists(st.binary()), st.sampled_from(CHECKSUMS))
+    def test_law(self, chunks: list[bytes], algorithm: str) -> None:
+        """The checksum of a body is right however it is cut, and of another wrong."""
+        digest = hashlib.new(algorithm, b"".join(chunks), usedforsecurity=False).digest()
+        header = f"{algorithm} {b64encode(digest).decode()}"
+        good, bad = parse_checksum(header), parse_checksum(header)
+        for chunk in chunks:
+            good.update(chunk)
+            bad.update(chunk)
+        good.check()
+        bad.update(b"x")
+        self.assertRaises(WrongChecksum, bad.check)
 
 
 class MetadataTests(SynchronousTestCase):

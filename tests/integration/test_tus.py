@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import email.utils
+import hashlib
 import json
 import time
+from base64 import b64encode
 
 from tests.integration.tus_client import MIB, PIECE, TusCase, close_room, content
-from tests.processes import Wire, ask, eventually
+from tests.processes import Reply, Wire, ask, eventually
 
 
 def tearDownModule() -> None:
@@ -228,6 +230,175 @@ class TerminationTests(TusCase):
         path = self.make("Upload-Length: 100")
         self.patch(path, 0, bytes(100))
         self.check_error(self.say("DELETE", path), 409, "stored")
+
+
+class MetadataTests(TusCase):
+    def test_told_again(self) -> None:
+        """HEAD tells the metadata that an upload was made with."""
+        text = "Upload-Metadata: filename d29ybGQ=,is_confidential"
+        path = self.make("Upload-Length: 9", text)
+        self.assertEqual(
+            f"Upload-Metadata: {self.head(path).headers['upload-metadata']}", text
+        )
+        self.assertNotIn(
+            "upload-metadata", self.head(self.make("Upload-Length: 1")).headers
+        )
+
+
+class DeferredTests(TusCase):
+    def test_later(self) -> None:
+        """A length that is told with any later piece ends the upload."""
+        data = content(300)
+        path = self.make("Upload-Defer-Length: 1", PIECE, data=data[:100])
+        head = self.head(path)
+        self.assertEqual(head.headers["upload-defer-length"], "1")
+        self.assertNotIn("upload-length", head.headers)
+        self.assertEqual(self.patch(path, 100, data[100:200]).status, 204)
+        reply = self.patch(path, 200, data[200:250], "Upload-Length: 300")
+        self.assertEqual(reply.status, 204)
+        self.assertEqual(self.head(path).headers["upload-length"], "300")
+        self.assertNotIn("upload-defer-length", self.head(path).headers)
+        cap = self.patch(path, 250, data[250:]).headers["upload-cap"]
+        self.check_file(cap, data)
+
+    def test_at_the_end(self) -> None:
+        """It may be told when all bytes are there."""
+        path = self.make("Upload-Defer-Length: 1", PIECE, data=bytes(100))
+        cap = self.patch(path, 100, b"", "Upload-Length: 100").headers["upload-cap"]
+        self.check_file(cap, bytes(100))
+
+    def test_bad(self) -> None:
+        """It is told once, is no less than what came, and no more than is taken."""
+        path = self.make("Upload-Defer-Length: 1", PIECE, data=bytes(100))
+        self.check_error(
+            self.patch(path, 100, b"", "Upload-Length: 99"), 400, "Upload-Length"
+        )
+        self.check_error(self.patch(path, 100, b"", "Upload-Length: x"), 400, "number")
+        self.check_error(
+            self.patch(path, 100, b"", f"Upload-Length: {10**17}"), 413, "larger"
+        )
+        self.check_error(self.patch(path, 100, bytes(9), "Upload-Length: 105"), 413, "105")
+        self.assertEqual(self.patch(path, 100, b"", "Upload-Length: 200").status, 204)
+        self.check_error(self.patch(path, 100, b"", "Upload-Length: 300"), 400, "another")
+        both = ("Upload-Defer-Length: 1", "Upload-Length: 5")
+        self.check_error(self.say("POST", "/tus/", *both), 400, "not both")
+
+    def test_limit(self) -> None:
+        """Without a length, size-limit= is the bound."""
+        path = self.make("Upload-Defer-Length: 1", query="?size-limit=1000")
+        self.check_error(self.patch(path, 0, b"", "Upload-Length: 1001"), 413, "1000")
+        self.check_error(self.patch(path, 0, bytes(3 * MIB)), 413, "1000")
+
+
+class ChecksumTests(TusCase):
+    def checksum(self, data: bytes, algorithm: str = "sha1") -> str:
+        """Return the header for a body of *data*."""
+        digest = hashlib.new(algorithm, data, usedforsecurity=False).digest()
+        return f"Upload-Checksum: {algorithm} {b64encode(digest).decode()}"
+
+    def test_good(self) -> None:
+        """A body whose checksum is right counts, whatever the algorithm is."""
+        data = content(3 * MIB)
+        offered = self.say_plainly("OPTIONS", "/tus/").headers["tus-checksum-algorithm"]
+        algorithms = offered.split(",")
+        self.assertIn("sha1", algorithms)
+        for algorithm in algorithms:
+            first, last = data[:MIB], data[MIB:]
+            length = f"Upload-Length: {len(data)}"
+            path = self.make(length, PIECE, self.checksum(first, algorithm), data=first)
+            reply = self.patch(path, MIB, last, self.checksum(last, algorithm))
+            self.check_file(reply.headers["upload-cap"], data)
+
+    def test_wrong(self) -> None:
+        """A body of another checksum is 460, and none of it counts."""
+        data = content(2 * MIB)
+        path = self.make(f"Upload-Length: {len(data)}")
+        self.assertEqual(self.patch(path, 0, data[:100]).status, 204)
+        wrong = data[100:-1] + bytes([data[-1] ^ 1])
+        reply = self.patch(path, 100, wrong, self.checksum(data[100:]))
+        self.check_error(reply, 460, "sha1")
+        self.assertEqual(self.head(path).headers["upload-offset"], "100")
+        reply = self.patch(path, 100, data[100:], self.checksum(data[100:]))
+        self.check_file(reply.headers["upload-cap"], data)
+
+    def test_broken_off(self) -> None:
+        """A body that breaks off before its checksum is known does not count."""
+        data = content(3 * MIB)
+        path = self.make(f"Upload-Length: {len(data)}")
+        with Wire(self.url) as wire:
+            headers = (
+                PIECE,
+                "Tus-Resumable: 1.0.0",
+                "Upload-Offset: 0",
+                self.checksum(data),
+            )
+            wire.request(f"PATCH {path}", f"Content-Length: {len(data)}", *headers)
+            wire.send(data[: 2 * MIB])
+        self.assertEqual(self.head(path).headers["upload-offset"], "0")
+
+    def test_wrong_creation(self) -> None:
+        """A creation whose first bytes are wrong makes no upload."""
+        reply = self.say(
+            "POST", "/tus/", "Upload-Length: 9", PIECE, self.checksum(b"x"), data=b"y"
+        )
+        self.check_error(reply, 460, "sha1")
+        self.assertNotIn("location", reply.headers)
+
+    def test_malformed(self) -> None:
+        """An algorithm that is not offered, and what is no checksum of it, are 400."""
+        path = self.make("Upload-Length: 9")
+        for text in ("crc32 AAAA", "sha1", "sha1 !", "sha1 AAAA", ""):
+            reply = self.patch(path, 0, b"abc", f"Upload-Checksum: {text}")
+            self.check_error(reply, 400, "Upload-Checksum")
+
+
+class ConcatenationTests(TusCase):
+    def part(self, data: bytes) -> str:
+        """Return the path of a part that has all its bytes."""
+        path = self.make(f"Upload-Length: {len(data)}", "Upload-Concat: partial")
+        reply = self.patch(path, 0, data)
+        self.assertEqual(reply.status, 204, reply.body)
+        self.assertNotIn("upload-cap", reply.headers)
+        self.assertEqual(self.head(path).headers["upload-concat"], "partial")
+        return path
+
+    def join(self, *parts: str) -> Reply:
+        """Return the answer to a request for the whole."""
+        return self.say("POST", "/tus/", f"Upload-Concat: final;{' '.join(parts)}")
+
+    def test_whole(self) -> None:
+        """Parts make a file, in the order that is told; absolute addresses are good too."""
+        data = content(3 * MIB)
+        first, second = self.part(data[: 2 * MIB]), self.part(data[2 * MIB :])
+        reply = self.join(first, self.url.rstrip("/") + second)
+        self.assertEqual(reply.status, 201, reply.body)
+        self.check_file(reply.headers["upload-cap"], data)
+        path = reply.headers["location"]
+        head = self.head(path)
+        self.assertTrue(head.headers["upload-concat"].startswith(f"final;{first} "))
+        self.assertEqual(head.headers["upload-length"], str(len(data)))
+        self.check_error(self.patch(path, len(data), b""), 403, "made of others")
+        reply = self.join(second, first)
+        self.check_file(reply.headers["upload-cap"], data[2 * MIB :] + data[: 2 * MIB])
+
+    def test_bad(self) -> None:
+        """A whole needs parts that are there, are parts, and have all their bytes."""
+        part = self.part(b"abc")
+        self.check_error(self.join(part, "/tus/abc"), 404, "handle")
+        other = self.make("Upload-Length: 9")
+        self.check_error(self.join(part, other), 400, "partial")
+        short = self.make("Upload-Length: 9", "Upload-Concat: partial")
+        self.check_error(self.join(part, short), 409, "0 so far")
+        self.check_error(self.join(), 400, "names no uploads")
+        for header in ("partial;", "final", "x"):
+            reply = self.say(
+                "POST", "/tus/", "Upload-Length: 1", f"Upload-Concat: {header}"
+            )
+            self.check_error(reply, 400, "Upload-Concat")
+        both = (f"Upload-Concat: final;{part}", "Upload-Length: 3")
+        self.check_error(self.say("POST", "/tus/", *both), 400, "as long as its parts")
+        body = (f"Upload-Concat: final;{part}", PIECE)
+        self.check_error(self.say("POST", "/tus/", *body, data=b"x"), 413, "byte 0")
 
 
 class BreakTests(TusCase):

@@ -62,6 +62,13 @@ class TuspyTests(_Case):
         uploader.set_url(uploader.create_url())
         self.assertEqual(self.cap(uploader.url), "URI:LIT:")
 
+    def test_checksum(self) -> None:
+        """Its checksums are looked at, and right."""
+        data = self.file(3 * MIB + 5)
+        uploader = self.uploader(upload_checksum=True)
+        uploader.upload()
+        self.check_file(uploader.request.response_headers["upload-cap"], data)
+
     def test_resume(self) -> None:
         """Another client goes on where the first one stopped."""
         data = self.file(3 * MIB + 5)
@@ -88,6 +95,21 @@ class TusJsTests(_Case):
         for size in (0, *SIZES):
             data = self.file(size)
             done = self.upload(chunkSize=5 * MIB, uploadDataDuringCreation=size > MIB)
+            self.assertNotIn("error", done)
+            self.check_file(done["cap"], data)
+
+    def test_parallel(self) -> None:
+        """A file that comes as three at once is one in the end."""
+        data = self.file(5 * MIB + 5)
+        done = self.upload(parallelUploads=3)
+        self.assertNotIn("error", done)
+        self.check_file(done["cap"], data)
+
+    def test_deferred(self) -> None:
+        """A file whose length is told with its bytes comes back as it was."""
+        for size in (0, 5, 3 * MIB + 1):
+            data = self.file(size)
+            done = self.upload(uploadLengthDeferred=True, chunkSize=16 * MIB)
             self.assertNotIn("error", done)
             self.check_file(done["cap"], data)
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from tests.integration.browser import Browser, missing
 from tests.integration.helper_line import Line
 from tests.integration.tus_client import MIB, TusCase, close_room, content
-from tests.processes import ask, eventually
+from tests.processes import GridProcess, ask, eventually
 
 FORM = "await page.setInputFiles('#file', args)"
 CAPS = "return await page.locator('.cap').evaluateAll((all) => all.map((e) => e.value))"
@@ -205,6 +205,35 @@ class UploadPageTests(PageCase):
         self.assertEqual(self.patch(url, 0, data).status, 204)
         self.browser.do("await page.unroute(/\\/tus\\/.+/); await page.reload()")
         self.check_file(self.caps(1)[0], data)
+
+
+class KilledGatewayTests(PageCase):
+    def node(self) -> GridProcess:
+        """Return a node of this test alone."""
+        place = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.addCleanup(place.cleanup)
+        grid = GridProcess.create(
+            Path(place.name) / "node", needed=2, happy=2, total=3, storage_dirs=3
+        )
+        grid.start()
+        self.addCleanup(grid.stop)
+        return grid
+
+    def test_killed_gateway(self) -> None:
+        """When the gateway dies and comes back, the page goes on; 1 MiB is sent again."""
+        self.line.rate = 2 * MIB
+        path, data = self.file("a.bin", 7 * MIB)
+        before = self.line.sent
+        self.browser.do(FORM, path)
+        eventually(lambda: self.line.sent - before > 3 * MIB, 30)
+        self.grid.kill()
+        self.grid.start()
+        self.url = self.grid.url
+        self.line.target = port_of(self.url)
+        self.check_file(self.caps(1)[0], data)
+        self.assertLess(self.line.sent - before, len(data) + MIB)
+        kept = self.browser.do("return page.evaluate(() => localStorage.length)")
+        self.assertEqual(kept, 0)
 
 
 class WithoutScriptTests(TusCase):

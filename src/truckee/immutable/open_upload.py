@@ -10,6 +10,7 @@ Source: ``docs/formats/open-uploads.md``.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from enum import Enum
 from typing import Protocol
 
@@ -46,6 +47,7 @@ from truckee.immutable.upload_status import UploadStatus
 
 log = Logger()
 
+_PATIENCE = 5  # requests that may come in between
 _SYNC = 16 << 20  # bytes of one piece that may be lost in a power cut
 _FIRST_RETRY = 2.0  # seconds
 _LAST_RETRY = 300.0  # seconds
@@ -191,6 +193,20 @@ class OpenUpload:
         finally:
             if self._writer is writer:
                 self._writer = None
+        return self.offset
+
+    async def settle(self) -> int:
+        """
+        Cut off whoever is appending, and return the offset to go on from.
+
+        It does not change before somebody appends to it again.
+        """
+        for _ in range(_PATIENCE):
+            if self.state is not State.OPEN:
+                break
+            with suppress(TakenOver):  # by one whose request was under way
+                await self.append(None, _nothing())
+                break
         return self.offset
 
     def read_all(self, piece: int) -> AsyncIterator[bytes]:
@@ -533,3 +549,9 @@ class OpenUpload:
         for change in waiting:
             if not change.called:
                 change.callback(None)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """Give no bytes."""
+    return
+    yield b""

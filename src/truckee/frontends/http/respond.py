@@ -23,6 +23,10 @@ TEXT = "text/plain;charset=utf-8"
 _ERROR = {"content-type": TEXT, "cache-control": "no-store"}
 
 
+# Of statuses that Twisted does not know.
+_PHRASES = {460: b"Checksum Mismatch"}
+
+
 @frozen
 class Answer:
     """A whole response, small enough to be in memory."""
@@ -87,7 +91,7 @@ class Responder:
 
     def send(self, request: Request, answer: Answer) -> None:
         """Write *answer* and finish *request*."""
-        request.setResponseCode(answer.status)
+        request.setResponseCode(answer.status, _PHRASES.get(answer.status))
         for name, value in answer.headers.items():
             request.setHeader(name.encode(), value.encode("utf-8"))
         if answer.status not in NO_BODY_CODES:

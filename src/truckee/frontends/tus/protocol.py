@@ -6,12 +6,14 @@ Source: ``docs/formats/tus.md``.
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b64decode
 from binascii import Error as NotBase64
 from time import gmtime, strftime
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
+from truckee.codec.hashes import Buffer
 from truckee.errors import Misuse, Refused
 
 VERSION = "1.0.0"
@@ -19,12 +21,17 @@ EXTENSIONS = (
     "creation",
     "creation-with-upload",
     "creation-defer-length",
+    "checksum",
     "expiration",
     "termination",
+    "concatenation",
 )
+CHECKSUMS = ("sha1", "sha256", "sha512", "md5")
 BODY_TYPE = "application/offset+octet-stream"
 
 MAX_METADATA = 4096  # characters
+_PARTIAL = "partial"
+_FINAL = "final;"
 _MAX_DIGITS = 18
 
 
@@ -57,8 +64,25 @@ class PastLength(Refused):
     length: int
 
 
+@define
+class WrongChecksum(Refused):
+    """The bytes are not those of their Upload-Checksum ({algorithm}). None was taken."""
+
+    algorithm: str
+
+
+@define
+class IsFinal(Refused):
+    """This upload is made of others, and takes no bytes of its own."""
+
+
 # The statuses of what is refused here; all other errors have theirs in every frontend.
-STATUSES = ((WrongVersion, 412), (PastLength, 413), (WrongBodyType, 415))
+STATUSES = (
+    (WrongVersion, 412),
+    (PastLength, 413),
+    (WrongBodyType, 415),
+    (WrongChecksum, 460),
+)
 
 
 @frozen
@@ -66,18 +90,48 @@ class Creation:
     """What a request for a new upload says."""
 
     length: int | None  # bytes; None: it is told later
-    metadata: str  # as it came
+    metadata: str = ""  # as it came
+    concat: str = ""  # as it came
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is a part of another one."""
+        return self.concat == _PARTIAL
+
+    @property
+    def parts(self) -> list[str]:
+        """The handles of those that it is made of, if it is."""
+        if not is_final(self.concat):
+            return []
+        return [url.rpartition("/")[2] for url in self.concat[len(_FINAL) :].split()]
 
 
-def parse_creation(length: str | None, deferred: str | None, metadata: str) -> Creation:
-    """Return what these headers say together; None where one is missing."""
+def parse_creation(
+    length: str | None, deferred: str | None, metadata: str = "", concat: str = ""
+) -> Creation:
+    """Return what these headers say together; None or empty where one is missing."""
+    check_metadata(metadata)
+    concat = concat.strip(" ")
+    if is_final(concat):
+        creation = Creation(None, metadata, concat)
+        if length is not None or deferred is not None:
+            raise BadHeader("Upload-Length", "a final upload is as long as its parts")
+        if not creation.parts:
+            raise BadHeader("Upload-Concat", "it names no uploads")
+        return creation
+    if concat not in ("", _PARTIAL):
+        raise BadHeader("Upload-Concat", "it can be partial, or final;URL URL")
     if deferred is not None and deferred != "1":
         raise BadHeader("Upload-Defer-Length", "it can only be 1")
     if (length is None) == (deferred is None):
         raise BadHeader("Upload-Length", "say this or Upload-Defer-Length, and not both")
-    check_metadata(metadata)
     size = None if length is None else parse_count("Upload-Length", length)
-    return Creation(size, metadata)
+    return Creation(size, metadata, concat)
+
+
+def is_final(concat: str) -> bool:
+    """Tell whether this value of Upload-Concat is of an upload made of others."""
+    return concat.startswith(_FINAL)
 
 
 def parse_count(name: str, text: str | None) -> int:
@@ -105,6 +159,39 @@ def check_metadata(text: str) -> None:
             raise BadHeader(name, "a pair is a key, one blank and a value")
         seen.add(key)
         decode(name, "".join(value))
+
+
+@define(eq=False)
+class BodyDigest:
+    """The checksum of one body."""
+
+    _algorithm: str
+    _wanted: bytes
+    _hash: hashlib._Hash = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._hash = hashlib.new(self._algorithm, usedforsecurity=False)
+
+    def update(self, data: Buffer, /) -> None:
+        """Take the next bytes."""
+        self._hash.update(data)
+
+    def check(self) -> None:
+        """:raises WrongChecksum: if these bytes are others."""
+        if self._hash.digest() != self._wanted:
+            raise WrongChecksum(self._algorithm)
+
+
+def parse_checksum(text: str) -> BodyDigest:
+    """Return what checks a body against the value of Upload-Checksum."""
+    name = "Upload-Checksum"
+    algorithm, _, value = text.strip(" ").partition(" ")
+    if algorithm not in CHECKSUMS:
+        raise BadHeader(name, f"it begins with one of {', '.join(CHECKSUMS)}")
+    wanted = decode(name, value)
+    if len(wanted) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
+        raise BadHeader(name, "its value has another length")
+    return BodyDigest(algorithm, wanted)
 
 
 def decode(name: str, text: str) -> bytes:

@@ -19,26 +19,30 @@ from truckee.frontends.http.respond import Answer, NotFound, Responder, check_me
 from truckee.frontends.http.streaming import IStreamingResource
 from truckee.frontends.tus.protocol import (
     BODY_TYPE,
+    CHECKSUMS,
     EXTENSIONS,
     VERSION,
+    BadHeader,
+    BodyDigest,
     Creation,
+    IsFinal,
     PastLength,
     WrongBodyType,
     WrongVersion,
     format_date,
+    is_final,
+    parse_checksum,
     parse_count,
     parse_creation,
 )
+from truckee.immutable.body import FileTooLarge
 from truckee.immutable.keys import parse_key_choice
-from truckee.immutable.open_upload import (
-    AlreadyStored,
-    OpenUpload,
-    PastTheEnd,
-    State,
-    WrongOffset,
-)
+from truckee.immutable.open_errors import AlreadyStored, PastTheEnd, WrongOffset
+from truckee.immutable.open_upload import OpenUpload
 from truckee.immutable.open_uploads import OpenUploads
-from truckee.immutable.upload import Cap
+
+# Headers that an upload is made with, and that are told again.
+METADATA, CONCAT = _KEPT = ("upload-metadata", "upload-concat")
 
 _OVERRIDES = {"PATCH": b"PATCH", "DELETE": b"DELETE", "HEAD": b"GET"}
 
@@ -64,7 +68,29 @@ class Tus:
             told["upload-length"] = str(upload.size)
         if upload.cap is not None:
             told["upload-cap"] = str(upload.cap)
+        told |= {n: v for n, v in upload.record.meta.items() if n in _KEPT}
         return told
+
+    async def open(self, request: StreamingRequest) -> OpenUpload:
+        """Return the new upload that *request* asks for."""
+        args, creation = arguments(request), _creation(request)
+        choice = parse_key_choice(args.get("key", "random"))
+        direct = not boolean(args, "helper", True)
+        meta = {METADATA: creation.metadata, CONCAT: creation.concat}
+        meta = {name: text for name, text in meta.items() if text}
+        if is_final(creation.concat):
+            parts = [self.uploads.find(each) for each in creation.parts]
+            if not all(part.record.partial for part in parts):
+                raise BadHeader("Upload-Concat", "it is made of partial uploads only")
+            return await self.uploads.join(parts, choice, direct, meta=meta)
+        return await self.uploads.open(
+            choice,
+            creation.length,
+            size(args, "size-limit"),
+            direct,
+            meta=meta,
+            partial=creation.partial,
+        )
 
 
 @implementer(IStreamingResource)
@@ -98,21 +124,19 @@ class TusResource(Resource):
         size(args, "size-limit")
         boolean(args, "helper", True)
         if request.bodyLength != 0:
-            _check_body(request, 0, creation.length)
+            _check_type(request)
+            _check_body(request, 0, 0 if is_final(creation.concat) else creation.length)
 
     async def receive(
         self, request: StreamingRequest, body: AsyncIterator[bytes]
     ) -> Answer:
         """Make an upload, with its first bytes if there are some; tell where it is."""
-        args = arguments(request)
-        upload = await self._tus.uploads.open(
-            parse_key_choice(args.get("key", "random")),
-            _creation(request).length,
-            size(args, "size-limit"),
-            not boolean(args, "helper", True),
-        )
+        upload = await self._tus.open(request)
         try:
-            await _feed(upload, 0, body)
+            if is_final(_creation(request).concat):
+                await upload.close()
+            else:
+                await _feed(upload, 0, body, _checksum(request))
         except Exception:
             # Nobody knows its handle.
             with suppress(AlreadyStored):
@@ -145,8 +169,11 @@ class TusUpload(Resource):
         check_method(request, self.allowedMethods)
         check_same_site(request)
         if request.method == b"PATCH":
+            _check_type(request)
             offset = parse_count("Upload-Offset", request.getHeader("upload-offset"))
-            _check_body(request, offset, self._upload.size)
+            if is_final(self._upload.record.meta.get(CONCAT, "")):
+                raise IsFinal
+            _check_body(request, offset, self._length(request))
             if offset != self._upload.offset:
                 request.setHeader(b"upload-offset", b"%d" % self._upload.offset)
                 raise WrongOffset(offset, self._upload.offset)
@@ -160,11 +187,26 @@ class TusUpload(Resource):
         upload = self._upload
         try:
             offset = parse_count("Upload-Offset", request.getHeader("upload-offset"))
-            await _feed(upload, offset, body)
+            length = self._length(request)
+            if length is not None:
+                await upload.set_size(length)
+            await _feed(upload, offset, body, _checksum(request))
             answer = Answer(status=204)
         except TruckeeError as error:
             answer = self._tus.responder.of_error(error)
         return evolve(answer, headers={**answer.headers, **self._tus.told(upload)})
+
+    def _length(self, request: StreamingRequest) -> int | None:
+        """Return the upload's length, which *request* may be the first to tell."""
+        text, upload = request.getHeader("upload-length"), self._upload
+        if text is None:
+            return upload.size
+        length = parse_count("Upload-Length", text)
+        if upload.size not in (None, length) or length < upload.offset:
+            raise BadHeader("Upload-Length", "it was another one, or more bytes came")
+        if length > (upload.record.bound or self._tus.max_size):
+            raise FileTooLarge(upload.record.bound or self._tus.max_size)
+        return length
 
     def render_HEAD(self, request: StreamingRequest) -> int:
         """Tell where to go on."""
@@ -175,9 +217,8 @@ class TusUpload(Resource):
         upload = self._upload
         if upload.error is not None and upload.ended:
             raise upload.error.with_traceback(None)
-        if upload.state is State.OPEN:
-            # Who asks has given up the request before, which may still bring bytes.
-            await upload.append(None, _nothing())
+        # Who asks has given up the request before, which may still bring bytes.
+        await upload.settle()
         return Answer(headers=self._tus.told(upload))
 
     def render_GET(self, request: StreamingRequest) -> bytes:
@@ -213,21 +254,16 @@ class TusUpload(Resource):
         return Answer(status=204)
 
 
-async def _feed(upload: OpenUpload, offset: int, body: AsyncIterator[bytes]) -> Cap | None:
-    """Append *body*; if that is all, return the cap when the file is stored."""
+async def _feed(
+    upload: OpenUpload, offset: int, body: AsyncIterator[bytes], digest: BodyDigest | None
+) -> None:
+    """Append *body*; if that is all, return when the file is stored."""
     try:
-        await upload.append(offset, body)
+        await upload.append(offset, body, digest)
     except PastTheEnd as error:
         raise PastLength(error.end) from None
-    if upload.size != upload.offset:
-        return None
-    return await upload.close()
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    """Give no bytes."""
-    return
-    yield b""
+    if upload.size == upload.offset and not upload.record.partial:
+        await upload.close()
 
 
 def _begin(request: StreamingRequest, tus: Tus) -> None:
@@ -251,6 +287,7 @@ def _tell_version(request: Request, tus: Tus) -> None:
         ("tus-version", VERSION),
         ("tus-extension", ",".join(EXTENSIONS)),
         ("tus-max-size", str(tus.max_size)),
+        ("tus-checksum-algorithm", ",".join(CHECKSUMS)),
         ("cache-control", "no-store"),
     ):
         request.setHeader(name.encode(), value.encode())
@@ -267,13 +304,23 @@ def _creation(request: StreamingRequest) -> Creation:
     return parse_creation(
         request.getHeader("upload-length"),
         request.getHeader("upload-defer-length"),
-        request.getHeader("upload-metadata") or "",
+        request.getHeader(METADATA) or "",
+        request.getHeader(CONCAT) or "",
     )
+
+
+def _checksum(request: StreamingRequest) -> BodyDigest | None:
+    text = request.getHeader("upload-checksum")
+    return None if text is None else parse_checksum(text)
+
+
+def _check_type(request: StreamingRequest) -> None:
+    if (request.getHeader("content-type") or "").strip().lower() != BODY_TYPE:
+        raise WrongBodyType
 
 
 def _check_body(request: StreamingRequest, offset: int, length: int | None) -> None:
     """Refuse a body that is no piece of a file of *length* bytes."""
-    if (request.getHeader("content-type") or "").strip().lower() != BODY_TYPE:
-        raise WrongBodyType
+    _checksum(request)
     if length is not None and offset + (request.bodyLength or 0) > length:
         raise PastLength(length)

@@ -24,7 +24,9 @@ from truckee.frontends.web.resumable import (
     problem,
     told_on_the_way,
 )
-from truckee.immutable.open_upload import OpenUpload, PastTheEnd, State
+from truckee.immutable.body import FileTooLarge
+from truckee.immutable.open_errors import PastTheEnd
+from truckee.immutable.open_upload import OpenUpload, State
 
 
 @define(eq=False)
@@ -47,9 +49,8 @@ class Partial:
         upload = self._upload
         if upload.ended and upload.error is not None:
             raise upload.error.with_traceback(None)
-        if upload.state is State.OPEN:
-            # Who asks has given up the request before, which may still bring bytes.
-            await upload.append(None, _nothing())
+        # Who asks has given up the request before, which may still bring bytes.
+        await upload.settle()
         return Answer(headers=self._resumable.told(upload))
 
     async def append(self, request: StreamingRequest, body: AsyncIterator[bytes]) -> Answer:
@@ -91,16 +92,15 @@ class Partial:
         self, request: StreamingRequest, body: AsyncIterator[bytes]
     ) -> Answer:
         upload, offset = self._upload, _offset(request)
+        for length in lengths_of(request, offset, _complete(request)):
+            most = upload.record.bound or self._resumable.max_size
+            if length > most:
+                raise FileTooLarge(most)
+            await upload.set_size(length)
         await upload.append(offset, told_on_the_way(request, upload, body))
         if _complete(request):
             return await self._resumable.stored(upload, offset + request.received)
         return Answer(status=204, headers=self._resumable.told(upload))
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    """Give no bytes."""
-    return
-    yield b""
 
 
 def _offset(request: StreamingRequest) -> int:

@@ -18,7 +18,8 @@ from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import TEXT, Answer, Responder
 from truckee.frontends.http.structured import boolean_item, count_item, show_boolean
 from truckee.immutable.keys import parse_key_choice
-from truckee.immutable.open_upload import AlreadyStored, OpenUpload, PastTheEnd, State
+from truckee.immutable.open_errors import AlreadyStored, PastTheEnd
+from truckee.immutable.open_upload import OpenUpload, State
 from truckee.immutable.open_uploads import OpenUploads
 
 INTEROP_VERSION = "8"
