@@ -33,6 +33,7 @@ from truckee.codec.secrets import LeaseSecrets
 from truckee.codec.share import ShareLayout
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
+from truckee.frontends.web.events import Events
 from truckee.grid.selection import Selector
 from truckee.immutable.cache import CacheLimits
 from truckee.immutable.download import Downloader
@@ -40,6 +41,7 @@ from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.upload import Uploader, UploadLimits
 from truckee.node.downloads import Downloads, build_downloads
 from truckee.node.layout import NodeDirectory
+from truckee.status.tasks import Tasks
 from truckee.storage.gbs_client import NeedsKnownSize
 from truckee.storage.interfaces import Allocation, IShareReader, IShareWriter
 from truckee.storage.journal import Journal
@@ -88,6 +90,20 @@ def space_used(path: Path) -> int:
     """Return the bytes that are used on a file system."""
     status = os.statvfs(path)
     return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+def new_tasks(case: SynchronousTestCase, clock: Any = REACTOR) -> Tasks:
+    """Return tasks that are looked at until the test ends."""
+    tasks = Tasks(clock, lambda: NOW, os.urandom)
+    case.addCleanup(tasks.stop)
+    return tasks
+
+
+def new_events(case: SynchronousTestCase) -> Events:
+    """Return what tells of tasks until the test ends."""
+    events = Events(new_tasks(case), REACTOR, lambda: NOW)
+    case.addCleanup(events.stop)
+    return events
 
 
 async def pause(seconds: float = 0.0) -> None:

@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "truckee"
 FLOORS = [
     ["errors"],
     ["codec"],
-    ["flow"],
+    ["flow", "status"],
     ["storage"],
     ["grid"],
     ["immutable"],

@@ -12,7 +12,16 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import TestCase
 
 from tests.frontends.wire import Reply, Wire
-from tests.grids import REACTOR, Grid, MadeFile, hanging, make_file, put_share, until
+from tests.grids import (
+    REACTOR,
+    Grid,
+    MadeFile,
+    hanging,
+    make_file,
+    new_events,
+    put_share,
+    until,
+)
 from truckee.codec import base32
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
@@ -44,12 +53,14 @@ class CheckingTests(TestCase):
         self.repairer = Repairer(
             checker, grid.selector, grid.journal, grid.cpu, grid.budget, REACTOR
         )
+        events = new_events(self)
         root = RootResource(
             grid.uploader,
             grid.downloader,
             Responder(STATUSES),
             lambda: GridStatus([]),
-            checks=Checks(self.repairer, lambda server: f"v0-{server.name}"),
+            checks=Checks(self.repairer, lambda server: f"v0-{server.name}", events.tasks),
+            events=events,
         )
         self.site = StreamingSite(root, Responder(STATUSES), reactor=REACTOR)
         self.port = REACTOR.listenTCP(0, self.site, interface="127.0.0.1")

@@ -19,7 +19,7 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.frontends.wire import Reply, Wire
-from tests.grids import NOW, REACTOR, Grid, make_file, until
+from tests.grids import NOW, REACTOR, Grid, make_file, new_events, until
 from tests.integration.stock_grid import (
     MIB,
     Shape,
@@ -111,6 +111,7 @@ class _Case(TestCase):
             responder,
             lambda: GridStatus([]),
             reporter,
+            events=new_events(self),
         )
         site = StreamingSite(root, responder, reactor=REACTOR)
         port = REACTOR.listenTCP(0, site, interface="127.0.0.1")

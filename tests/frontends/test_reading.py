@@ -18,6 +18,7 @@ from tests.grids import (
     MadeFile,
     failing,
     make_file,
+    new_events,
     pause,
     put_share,
     until,
@@ -50,6 +51,7 @@ class ReadingTests(TestCase):
             self.grid.downloader,
             Responder(STATUSES),
             lambda: GridStatus([]),
+            events=new_events(self),
         )
         self.site = StreamingSite(root, Responder(STATUSES), reactor=REACTOR)
         self.port = REACTOR.listenTCP(0, self.site, interface="127.0.0.1")

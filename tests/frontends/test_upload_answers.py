@@ -10,7 +10,7 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import TestCase
 
 from tests.frontends.wire import Reply, Wire
-from tests.grids import REACTOR, Grid
+from tests.grids import REACTOR, Grid, new_events
 from truckee.codec.caps import ChkReadCap, LiteralCap, parse_cap
 from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
@@ -28,7 +28,11 @@ class AnswerTests(TestCase):
         self.grid = Grid.new(self, happy=2)
         responder = Responder(STATUSES)
         root = RootResource(
-            self.grid.uploader, self.grid.downloader, responder, lambda: GridStatus([])
+            self.grid.uploader,
+            self.grid.downloader,
+            responder,
+            lambda: GridStatus([]),
+            events=new_events(self),
         )
         site = StreamingSite(root, responder, reactor=REACTOR)
         self.port = REACTOR.listenTCP(0, site, interface="127.0.0.1")

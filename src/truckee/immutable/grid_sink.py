@@ -139,6 +139,7 @@ class GridSink:
     _window: Budget = field(factory=lambda: Budget(WINDOW), init=False)
     _received: int = field(default=0, init=False)  # bytes
     _segments: int = field(default=0, init=False)  # begun so far
+    _stored: int = field(default=0, init=False)  # bytes whose blocks are on servers
 
     def __attrs_post_init__(self) -> None:
         k, n = self._encoding.needed, self._encoding.total
@@ -228,6 +229,9 @@ class GridSink:
                     self._shares.store(self._offset(number), encoded.blocks),
                 ]
             )
+            self._stored += len(ciphertext)
+            status = self._file.status
+            status.stored = max(status.stored, self._stored)
         finally:
             self._budget.give(cost)
             self._window.give(1)

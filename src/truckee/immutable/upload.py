@@ -30,6 +30,7 @@ from truckee.immutable.body import Body, FileTooLarge, Pieces, UnknownTooLarge
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice
 from truckee.immutable.sinks import ICiphertextSinks, NewFile
 from truckee.immutable.upload_status import UploadStatus
+from truckee.status.metered import Metered
 
 Cap = ChkReadCap | LiteralCap
 
@@ -141,6 +142,7 @@ class Uploader:
         """
         self.check_size(size)
         status = status or UploadStatus()
+        status.size, chunks = size, Metered(chunks, status)
         with self._admitted():
             convergent, limits = isinstance(choice, ConvergentKey), self.limits
             usual = limits.max_size if convergent else limits.max_unknown_size
@@ -152,7 +154,7 @@ class Uploader:
             elif size <= LITERAL_LIMIT:
                 await body.peek(LITERAL_LIMIT + 1)
             if body.ended:
-                size = body.size
+                status.size = size = body.size
                 if size <= LITERAL_LIMIT:
                     status.route = "cap"
                     return LiteralCap(body.take_all())
@@ -200,15 +202,19 @@ class Uploader:
         self, chunks: AsyncIterator[bytes], key: bytes, file: NewFile
     ) -> ChkReadCap:
         """Encrypt *chunks* as they arrive and hand them to a sink."""
+        status = file.status
+        status.phase, status.size = "waiting", file.size
         async with self._by_storage_index.hold(file.storage_index):
             sink = await self._sinks.open(file)
+            status.phase = "storing"
             try:
                 offset = 0
                 async for piece in Pieces(chunks, Segmenter(sink.chunk_size)):
                     await self._cpu.run(crypt_in_place, key, offset, piece)
-                    offset += len(piece)
+                    status.encrypted = offset = offset + len(piece)
                     await sink.write(piece)
                     del piece  # nobody holds it while the client is slow
+                status.phase, status.size = "finishing", offset
                 verify_cap = await sink.close()
             except Exception:
                 await sink.abort()
@@ -228,10 +234,12 @@ class Uploader:
         # size is not part of the key.
         geometry = self._encoding.geometry(size or self._encoding.max_segment_size)
         hasher = convergence_hasher(self._convergence, geometry)
+        status.phase = "spooling"
         with self._spool(kept) as spool:
             async for piece in Pieces(body, Segmenter(geometry.segment_size)):
                 await self._cpu.run(hasher.update, piece)
                 await spool.append(piece)
+                status.spooled = spool.size
             key = hasher.digest()[:KEY_SIZE]
             file = NewFile(
                 storage_index_of(key),
@@ -248,10 +256,12 @@ class Uploader:
         self, body: Body, key: bytes, file: NewFile, kept: KeptBody | None
     ) -> ChkReadCap:
         """Find out how long the file is on its way into a spool, then stream it."""
+        file.status.phase = "spooling"
         with self._spool(kept) as spool:
             segment_size = self._encoding.streaming_segment_size
             async for piece in Pieces(body, Segmenter(segment_size)):
                 await spool.append(piece)
+                file.status.spooled = spool.size
             sized = evolve(file, size=spool.size)
             return await self._stream(spool.read(segment_size), key, sized)
 

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from attrs import define, field, frozen
+from attrs import define, field
 
+from truckee.status.progress import LostShare, Progress
 
-@frozen
-class LostShare:
-    """A share that was given up on one server."""
-
-    share: int
-    server: str
-    reason: str
+__all__ = ["LostShare", "UploadStatus"]
 
 
 @define(eq=False)
-class UploadStatus:
+class UploadStatus(Progress):
     """
     Filled in by those who carry an upload out; read by whoever asked for it.
 
     What is lost and on no other server wants a repair.
     """
 
-    route: str = ""  # how it left: "cap" alone, "servers" from here, "helper"
-    held: int = 0  # bytes of ciphertext on the helper's disk
-    stored: int = 0  # bytes of ciphertext whose blocks are on servers
-    shares: dict[int, list[str]] = field(factory=dict)  # names of the servers of each
-    seeds: dict[int, list[bytes]] = field(factory=dict)  # their lease seeds, which differ
+    seeds: dict[int, list[bytes]] = field(factory=dict)  # lease seeds, as in *shares*
     found: int = 0  # shares that were there before
-    lost: list[LostShare] = field(factory=list)
-    happiness: int = 0  # that was reached

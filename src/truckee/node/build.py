@@ -18,6 +18,7 @@ from truckee.frontends.http.site import StreamingSite
 from truckee.frontends.tus import protocol as tus_protocol
 from truckee.frontends.tus.resource import Tus, TusResource
 from truckee.frontends.web.checking import Checks
+from truckee.frontends.web.events import Events
 from truckee.frontends.web.handles import UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.resumable import Resumable
@@ -42,6 +43,7 @@ from truckee.node.layout import DirectoryLock, NodeDirectory, boot_id
 from truckee.node.network import Network
 from truckee.node.storage import StorageOpener
 from truckee.node.web import WebPort, listen_web
+from truckee.status.tasks import Tasks
 from truckee.storage.interfaces import IStorageServer
 from truckee.storage.journal import Journal
 from truckee.storage.server import DiskServer
@@ -76,6 +78,8 @@ class Node:
     _open_uploads: OpenUploads | None = field(default=None, init=False)
     _repairer: Repairer = field(init=False)
     downloads: Downloads | None = field(default=None, init=False)
+    _tasks: Tasks | None = field(default=None, init=False)
+    _events: Events | None = field(default=None, init=False)
     _site: StreamingSite | None = field(default=None, init=False)
     _web: WebPort | None = field(default=None, init=False)
     _selector: Selector = field(init=False)
@@ -189,6 +193,8 @@ class Node:
         self._stopped = True
         if self._web is not None:
             await maybeDeferred(self._web.port.stopListening)
+        if self._events is not None:
+            self._events.stop()
         if self._site is not None:
             drained = self._site.drain()
             drained.addTimeout(DRAIN_TIME, self.reactor, lambda *_: None)
@@ -207,6 +213,8 @@ class Node:
             self.downloads.stop()
         if self.network is not None:
             await self.network.stop()
+        if self._tasks is not None:
+            self._tasks.stop()
         self._cpu.stop()
         self._disk.stop()
         if self._lock is not None:
@@ -277,6 +285,8 @@ class Node:
         reporter = None
         if self.uploads is not None:
             reporter = HelperReporter(self.uploads, self._disk, time.time)
+        tasks = self._tasks = Tasks(self.reactor, time.time, os.urandom)
+        self._events = Events(tasks, self.reactor, time.time)
         records, logs = self.directory.upload_records, self.directory.upload_logs
         self._open_uploads = OpenUploads(
             self._uploader,
@@ -296,8 +306,9 @@ class Node:
             self.status,
             reporter,
             UploadResource(resumable),
-            checks=Checks(self._repairer, self._server_id),
+            checks=Checks(self._repairer, self._server_id, tasks),
             resumable=resumable,
+            events=self._events,
         )
         tus = Tus(self._open_uploads, responder, time.time, limits.max_size)
         root.putChild(b"tus", TusResource(tus))

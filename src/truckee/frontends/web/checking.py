@@ -20,8 +20,13 @@ from truckee.frontends.web.arguments import (
     boolean,
     check_same_site,
 )
+from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.check import CheckReport
 from truckee.immutable.repair import Repairer, RepairReport
+from truckee.status.progress import Progress
+from truckee.status.run import run_task
+from truckee.status.task import Task
+from truckee.status.tasks import Tasks
 from truckee.storage.interfaces import IStorageServer
 
 Checkable = ChkReadCap | ChkVerifyCap | LiteralCap
@@ -35,9 +40,24 @@ class Checks:
 
     repairer: Repairer
     server_id: Callable[[IStorageServer], str]
+    tasks: Tasks
 
-    async def answer(self, cap: Checkable, args: Mapping[str, str]) -> Answer:
+    async def answer(
+        self, request: Request, cap: Checkable, args: Mapping[str, str]
+    ) -> Answer:
         """Return what a POST with *args* finds of the file of *cap*."""
+        repairs = boolean(args, "repair")
+        progress = Progress(phase="repairing" if repairs else "checking")
+
+        async def look(task: Task) -> Answer:
+            show_id(request, task)
+            return await self._answer(cap, args)
+
+        kind = "repair" if repairs else "check"
+        wanted = wanted_id(request, args)
+        return await run_task(self.tasks, kind, wanted, progress, look)
+
+    async def _answer(self, cap: Checkable, args: Mapping[str, str]) -> Answer:
         if args.get("t", "") != "check":
             raise BadArgument("t", "a file that exists takes a POST with t=check only")
         output = args.get("output", "").lower()
@@ -147,7 +167,7 @@ def check(
     if checks is None:
         raise WrongMethod("POST", "GET, HEAD")
     check_same_site(request)
-    responder.run(request, checks.answer(cap, arguments(request)))
+    responder.run(request, checks.answer(request, cap, arguments(request)))
     return NOT_DONE_YET
 
 

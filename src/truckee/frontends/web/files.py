@@ -34,9 +34,12 @@ from truckee.frontends.web.arguments import (
 from truckee.frontends.web.checking import CheckResource
 from truckee.frontends.web.reading import FileResource, Reader
 from truckee.frontends.web.resumable import Resumable
+from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.keys import parse_key_choice
 from truckee.immutable.upload import Cap, Uploader
 from truckee.immutable.upload_status import UploadStatus
+from truckee.status.run import run_task
+from truckee.status.task import Task
 
 # The argument that says how large a file of unknown length may be, at most.
 _BOUND = "size-limit"
@@ -87,6 +90,7 @@ class UriResource(Resource):
             raise WrongMethod(request.method.decode("ascii", "replace"), allowed)
         args = arguments(request)
         _check_upload_arguments(args)
+        self._reader.tasks.check_id(wanted_id(request, args))
         if self._resumable is not None and self._resumable.takes(request):
             check_same_site(request)
         elif request.method == b"PUT":
@@ -101,21 +105,46 @@ class UriResource(Resource):
         self, request: StreamingRequest, body: AsyncIterator[bytes]
     ) -> Answer:
         """Store the body, or the file in its form; answer with the cap."""
-        args = arguments(request)
         if self._resumable is not None and self._resumable.takes(request):
             return await self._resumable.make(request, body)
-        if request.method == b"PUT":
-            choice = parse_key_choice(args.get("key", "random"))
-            status = UploadStatus()
-            cap = await self._uploader.upload(
-                body,
-                request.bodyLength,
-                choice,
-                size(args, _BOUND),
-                status,
-                direct=not boolean(args, "helper", True),
-            )
-            return _cap_answer(cap, status, args)
+        args, status = arguments(request), UploadStatus()
+        wanted = wanted_id(request, args)
+
+        async def store(task: Task) -> tuple[Cap, Answer]:
+            show_id(request, task)
+            if request.method == b"PUT":
+                return await self._put(request, body, args, status)
+            return await self._post(request, body, args, status)
+
+        _, answer = await run_task(
+            self._reader.tasks, "upload", wanted, status, store, lambda done: str(done[0])
+        )
+        return answer
+
+    async def _put(
+        self,
+        request: StreamingRequest,
+        body: AsyncIterator[bytes],
+        args: Mapping[str, str],
+        status: UploadStatus,
+    ) -> tuple[Cap, Answer]:
+        cap = await self._uploader.upload(
+            body,
+            request.bodyLength,
+            parse_key_choice(args.get("key", "random")),
+            size(args, _BOUND),
+            status,
+            direct=not boolean(args, "helper", True),
+        )
+        return cap, _cap_answer(cap, status, args)
+
+    async def _post(
+        self,
+        request: StreamingRequest,
+        body: AsyncIterator[bytes],
+        args: dict[str, str],
+        status: UploadStatus,
+    ) -> tuple[Cap, Answer]:
         form = Form.begin(body, request.getHeader("content-type") or "")
         await form.find("file")
         before = {**form.fields, **args}
@@ -123,7 +152,6 @@ class UriResource(Resource):
         choice = parse_key_choice(before.get("key", "random"))
         # The file's own length is nowhere; it is less than that of the form.
         bounds = (size(before, _BOUND), request.bodyLength)
-        status = UploadStatus()
         cap = await self._uploader.upload(
             _FileThenRest(form, args),
             None,
@@ -135,8 +163,8 @@ class UriResource(Resource):
         after = {**form.fields, **args}
         when_done = after.get("when_done")
         if when_done is not None:
-            return _redirect(when_done, cap)
-        return _cap_answer(cap, status, after)
+            return cap, _redirect(when_done, cap)
+        return cap, _cap_answer(cap, status, after)
 
     def render_OPTIONS(self, request: Request) -> bytes:
         """Tell that uploads can be gone on with."""

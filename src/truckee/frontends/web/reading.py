@@ -29,7 +29,12 @@ from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments, boolean
 from truckee.frontends.web.checking import Checks, check
 from truckee.frontends.web.etags import entity_tags
+from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.download import Downloader, OpenFile
+from truckee.status.progress import Progress
+from truckee.status.run import run_task
+from truckee.status.task import Task
+from truckee.status.tasks import Tasks
 
 # What mimetypes calls an encoding is a type of its own here: told that it is an
 # encoding, a browser would unpack the file.
@@ -60,6 +65,7 @@ class Reader:
 
     downloader: Downloader
     responder: Responder
+    tasks: Tasks
     new_boundary: Callable[[], str] = random_boundary
     checks: Checks | None = None
 
@@ -147,16 +153,36 @@ class FileResource(Resource):
         self, request: Request, cap: ChkReadCap, body: Body, headers: Mapping[str, str]
     ) -> None:
         """Send verified segments as fast as the client takes them."""
+        progress = Progress(size=sum(part.end - part.start for _, part in body.parts))
+        wanted = wanted_id(request, arguments(request))
+
+        async def send(task: Task) -> None:
+            show_id(request, task)
+            await self._send_pieces(request, cap, body, headers, progress)
+
+        await run_task(self._reader.tasks, "download", wanted, progress, send)
+
+    async def _send_pieces(
+        self,
+        request: Request,
+        cap: ChkReadCap,
+        body: Body,
+        headers: Mapping[str, str],
+        progress: Progress,
+    ) -> None:
         start = body.parts[0][1].start
         file = await self._reader.downloader.open(cap, start)
         async with aclosing(_pieces(file, body)) as pieces:
             # The head waits for the first segment: until then an error has a status.
             piece = await anext(pieces)
             _set_head(request, body.status, headers)
+            progress.phase = "sending"
             with Outbound(request) as outbound:
                 await outbound.write(piece)
+                progress.sent += len(piece)
                 async for piece in pieces:
                     await outbound.write(piece)
+                    progress.sent += len(piece)
 
 
 async def _pieces(file: OpenFile, body: Body) -> AsyncGenerator[bytes, None]:

@@ -14,12 +14,15 @@ from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.checking import Checks
+from truckee.frontends.web.events import Events
 from truckee.frontends.web.files import NamedResource, UriResource
 from truckee.frontends.web.handles import FormNotTaken, UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
+from truckee.frontends.web.operations import OperationsResource
 from truckee.frontends.web.reading import Reader
 from truckee.frontends.web.resumable import Resumable, WrongPieceType
+from truckee.frontends.web.status import StatusResource
 from truckee.frontends.web.upload_page import StaticResource
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
 from truckee.helper.ciphertext_file import HelperFull
@@ -44,11 +47,16 @@ from truckee.immutable.open_errors import (
 )
 from truckee.immutable.sinks import KeyReused
 from truckee.immutable.upload import Uploader
+from truckee.status.run import TaskCancelled
+from truckee.status.task import CannotPause
+from truckee.status.tasks import TaskIdInUse, UnknownTask
 from truckee.storage.interfaces import NoSpace
 
 STATUSES = (
     (UnknownHandle, 404),
+    (UnknownTask, 404),
     (AlreadyStored, 409),
+    (CannotPause, 409),
     (FailedBefore, 409),
     (KeyReused, 409),
     (NotAllThere, 409),
@@ -57,6 +65,8 @@ STATUSES = (
     (OtherSize, 409),
     (PastTheEnd, 409),
     (TakenOver, 409),
+    (TaskCancelled, 409),
+    (TaskIdInUse, 409),
     (UploadAborted, 409),
     (WrongOffset, 409),
     (NotEnoughShares, 410),
@@ -88,18 +98,22 @@ class RootResource(Resource):
         uploads: UploadResource | None = None,
         checks: Checks | None = None,
         resumable: Resumable | None = None,
+        *,
+        events: Events,
     ) -> None:
         super().__init__()
         self._status = status
         if uploads is not None:
             self.putChild(b"upload", uploads)
-        reader = Reader(downloader, responder, checks=checks)
+        reader = Reader(downloader, responder, events.tasks, checks=checks)
         files = UriResource(uploader, reader, resumable)
         named = NamedResource(reader)
         for name, resource in ((b"uri", files), (b"cap", files), (b"file", named)):
             self.putChild(name, resource)
         self.putChild(b"named", named)
         self.putChild(b"static", StaticResource())
+        self.putChild(b"operations", OperationsResource(events.tasks, responder))
+        self.putChild(b"status", StatusResource(events))
         self.putChild(b"helper_status", HelperStatusResource(helper, responder))
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:

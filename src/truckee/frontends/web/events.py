@@ -1,0 +1,162 @@
+"""/status/events: the tasks of the gateway, told whenever something changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from truckee.errors import Unavailable
+from truckee.frontends.web.task_document import listing
+from truckee.status.tasks import Tasks
+
+# Listeners at once; each is a connection that stays.
+MOST = 32
+# Between two events of one listener, in seconds.
+SHORTEST = 0.5
+# Proxies drop a connection on which nothing comes for a minute, and often for less.
+KEEP_ALIVE = 15.0
+# One that reads nothing for so long is dropped.
+PATIENCE = 60.0
+
+
+@define
+class TooManyListeners(Unavailable):
+    """
+    {count} listeners hear of events, and there may be no more. Ask /status?t=json instead.
+    """
+
+    count: int
+
+
+@implementer(IPushProducer)
+@define(eq=False)
+class _Listener:
+    """One client that hears of events; one that is too slow misses some."""
+
+    request: Request
+    blocked_since: float | None = field(default=None, init=False)
+    heard: bytes = field(default=b"", init=False)  # the last event
+    spoken: float = field(init=False, default=0.0)  # when anything was last sent
+    _seconds: Callable[[], float] = field(kw_only=True)
+
+    def pauseProducing(self) -> None:
+        if self.blocked_since is None:
+            self.blocked_since = self._seconds()
+
+    def resumeProducing(self) -> None:
+        self.blocked_since = None
+
+    def stopProducing(self) -> None:
+        """The connection is gone; the request's end tells."""
+
+    def send(self, data: bytes) -> None:
+        self.spoken = self._seconds()
+        self.request.write(data)
+
+
+@define(eq=False)
+class Events:
+    """
+    Tells listeners what ``listing`` says, at most twice a second, and only when it changed.
+
+    All get the same bytes, made once.  Time runs only while somebody listens.
+    """
+
+    tasks: Tasks
+    _clock: IReactorTime
+    now: Callable[[], float]  # seconds since 1970
+    _listeners: list[_Listener] = field(factory=list, init=False)
+    _due: IDelayedCall | None = field(default=None, init=False)
+    _event: bytes = field(default=b"", init=False)
+    _changes: int = field(default=-1, init=False)  # of the tasks, in the event
+
+    def __len__(self) -> int:
+        return len(self._listeners)
+
+    def check_room(self) -> None:
+        """:raises TooManyListeners:"""
+        if len(self._listeners) >= MOST:
+            raise TooManyListeners(MOST)
+
+    def document(self) -> dict[str, object]:
+        """Return what is told now."""
+        return listing(self.tasks, self.now())
+
+    def listen(self, request: Request) -> None:
+        """Tell *request*, whose head is set, of all events until it goes away."""
+        listener = _Listener(request, seconds=self._clock.seconds)
+        self._listeners.append(listener)
+        request.notifyFinish().addBoth(lambda _: self._left(listener))
+        request.registerProducer(listener, True)
+        # Should the connection break, a browser comes back after so many milliseconds.
+        listener.send(b"retry: 2000\n\n")
+        if self._due is None:
+            self._tell()
+        else:
+            self._refresh()
+            self._send_to(listener)
+
+    def stop(self) -> None:
+        """Say goodbye to all."""
+        for listener in list(self._listeners):
+            listener.request.unregisterProducer()
+            listener.request.finish()
+        self._rest()
+
+    def _left(self, listener: _Listener) -> None:
+        self._listeners.remove(listener)
+        if not self._listeners:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    def _tell(self) -> None:
+        self._due = self._clock.callLater(SHORTEST, self._tell)
+        self._refresh()
+        for listener in list(self._listeners):
+            self._send_to(listener)
+
+    def _refresh(self) -> None:
+        """Make the next event, if there is something to tell."""
+        if self._changes != self.tasks.changes or self.tasks.active():
+            self._changes = self.tasks.changes
+            text = json.dumps(self.document(), separators=(",", ":"))
+            self._event = b"event: status\ndata: %b\n\n" % text.encode("ascii")
+
+    def _send_to(self, listener: _Listener) -> None:
+        now = self._clock.seconds()
+        if listener.blocked_since is not None:
+            if now - listener.blocked_since >= PATIENCE:
+                listener.request.loseConnection()
+        elif listener.heard is not self._event:
+            listener.heard = self._event
+            listener.send(self._event)
+        elif now - listener.spoken >= KEEP_ALIVE:
+            listener.send(b": nothing new\n\n")
+
+
+class EventsResource(Resource):
+    """/status/events."""
+
+    isLeaf = True
+
+    def __init__(self, events: Events) -> None:
+        super().__init__()
+        self.events = events
+
+    def render_GET(self, request: Request) -> int:
+        self.events.check_room()
+        request.setHeader(b"content-type", b"text/event-stream")
+        request.setHeader(b"cache-control", b"no-store")
+        self.events.listen(request)
+        return NOT_DONE_YET

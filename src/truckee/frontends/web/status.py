@@ -1,0 +1,59 @@
+"""/status: what the gateway does, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.web.http import Request
+from twisted.web.resource import IResource, Resource
+from twisted.web.template import tags
+
+from truckee.frontends.http.request import StreamingRequest
+from truckee.frontends.http.respond import NotFound
+from truckee.frontends.web.arguments import BadArgument, arguments
+from truckee.frontends.web.events import Events, EventsResource
+from truckee.frontends.web.page import render_page
+from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT
+from truckee.frontends.web.task_page import REFRESH, task_table
+
+
+class StatusResource(Resource):
+    """All tasks of the gateway."""
+
+    def __init__(self, events: Events) -> None:
+        super().__init__()
+        self._events = events
+        self.putChild(b"events", EventsResource(events))
+
+    def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
+        if not path and not request.postpath:
+            return self
+        raise NotFound
+
+    def render_GET(self, request: Request) -> bytes:
+        args = arguments(request)
+        if args.get("t", "json") != "json":
+            raise BadArgument("t", "this page has json")
+        request.setHeader(b"cache-control", b"no-store")
+        if "t" in args:
+            request.setHeader(b"content-type", b"application/json; charset=utf-8")
+            return json.dumps(self._events.document(), indent=1).encode() + b"\n"
+        request.setHeader(b"content-type", b"text/html; charset=utf-8")
+        return self._page()
+
+    def render_POST(self, request: Request) -> bytes:
+        # Programs for stock gateways ask so; it changes nothing.
+        return self.render_GET(request)
+
+    def _page(self) -> bytes:
+        tasks = self._events.tasks
+        return render_page(
+            "Status",
+            tags.h1("Status"),
+            tags.h2("Under way"),
+            task_table(tasks.active()[:MOST_ACTIVE], "Nothing is under way."),
+            tags.h2("Over"),
+            task_table(tasks.recent(RECENT), "Nothing has ended lately."),
+            tags.p(tags.a("The gateway's page", href=".")),
+            refresh=REFRESH,
+        )

@@ -1,0 +1,1 @@
+"""What is under way: tasks, how far each is, and how fast it goes."""
