@@ -327,11 +327,11 @@ class ProgressTests(_Case):
             heard = events.until(number, "done")
             listed = next(e for e in self.listed()["recent"] if e["number"] == number)
             self.assertEqual(heard[-1], listed)
-        for told in ([told for _, told in seen], heard):
-            values = [each["progress"] for each in told]
+        for series in ([told for _, told in seen], heard):
+            values = [each["progress"] for each in series]
             self.assertEqual(values, sorted(values))
             self.assertLess(
-                max(v for v, t in zip(values, told, strict=True) if not t["ended"]), 1.0
+                max(v for v, t in zip(values, series, strict=True) if not t["ended"]), 1.0
             )
         ratios = [
             told["eta"] / (end - at)
