@@ -13,6 +13,10 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_open,
+)
+from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes import GridProcess, Reply, Wire, ask, eventually, running
@@ -427,3 +431,62 @@ class Events:
         while not line.endswith(b"\r\n"):
             line += self._wire.read(1)
         return line[:-2]
+
+
+class MetricsTests(_Case):
+    def metrics(self) -> dict[str, float]:
+        """Return all samples, by their names and labels."""
+        reply = ask(f"{self.url}metrics")
+        self.assertEqual(reply.status, 200)
+        self.assertTrue(reply.headers["content-type"].startswith("text/plain; version="))
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(reply.body.decode()):
+            self.assertTrue(family.documentation or family.type == "unknown", family.name)
+            for sample in family.samples:
+                labels = ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items()))
+                found[f"{sample.name}{{{labels}}}"] = sample.value
+        return found
+
+    def test_metrics(self) -> None:
+        """They can be parsed, and count what happens."""
+        before = self.metrics()
+        data = content(3 * MIB)
+        cap = ask("-T", "-", f"{self.url}uri", data=data).text
+        ask(f"{self.url}uri/{cap}")
+        ask("-T", "-", f"{self.url}uri", data=b"short")
+        ask("-X", "POST", f"{self.url}uri/{cap}?t=check")
+        _wire, task_id = self.begin(MIB)
+        eventually(lambda: self.told(task_id))
+        after = self.metrics()
+        grown = {name: after[name] - before[name] for name in before}
+        for name, count in (
+            ("truckee_uploads_total{outcome=done,route=servers}", 1),
+            ("truckee_uploads_total{outcome=done,route=cap}", 1),
+            ("truckee_uploads_total{outcome=failed,route=servers}", 0),
+            ("truckee_downloads_total{outcome=done}", 1),
+            ("truckee_checks_total{outcome=done}", 1),
+            ("truckee_repairs_total{outcome=done}", 0),
+            ("truckee_received_bytes_total{}", len(data) + len(b"short")),
+            ("truckee_stored_bytes_total{}", len(data)),
+            ("truckee_sent_bytes_total{}", len(data)),
+            ("truckee_active_tasks{kind=upload}", 1),
+        ):
+            self.assertEqual(grown[name], count, name)
+        self.assertEqual(after["truckee_task_seconds_count{kind=check}"] >= 1, True)
+        self.assertEqual(after["truckee_servers_connected{}"], 3)
+        self.assertEqual(after["truckee_open_uploads{}"], 0)
+        self.assertGreater(after["truckee_memory_budget_used_bytes{}"], 0)
+        self.assertGreater(after["truckee_memory_budget_limit_bytes{}"], MIB)
+        self.assertIn("process_resident_memory_bytes{}", after)
+        self.assertNotIn("truckee_helper_connected{}", after)
+        self.act(task_id, "cancel")
+        last = self.metrics()
+        cancelled = [name for name in last if "uploads_total{outcome=cancelled" in name]
+        self.assertEqual(sum(last[name] - after[name] for name in cancelled), 1)
+
+    def test_openmetrics(self) -> None:
+        """A scraper that wants OpenMetrics gets it."""
+        reply = ask("-H", "Accept: application/openmetrics-text", f"{self.url}metrics")
+        self.assertTrue(reply.headers["content-type"].startswith("application/openmetrics"))
+        self.assertTrue(reply.text.endswith("# EOF\n"))
+        self.assertGreater(len(list(parse_open(reply.text))), 20)

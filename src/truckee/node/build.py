@@ -21,6 +21,7 @@ from truckee.frontends.web.checking import Checks
 from truckee.frontends.web.events import Events
 from truckee.frontends.web.handles import UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
+from truckee.frontends.web.metrics import Metrics
 from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
@@ -41,6 +42,7 @@ from truckee.node.helper import build_helper, build_routes, build_uploads, helpe
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import DirectoryLock, NodeDirectory, boot_id
 from truckee.node.network import Network
+from truckee.node.readings import readings
 from truckee.node.storage import StorageOpener
 from truckee.node.web import WebPort, listen_web
 from truckee.status.tasks import Tasks
@@ -286,7 +288,7 @@ class Node:
         if self.uploads is not None:
             reporter = HelperReporter(self.uploads, self._disk, time.time)
         tasks = self._tasks = Tasks(self.reactor, time.time, os.urandom)
-        self._events = Events(tasks, self.reactor, time.time)
+        events = self._events = Events(tasks, self.reactor, time.time)
         records, logs = self.directory.upload_records, self.directory.upload_logs
         self._open_uploads = OpenUploads(
             self._uploader,
@@ -299,6 +301,7 @@ class Node:
             config.open_uploads,
         )
         resumable = Resumable(self._open_uploads, responder, time.time, limits.max_size)
+        told = readings(self.status, self.budget, self._open_uploads, events, self.uploads)
         root = RootResource(
             self._uploader,
             downloads.downloader,
@@ -308,7 +311,8 @@ class Node:
             UploadResource(resumable),
             checks=Checks(self._repairer, self._server_id, tasks),
             resumable=resumable,
-            events=self._events,
+            events=events,
+            metrics=Metrics(tasks, told),
         )
         tus = Tus(self._open_uploads, responder, time.time, limits.max_size)
         root.putChild(b"tus", TusResource(tus))

@@ -55,7 +55,7 @@ class Pace:
         """Return where to measure from."""
         (at, _), last = self._steps[0], self._steps[-1]
         # Steps that come all at once say nothing of the time between.
-        if (last[0] - at) * 2 >= last[0] - self._began:
+        if (last[0] - at) * 2 > last[0] - self._began:
             return self._steps[0]
         return (self._began, self._before)
 

@@ -19,6 +19,7 @@ from truckee.frontends.web.files import NamedResource, UriResource
 from truckee.frontends.web.handles import FormNotTaken, UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
+from truckee.frontends.web.metrics import Metrics, MetricsResource
 from truckee.frontends.web.operations import OperationsResource
 from truckee.frontends.web.reading import Reader
 from truckee.frontends.web.resumable import Resumable, WrongPieceType
@@ -100,6 +101,7 @@ class RootResource(Resource):
         resumable: Resumable | None = None,
         *,
         events: Events,
+        metrics: Metrics | None = None,
     ) -> None:
         super().__init__()
         self._status = status
@@ -114,6 +116,8 @@ class RootResource(Resource):
         self.putChild(b"static", StaticResource())
         self.putChild(b"operations", OperationsResource(events.tasks, responder))
         self.putChild(b"status", StatusResource(events))
+        if metrics is not None:
+            self.putChild(b"metrics", MetricsResource(metrics))
         self.putChild(b"helper_status", HelperStatusResource(helper, responder))
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:

@@ -1,0 +1,78 @@
+"""What of a node is read for its metrics, beside its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from truckee.flow.limits import Budget
+from truckee.frontends.web.events import Events
+from truckee.frontends.web.metrics import Reading
+from truckee.frontends.web.welcome import GridStatus
+from truckee.helper.uploads import Uploads
+from truckee.immutable.open_uploads import OpenUploads
+
+
+def readings(
+    status: Callable[[], GridStatus],
+    budget: Budget,
+    open_uploads: OpenUploads,
+    events: Events,
+    helping: Uploads | None,
+) -> list[Reading]:
+    """Return all of them; *helping* is the helper that the node is, if it is one."""
+
+    def helper_connected() -> int | None:
+        helper = status().helper
+        return None if helper is None else int(helper.connected)
+
+    found = [
+        Reading(
+            "open_uploads",
+            "Upload handles whose uploads are not over",
+            lambda: sum(not each.ended for each in open_uploads),
+        ),
+        Reading(
+            "memory_budget_used_bytes",
+            "File data in memory",
+            lambda: budget.used,
+        ),
+        Reading(
+            "memory_budget_limit_bytes",
+            "File data that may be in memory",
+            lambda: budget.limit,
+        ),
+        Reading(
+            "servers_known",
+            "Storage servers that were announced",
+            lambda: len(status().servers),
+        ),
+        Reading(
+            "servers_connected",
+            "Storage servers that can be reached",
+            lambda: sum(server.connected for server in status().servers),
+        ),
+        Reading(
+            "helper_connected",
+            "Whether the helper that is used can be reached",
+            helper_connected,
+        ),
+        Reading(
+            "event_listeners",
+            "Clients that listen to /status/events",
+            lambda: len(events),
+        ),
+    ]
+    if helping is not None:
+        found += [
+            Reading(
+                "helper_spool_used_bytes",
+                "Ciphertext that this helper keeps",
+                lambda: helping.used,
+            ),
+            Reading(
+                "helper_spool_limit_bytes",
+                "Ciphertext that this helper may keep",
+                lambda: helping.limits.spool,
+            ),
+        ]
+    return found
