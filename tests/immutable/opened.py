@@ -27,6 +27,7 @@ from truckee.immutable.open_upload import OpenUpload, State
 from truckee.immutable.open_uploads import OpenLimits, OpenUploads
 from truckee.immutable.upload_log import digest_of_boot
 from truckee.immutable.upload_record import UploadFiles
+from truckee.status.tasks import Tasks
 
 KEY = b"0123456789abcdef"
 CHOICES: tuple[KeyChoice, ...] = (RandomKey(), ConvergentKey(), GivenKey(KEY))
@@ -73,6 +74,8 @@ class OpenCase(TestCase):
     ) -> OpenUploads:
         """Return another table in the same place, as of another process."""
         disk = new_workers(self)
+        self.tasks = Tasks(clock, time.time, os.urandom)  # type: ignore[arg-type]
+        self.addCleanup(self.tasks.stop)
         uploads = OpenUploads(
             self.grid.uploader,
             UploadFiles(self.place / "records", self.place / "logs", disk),
@@ -81,6 +84,7 @@ class OpenCase(TestCase):
             os.urandom,
             time.time,
             digest_of_boot(boot),
+            self.tasks,
             limits or OpenLimits(),
         )
         self.addCleanup(self.stop, uploads)

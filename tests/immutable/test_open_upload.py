@@ -566,6 +566,7 @@ class TableTests(OpenCase):
         self.assertIs(upload.state, State.ABORTED)
         self.assertEqual(len(uploads), 0)
         self.assert_nothing_left()
+        clock.advance(1)  # its task is looked at no more
         self.assertEqual(clock.getDelayedCalls(), [])
 
     async def test_kept(self) -> None:

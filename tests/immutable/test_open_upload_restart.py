@@ -294,3 +294,55 @@ class PartTests(OpenCase):
             await self.assert_stored(whole, data)
             for part in parts:
                 await uploads.abort(part)
+
+
+class TaskTests(OpenCase):
+    async def test_watched(self) -> None:
+        """Each upload is a task from its opening to its end, in every process."""
+        data = some_bytes(1000)
+        uploads = self.new()
+        made = await uploads.open(RandomKey(), 1000, task="a-task-of-my-own")
+        task = self.tasks.find("a-task-of-my-own")
+        await made.append(0, in_chunks(data[:640], 64))
+        await until(lambda: task.progress.stored)
+        await uploads.stop()
+        uploads = self.next()
+        await uploads.start()
+        task = self.tasks.find("a-task-of-my-own")
+        self.assertIs(task.ended, None)
+        upload = uploads.find(made.handle)
+        await upload.append(640, in_chunks(data[640:], 64))
+        cap = await upload.close()
+        self.assertEqual((task.fraction, task.cap), (1.0, str(cap)))
+
+    async def test_cancelled(self) -> None:
+        """Who cancels the task has aborted the upload, and the other way round."""
+        uploads = self.new()
+        for by_task in (True, False):
+            upload = await uploads.open(RandomKey())
+            await upload.append(0, in_chunks(bytes(300), 64))
+            [task] = self.tasks.active()
+            if by_task:
+                task.cancel()
+                await task.over()
+            else:
+                await uploads.abort(upload)
+            self.assertEqual((task.state.value, task.cap), ("cancelled", None))
+            self.assertIs(upload.state, State.ABORTED)
+            self.assertRaises(UnknownHandle, uploads.find, upload.handle)
+            self.assert_nothing_left()
+
+    async def test_paused(self) -> None:
+        """While the task is paused, bytes are kept and do not leave."""
+        uploads = self.new()
+        upload = await uploads.open(RandomKey())
+        await upload.append(0, in_chunks(bytes(300), 64))
+        [task] = self.tasks.active()
+        task.pause()
+        appending = begin(upload.append(300, in_chunks(bytes(3000), 64)))
+        await until(lambda: upload.offset > 300)
+        self.assertFalse(appending.called)
+        task.resume()
+        await appending
+        await self.assert_stored(upload, bytes(3300))
+        self.assertEqual(task.state.value, "done")

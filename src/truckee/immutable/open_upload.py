@@ -44,6 +44,7 @@ from truckee.immutable.upload_log import UploadLog
 from truckee.immutable.upload_record import UploadFiles, UploadRecord
 from truckee.immutable.upload_run import UploadRun
 from truckee.immutable.upload_status import UploadStatus
+from truckee.status.gate import Gate
 
 log = Logger()
 
@@ -85,6 +86,9 @@ class Host(Protocol):
     def run_over(self) -> None:
         """A run has ended."""
 
+    def over(self, upload: OpenUpload) -> None:
+        """*upload* is over, well or not."""
+
 
 @define(eq=False)
 class OpenUpload:
@@ -105,6 +109,7 @@ class OpenUpload:
     # What ended it, or what is in its way while it is open.
     error: TruckeeError | None = field(default=None, init=False)
     run: UploadRun | None = field(default=None, init=False, repr=False)
+    gate: Gate = field(factory=Gate, init=False, repr=False)  # shut while it is paused
     _last_status: UploadStatus = field(factory=UploadStatus, init=False)
     _turns: Exclusive = field(factory=Exclusive, init=False, repr=False)
     _saves: Exclusive = field(factory=Exclusive, init=False, repr=False)
@@ -276,6 +281,7 @@ class OpenUpload:
                 await self.taken.remove()
         finally:
             self._gone = True
+            self._host.over(self)
             for waiting in self._aborting or ():
                 if not waiting.called:
                     waiting.callback(None)
@@ -347,6 +353,7 @@ class OpenUpload:
             run = self.run = self._host.new_run(self)
             if run is not None:
                 self.error = None
+                run.status.gate = self.gate
                 run.start()
 
     # Taking bytes
@@ -505,6 +512,7 @@ class OpenUpload:
     ) -> None:
         self.state, self.record, self.error = state, record, error
         self.touched = self._clock.seconds()
+        self._host.over(self)
         self._wake()
         if error is not None:
             self._take_over()

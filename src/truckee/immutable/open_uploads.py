@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -27,6 +27,8 @@ from truckee.immutable.upload import Uploader
 from truckee.immutable.upload_log import UploadLog
 from truckee.immutable.upload_record import UploadFiles, UploadRecord
 from truckee.immutable.upload_run import UploadRun
+from truckee.status.task import Hooks, Task
+from truckee.status.tasks import Tasks
 
 log = Logger()
 
@@ -66,8 +68,10 @@ class OpenUploads:
     _random: Callable[[int], bytes]
     _now: Callable[[], float]  # seconds since 1970
     _boot: bytes  # which start of the machine this is; see upload_log
+    _tasks: Tasks
     limits: OpenLimits = field(factory=OpenLimits)
     _uploads: dict[str, OpenUpload] = field(factory=dict, init=False, repr=False)
+    _watched: dict[OpenUpload, Task] = field(factory=dict, init=False, repr=False)
     _sweep: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -90,6 +94,8 @@ class OpenUploads:
         idle = await self._disk.run(self._idle, record)
         upload = self._new(record, self._clock.seconds() - idle)
         self._uploads[record.handle] = upload
+        if record.task is not None and not record.ended:
+            self._begin_task(upload, record.task)
         await upload.find(self._random)
 
     def _idle(self, record: UploadRecord) -> float:
@@ -107,19 +113,22 @@ class OpenUploads:
         *,
         meta: Mapping[str, str] | None = None,
         partial: bool = False,
+        task: str | None = None,
     ) -> OpenUpload:
         """
         Return a new upload, which outlives this process.
 
         The first arguments are those of ``Uploader.upload``; *meta* is kept for whoever
-        asks; a *partial* one is never stored by itself, see ``join``.
+        asks; a *partial* one is never stored by itself, see ``join``; *task* is the id that
+        the client wants to watch it by.
 
         Whoever knows a key and opens an upload under it has lost the handle of an older one
         that is open under that key: it is aborted, as it would be in the way.
 
-        :raises TooManyOpen: :raises SpoolDiskFull:
+        :raises TooManyOpen: :raises SpoolDiskFull: :raises TaskIdInUse:
         """
         self._uploader.check_size(size)
+        self._tasks.check_id(task)
         if isinstance(choice, GivenKey):
             for each in self:
                 if each.record.choice == choice and each.state is State.OPEN:
@@ -141,6 +150,8 @@ class OpenUploads:
             meta or {},
         )
         upload = self._uploads[handle] = self._new(record, self._clock.seconds())
+        if not partial:
+            upload.record = evolve(record, task=self._begin_task(upload, task))
         try:
             await upload.make()
         except Exception:
@@ -223,13 +234,16 @@ class OpenUploads:
         if len(running) >= max(1, most // 2) or self._uploader.active >= most:
             self._park_one(running)
             return None
-        return UploadRun(
+        run = UploadRun(
             self._uploader,
             upload.taken,
             upload.record,
             lambda: upload.state is State.ABORTED,
             upload.run_ended,
         )
+        if upload in self._watched:
+            self._watched[upload].progress = run.status
+        return run
 
     def run_over(self) -> None:
         """See ``Host``."""
@@ -237,6 +251,28 @@ class OpenUploads:
             for each in self:
                 if each.state is State.CLOSING and each.run is None and not each.error:
                     each.begin()
+
+    def over(self, upload: OpenUpload) -> None:
+        """See ``Host``."""
+        if upload.state is State.ABORTED:
+            self._uploads.pop(upload.handle, None)
+        task = self._watched.pop(upload, None)
+        if task is not None:
+            task.progress = upload.status
+            if upload.state is State.ABORTED:
+                task.cancel()
+            cap, error = upload.cap, upload.error
+            task.end(
+                None if cap is None else str(cap), None if error is None else str(error)
+            )
+
+    def _begin_task(self, upload: OpenUpload, wanted: str | None) -> str:
+        """Let *upload* be watched, and return by which id."""
+        gate = upload.gate
+        hooks = Hooks(lambda: _by_itself(self.abort(upload)), gate.shut, gate.open)
+        task = self._tasks.begin("upload", upload.status, hooks, wanted)
+        self._watched[upload] = task
+        return task.id
 
     def _park_one(self, running: Sequence[OpenUpload]) -> None:
         """End the run of whoever waits for a client for the longest time."""
@@ -286,7 +322,7 @@ class OpenUploads:
         self._watch()
 
     def _forget(self, upload: OpenUpload) -> None:
-        del self._uploads[upload.handle]
+        self._uploads.pop(upload.handle, None)
         stored = upload.state is State.STORED
         _by_itself(upload.forget() if stored else upload.abort())
 

@@ -43,6 +43,7 @@ class UploadRecord:
     end: int | None = None  # bytes, once it was closed
     cap: Cap | None = field(default=None, repr=False)
     error: str | None = None
+    task: str | None = field(default=None, repr=False)  # the id that it is watched by
 
     @property
     def name(self) -> str:
@@ -74,6 +75,7 @@ def record_json(record: UploadRecord) -> bytes:
         "end": record.end,
         "cap": None if record.cap is None else str(record.cap),
         "error": record.error,
+        "task": record.task,
     }
     return (json.dumps(document, indent=1) + "\n").encode()
 
@@ -97,6 +99,7 @@ def parse_record(data: bytes) -> UploadRecord:
             meta={str(name): str(text) for name, text in document["meta"].items()},
             end=_number(document["end"]),
             error=document["error"],
+            task=document["task"],
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an upload's record is damaged: {error}") from None

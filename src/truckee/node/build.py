@@ -298,6 +298,7 @@ class Node:
             os.urandom,
             time.time,
             digest_of_boot(boot_id()),
+            tasks,
             config.open_uploads,
         )
         resumable = Resumable(self._open_uploads, responder, time.time, limits.max_size)

@@ -29,6 +29,7 @@ from truckee.frontends.web.arguments import (
 )
 from truckee.frontends.web.partial import Partial
 from truckee.frontends.web.resumable import Resumable
+from truckee.frontends.web.task_document import wanted_id
 from truckee.frontends.web.upload_page import POLICY, upload_page
 from truckee.immutable.keys import parse_key_choice
 from truckee.immutable.open_upload import OpenUpload
@@ -116,7 +117,10 @@ class OpenResource(Resource):
             size(args, "size"),
             size(args, "size-limit"),
             not boolean(args, "helper", True),
+            task=wanted_id(request, args),
         )
+        if upload.record.task is not None:
+            request.setHeader(b"x-task-id", upload.record.task.encode("ascii"))
         if "output" not in args:
             return Answer(upload.handle.encode(), 200, _PLAIN)
         expires = self._now() + self._uploads.time_left(upload)
@@ -206,6 +210,7 @@ class HandleResource(Resource):
                 "stored": status.stored,
                 "happiness": status.happiness,
                 "lost": [asdict(each) for each in status.lost],
+                "task": upload.record.task,
                 "cap": None if upload.cap is None else str(upload.cap),
                 "error": None if upload.error is None else str(upload.error),
             }
