@@ -12,6 +12,7 @@ from tests.grids import calm, hanging, pause, until
 from tests.helper.helped import INDEX, KEY, Content, Gateway, Helped, begin, cut
 from truckee.helper.connection import NoHelper
 from truckee.helper.route import Routes
+from truckee.helper.uploads import HelperLimits
 from truckee.immutable.sinks import (
     ICiphertextSink,
     ICiphertextSinks,
@@ -109,6 +110,13 @@ class RouteTests(TestCase):
             self.assertEqual(await storing, "servers")
             self.helped.remove_shares()
             await until(lambda: self.gateway.connection.connected)
+
+    async def test_no_room(self) -> None:
+        """From here too, if the helper is busy or full before it took the file."""
+        for limits in (HelperLimits(uploads=0), HelperLimits(spool=100)):
+            await self.start(limits=limits)
+            self.assertEqual(await self.store(), "servers")
+            self.helped.remove_shares()
 
     async def test_lost_and_no_other_way(self) -> None:
         """But not where servers must know the size, and it is not known."""

@@ -10,7 +10,9 @@ from attrs import define
 from zope.interface import implementer
 
 from truckee.grid.selection import Selector
+from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.connection import HelperConnection, NoHelper
+from truckee.helper.uploads import HelperBusy
 from truckee.immutable.sinks import ICiphertextSink, ICiphertextSinks, NewFile
 
 
@@ -22,7 +24,7 @@ class Routes:
 
     A file whose client chose the key goes from here if anything is stored under that key:
     here it is compared, segment by segment, before any of it leaves.  So does one whose
-    helper is lost before it took the file.
+    helper is lost before it took the file, or has no room for it.
     """
 
     _direct: ICiphertextSinks
@@ -52,7 +54,7 @@ class Routes:
             sinks = self._pushed if self._pushes else self._pulled
             try:
                 return await _opened(sinks, file)
-            except NoHelper:
+            except (NoHelper, HelperBusy, HelperFull):
                 if file.size is None and self._direct.needs_known_size:
                     raise
         return await _opened(self._direct, file)
