@@ -9,6 +9,8 @@ from truckee.cli.create_client import create_client_command
 from truckee.cli.create_grid import create_grid_command
 from truckee.cli.create_helper import create_helper_command
 from truckee.cli.create_storage import create_storage_command
+from truckee.cli.get import get_command
+from truckee.cli.put import put_command
 from truckee.cli.run import run_command
 
 
@@ -30,4 +32,6 @@ main.add_command(create_client_command)
 main.add_command(create_grid_command)
 main.add_command(create_helper_command)
 main.add_command(create_storage_command)
+main.add_command(get_command)
+main.add_command(put_command)
 main.add_command(run_command)

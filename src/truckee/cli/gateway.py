@@ -1,0 +1,230 @@
+"""Finding a gateway and talking to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import click
+import treq
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater, react
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
+
+from truckee.cli.run import DEFAULT_NODEDIR
+
+# Exit codes, as docs/reference/commands.md has them.
+FAILED, UNREACHABLE, NOT_FOUND, REFUSED = 1, 3, 4, 5
+
+_CONNECT = 15.0  # seconds
+_MOST_TEXT = 4096  # bytes of an error
+_PIECE = 256 * 1024  # bytes that are read at once
+
+
+class Problem(click.ClickException):
+    """What a command ends with: a sentence, and its exit code."""
+
+    exit_code: int  # type: ignore[misc]
+
+    def __init__(self, text: str, code: int = FAILED) -> None:
+        super().__init__(text)
+        self.exit_code = code
+
+
+class Unreachable(Problem):
+    """The gateway did not answer, or stopped answering; it may be tried again."""
+
+    def __init__(self, reason: object) -> None:
+        text = f"the gateway does not answer ({reason}). Does it run?"
+        super().__init__(text, UNREACHABLE)
+
+
+def find_gateway(url: str | None, nodedir: str | None) -> str:
+    """Return the address of the web API, with a slash at its end."""
+    if url:
+        return url.rstrip("/") + "/"
+    usual = (Path(DEFAULT_NODEDIR), Path.home() / ".tahoe")
+    places = [Path(nodedir)] if nodedir else usual
+    for place in places:
+        try:
+            return (place / "node.url").read_text("ascii").strip().rstrip("/") + "/"
+        except (OSError, UnicodeDecodeError):
+            continue
+    named = " or ".join(str(place) for place in places)
+    raise Problem(f"no gateway: there is no node.url in {named}; name one with --node-url")
+
+
+node_url = click.option(
+    "-u", "--node-url", metavar="URL", envvar="TRUCKEE_NODE_URL", help="The gateway."
+)
+node_directory = click.option(
+    "-d",
+    "--node-directory",
+    metavar="NODEDIR",
+    type=click.Path(file_okay=False),
+    help="Use the gateway of this node, instead of ./truckee-node or else ~/.tahoe.",
+)
+
+
+def run(work: Callable[[Any], Coroutine[Deferred[Any], Any, None]]) -> None:
+    """Run *work* with the reactor, and end with the exit code of its problem."""
+    problems: list[Exception] = []
+
+    async def main(reactor: Any) -> None:
+        try:
+            await work(reactor)
+        except (click.ClickException, OSError) as problem:
+            problems.append(problem)
+
+    try:
+        react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+    except SystemExit as end:
+        if end.code:
+            raise
+    for problem in problems:
+        if isinstance(problem, click.ClickException):
+            raise problem
+        raise Problem(str(problem))
+
+
+@define(eq=False)
+class Gateway:
+    """One gateway's web API."""
+
+    url: str
+    reactor: Any
+    _client: Any = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        pool = HTTPConnectionPool(self.reactor, persistent=False)
+        agent = Agent(self.reactor, pool=pool, connectTimeout=_CONNECT)
+        self._client = treq.client.HTTPClient(agent)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        data: object = None,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
+        """Return the response.  :raises Unreachable: if there is none."""
+        try:
+            return await self._client.request(
+                method,
+                self.url + path,
+                data=data,
+                headers=headers,
+                unbuffered=True,
+                allow_redirects=False,
+            )
+        except Exception as error:
+            raise Unreachable(reason_of(error)) from None
+
+    async def text(
+        self, method: str, path: str, data: object = None, most: int = 1 << 20
+    ) -> str:
+        """Return the body of a good answer.  :raises Problem: of any other."""
+        response = await self.ask(method, path, data)
+        body = await read(response, most)
+        if response.code != 200:
+            raise problem_of(response.code, body)
+        return body.decode("utf-8", "replace")
+
+    async def is_truckee(self) -> bool:
+        """Tell whether it takes uploads in pieces."""
+        try:
+            told = json.loads(await self.text("GET", "?t=json"))
+        except (ValueError, Problem) as error:
+            if isinstance(error, Unreachable):
+                raise
+            return False
+        return isinstance(told, dict) and "truckee" in told
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        await deferLater(self.reactor, seconds)
+
+
+async def read(response: Any, most: int = _MOST_TEXT) -> bytes:
+    """Return the start of a body.  :raises Unreachable: if it breaks off."""
+    pieces: list[bytes] = []
+
+    def collect(piece: bytes) -> None:
+        if sum(map(len, pieces)) < most:
+            pieces.append(piece)
+
+    try:
+        await treq.collect(response, collect)
+    except Exception as error:
+        raise Unreachable(reason_of(error)) from None
+    return b"".join(pieces)[:most]
+
+
+def problem_of(status: int, body: bytes) -> Problem:
+    """Return what an answer that is no good one means."""
+    text = body[:_MOST_TEXT].decode("utf-8", "replace").strip()
+    kinds = {404: NOT_FOUND, 410: NOT_FOUND, 507: REFUSED, 413: REFUSED, 403: REFUSED}
+    kinds[409] = REFUSED
+    told = text.splitlines()[0] if text else "it gave no reason"
+    return Problem(f"the gateway said {status}: {told}", kinds.get(status, FAILED))
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a request broke, without its address."""
+    reasons = getattr(error, "reasons", None)
+    if reasons:
+        inner = reasons[0]
+        error = getattr(inner, "value", inner)
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+@implementer(IBodyProducer)
+@define(eq=False)
+class FileBody:
+    """The rest of a file, as the body of a request; reads only what was asked for."""
+
+    _file: BufferedReader
+    length: object  # bytes, or UNKNOWN_LENGTH
+    _sent: Callable[[int], None]
+    _reactor: Any
+    _consumer: Any = field(default=None, init=False)
+    _done: Deferred[None] = field(factory=Deferred, init=False)
+    _paused: bool = field(default=False, init=False)
+    _ended: bool = field(default=False, init=False)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        self._consumer = consumer
+        self._soon()
+        return self._done
+
+    def _soon(self) -> None:
+        self._reactor.callLater(0, self._give)
+
+    def _give(self) -> None:
+        if self._paused or self._ended:
+            return
+        piece = self._file.read1(_PIECE)
+        if not piece:
+            self._ended = True
+            self._done.callback(None)
+            return
+        self._sent(len(piece))
+        self._consumer.write(piece)
+        self._soon()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._soon()
+
+    def stopProducing(self) -> None:
+        self._ended = True

@@ -1,0 +1,68 @@
+"""How far a transfer is, on one line of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TextIO
+
+from attrs import define, field
+
+_WIDTH = 30  # characters of the bar
+_LEAST = 0.2  # seconds between two looks of it
+
+
+@define(eq=False)
+class Bar:
+    """Draws nothing where nobody looks: not on a terminal, or told to be quiet."""
+
+    _stream: TextIO
+    _size: int | None  # bytes, if that is known
+    _now: Callable[[], float]
+    _quiet: bool = False
+    _done: int = field(default=0, init=False)
+    _start: tuple[float, int] | None = field(default=None, init=False)
+    _drawn: float = field(default=0.0, init=False)
+
+    def show(self, done: int) -> None:
+        """So many bytes are done, or more."""
+        self._done = max(self._done, done)
+        now = self._now()
+        if self._start is None:
+            self._start = now, self._done
+        if self._quiet or not self._stream.isatty() or now - self._drawn < _LEAST:
+            return
+        self._drawn = now
+        self._stream.write(f"\r{self.line(now)}\x1b[K")
+        self._stream.flush()
+
+    def line(self, now: float) -> str:
+        """Return what is drawn."""
+        began, before = self._start or (now, 0)
+        taken = now - began
+        rate = (self._done - before) / taken if taken > 0 else 0.0
+        told = f"{amount(self._done)}"
+        if self._size:
+            part = min(1.0, self._done / self._size)
+            bar = "#" * int(part * _WIDTH)
+            told = f"[{bar:<{_WIDTH}}] {int(part * 100):3d}% {told}/{amount(self._size)}"
+        told += f"  {amount(int(rate))}/s"
+        if self._size and rate > 0:
+            seconds = int((self._size - self._done) / rate)
+            told += f"  {seconds // 60}:{seconds % 60:02d} left"
+        return told
+
+    def end(self) -> None:
+        """Leave the line to others."""
+        if self._drawn:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def amount(size: int) -> str:
+    """Return *size* bytes for people."""
+    number = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 999.95 or unit == "TB":
+            return f"{size} B" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError

@@ -1,0 +1,225 @@
+"""``truckee put``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.web.iweb import UNKNOWN_LENGTH
+
+from truckee.cli.gateway import (
+    FileBody,
+    Gateway,
+    Problem,
+    Unreachable,
+    find_gateway,
+    node_directory,
+    node_url,
+    problem_of,
+    read,
+    run,
+)
+from truckee.cli.progress import Bar
+from truckee.cli.resume_note import ResumeNote
+
+_PATIENCE = 120.0  # seconds without a byte more
+_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds between two attempts
+_POLL = 0.5  # seconds
+_BUSY = 503
+
+
+@click.command("put", short_help="Store a file, and print its cap.")
+@click.argument("file", metavar="[FILE|-]", default="-")
+@click.option(
+    "--key",
+    default="random",
+    show_default=True,
+    help="random, CHK (the same cap for the same content), or 32 hex digits.",
+)
+@click.option("--resume", is_flag=True, help="Go on where an earlier attempt ended.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@node_url
+@node_directory
+def put_command(
+    file: str,
+    key: str,
+    resume: bool,
+    quiet: bool,
+    node_url: str | None,
+    node_directory: str | None,
+) -> None:
+    """
+    Store FILE, or what comes on standard input, and print its cap.
+
+    \b
+    truckee put holiday.mp4 > holiday.cap
+    truckee put --resume holiday.mp4 > holiday.cap     # goes on after a Ctrl-C
+    tar c notes | truckee put > notes.cap
+
+    The cap is the right to read the file: keep it. When the line breaks, what is stored is
+    not sent again. Exits with 0 when the file is stored, 1 when it failed, 3 when the
+    gateway does not answer, 5 when it refuses the file.
+    """
+    url = find_gateway(node_url, node_directory)
+    if file == "-":
+        if resume:
+            raise click.UsageError("what comes on standard input cannot be resumed")
+        run(lambda reactor: _stream(Gateway(url, reactor), key, quiet))
+        return
+    path = Path(file)
+    note = None
+    try:
+        note = ResumeNote.of(url, path, key) if resume else None
+        source = path.open("rb")
+    except OSError as error:
+        raise Problem(f"{file}: {error.strerror}") from None
+    with source:
+        run(lambda reactor: _put(Gateway(url, reactor), source, key, note, quiet))
+
+
+async def _stream(gateway: Gateway, key: str, quiet: bool) -> None:
+    """Store standard input in one request."""
+    source = sys.stdin.buffer
+    await _in_one(
+        gateway, source, UNKNOWN_LENGTH, key, Bar(sys.stderr, None, time.monotonic, quiet)
+    )
+
+
+async def _put(
+    gateway: Gateway,
+    source: BufferedReader,
+    key: str,
+    note: ResumeNote | None,
+    quiet: bool,
+) -> None:
+    size = os.fstat(source.fileno()).st_size
+    bar = Bar(sys.stderr, size, time.monotonic, quiet)
+    if not await gateway.is_truckee():
+        await _in_one(gateway, source, size, key, bar)
+        return
+    upload = _Upload(gateway, source, size, key, note, bar)
+    try:
+        cap = await upload.store()
+    finally:
+        bar.end()
+    click.echo(cap)
+
+
+async def _in_one(gateway: Gateway, source: Any, size: object, key: str, bar: Bar) -> None:
+    sent = [0]
+
+    def count(amount: int) -> None:
+        sent[0] += amount
+        bar.show(sent[0])
+
+    body = FileBody(source, size, count, gateway.reactor)
+    try:
+        cap = await gateway.text("PUT", f"uri?{urlencode({'key': key})}", body)
+    finally:
+        bar.end()
+    click.echo(cap.strip())
+
+
+@define(eq=False)
+class _Upload:
+    """One file on its way to a gateway that takes it in pieces."""
+
+    _gateway: Gateway
+    _source: BufferedReader
+    _size: int
+    _key: str
+    _note: ResumeNote | None
+    _bar: Bar
+    _handle: str = field(default="", init=False, repr=False)
+    _offset: int = field(default=0, init=False)
+
+    async def store(self) -> str:
+        """Return the cap, however often the line breaks meanwhile."""
+        found = None if self._note is None else self._note.read()
+        if found is None:
+            await self._open()
+        else:
+            self._handle = found
+        failed, reached = 0, time.monotonic()
+        while True:
+            before = self._offset
+            try:
+                cap = await self._once()
+            except Unreachable:
+                cap = None
+                if self._offset > before:
+                    failed, reached = 0, time.monotonic()
+                if time.monotonic() - reached > _PATIENCE:
+                    raise
+            if cap is not None:
+                if self._note is not None:
+                    self._note.remove()
+                return cap
+            await self._gateway.sleep(_WAITS[min(failed, len(_WAITS) - 1)])
+            failed += 1
+
+    async def _open(self) -> None:
+        query = urlencode({"key": self._key, "size": self._size})
+        self._handle = (await self._gateway.text("POST", f"upload/open?{query}")).strip()
+        if self._note is not None:
+            self._note.write(self._handle)
+
+    async def _once(self) -> str | None:
+        """Send what is missing; return the cap, or None where it may be tried again."""
+        told = await self._told()
+        if told is None:
+            click.echo("The gateway knows this upload no more: it begins again.", err=True)
+            await self._open()
+            told = {"offset": 0}
+        self._offset = int(told["offset"])
+        if told.get("cap"):
+            return str(told["cap"])
+        self._source.seek(self._offset)
+        watching = Deferred.fromCoroutine(self._watch())
+        watching.addErrback(lambda failure: failure.trap(CancelledError))
+        try:
+            return await self._send()
+        finally:
+            watching.cancel()
+
+    async def _send(self) -> str | None:
+        rest = self._size - self._offset
+        body = FileBody(self._source, rest, lambda _: None, self._gateway.reactor)
+        place = f"upload/{self._handle}?offset={self._offset}&close=true"
+        response = await self._gateway.ask("PUT", place, body)
+        text = await read(response)
+        if response.code == _BUSY:
+            return None
+        if response.code != 200:
+            raise problem_of(response.code, text)
+        return text.decode("ascii", "replace").strip()
+
+    async def _told(self) -> dict[str, Any] | None:
+        """Return what the gateway knows of the upload; None: nothing."""
+        response = await self._gateway.ask("GET", f"upload/{self._handle}?t=json")
+        text = await read(response, 1 << 20)
+        if response.code == 404:
+            return None
+        if response.code != 200:
+            raise problem_of(response.code, text)
+        told: dict[str, Any] = json.loads(text)
+        return told
+
+    async def _watch(self) -> None:
+        """Show how much is stored."""
+        while True:
+            try:
+                told = await self._told() or {}
+            except (Problem, ValueError):
+                told = {}
+            self._bar.show(max(told.get("stored", 0), told.get("held", 0)))
+            await self._gateway.sleep(_POLL)

@@ -1,0 +1,49 @@
+"""What ``truckee put --resume`` keeps of an upload until it is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from attrs import frozen
+
+from truckee.flow.private_file import write_private
+
+
+@frozen
+class ResumeNote:
+    """A file that only its owner can read, with the upload's handle in it."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, gateway: str, path: Path, key: str) -> ResumeNote:
+        """Return the note of one file as it is now, for one gateway and choice of key."""
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        stat = path.stat()
+        what = [
+            gateway,
+            str(path.absolute()),
+            str(stat.st_size),
+            str(stat.st_mtime_ns),
+            key,
+        ]
+        name = hashlib.sha256("\0".join(what).encode("utf-8", "surrogateescape"))
+        return cls(Path(home) / "truckee" / f"put-{name.hexdigest()[:32]}")
+
+    def read(self) -> str | None:
+        """Return the handle, if there is one."""
+        try:
+            return self.path.read_text("ascii").strip() or None
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def write(self, handle: str) -> None:
+        """Keep *handle*."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(self.path, handle.encode("ascii") + b"\n")
+
+    def remove(self) -> None:
+        """It is not needed any more."""
+        self.path.unlink(missing_ok=True)

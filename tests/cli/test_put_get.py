@@ -1,0 +1,180 @@
+"""``truckee put`` and ``truckee get``, as processes, beside a gateway that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.processes import GridProcess, ask, eventually, truckee
+
+MIB = 1 << 20
+
+
+def content(size: int, seed: int = 0) -> bytes:
+    """Return *size* bytes that look like nothing."""
+    return random.Random(seed).randbytes(size)
+
+
+class PutGetTests(SynchronousTestCase):
+    room: ClassVar[tempfile.TemporaryDirectory[str]]
+    place: ClassVar[Path]
+    grid: ClassVar[GridProcess]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.room = tempfile.TemporaryDirectory()
+        cls.place = Path(cls.room.name)
+        cls.grid = GridProcess.create(
+            cls.place / "node", needed=2, happy=2, total=3, storage_dirs=3
+        )
+        cls.grid.start()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.grid.stop()
+        cls.room.cleanup()
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return a command for this grid."""
+        name, *rest = arguments
+        return truckee(name, "-u", self.grid.url, *rest)
+
+    def do(
+        self, *arguments: str, data: bytes = b"", code: int = 0
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a command, which ends with *code*."""
+        done = subprocess.run(
+            self.command(*arguments),
+            input=data,
+            capture_output=True,
+            check=False,
+            timeout=60,
+            env=self.environment(),
+        )
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertNotIn(b"Traceback", done.stderr)
+        return done
+
+    def environment(self) -> dict[str, str]:
+        """Return one where notes are kept here."""
+        return {**os.environ, "XDG_STATE_HOME": str(self.place / "state")}
+
+    def notes(self) -> list[Path]:
+        """Return the notes of uploads that can be gone on with."""
+        return list((self.place / "state" / "truckee").glob("put-*"))
+
+    def file(self, data: bytes, name: str = "file") -> str:
+        """Return the path of a file with *data* in it."""
+        path = self.place / name
+        path.write_bytes(data)
+        return str(path)
+
+    def test_round_trips(self) -> None:
+        """A file comes back as it was, from a file, and by standard input and output."""
+        for size in (0, 56, 3 * MIB + 5):
+            data = content(size)
+            cap = self.do("put", self.file(data)).stdout.decode().strip()
+            self.assertTrue(cap.startswith("URI:"), cap)
+            self.assertEqual(self.do("get", cap).stdout, data)
+        cap = self.do("put", "--key", "CHK", data=data).stdout.decode()
+        self.assertEqual(
+            self.do("put", "--key", "CHK", self.file(data)).stdout.decode(), cap
+        )
+        target = self.place / "target"
+        done = self.do("get", "-", str(target), data=cap.encode())
+        self.assertEqual((target.read_bytes(), done.stdout), (data, b""))
+        self.assertFalse(target.with_name("target.part").exists())
+
+    def test_ranges(self) -> None:
+        """Parts of a file are those bytes."""
+        data = content(3 * MIB)
+        cap = self.do("put", data=data).stdout.decode().strip()
+        for wanted, part in (
+            ("0-99", data[:100]),
+            ("2000000-", data[2000000:]),
+            ("-70000", data[-70000:]),
+        ):
+            self.assertEqual(self.do("get", "--range", wanted, cap).stdout, part)
+        self.do("get", "--range", "x", cap, code=2)
+        self.do("get", "--range", "9000000-", cap, code=1)
+
+    def test_get_resumed(self) -> None:
+        """What is there is kept, a torn end is cut off, and another file is not touched."""
+        data = content(4 * MIB)
+        cap = self.do("put", data=data).stdout.decode().strip()
+        target, part = self.place / "resumed", self.place / "resumed.part"
+        for there in (
+            b"",
+            data[: 2 * MIB],
+            data[: 2 * MIB] + bytes(1000),
+            data,
+            data + b"more",
+        ):
+            part.write_bytes(there)
+            self.do("get", "--resume", cap, str(target))
+            self.assertEqual(target.read_bytes(), data)
+            self.assertFalse(part.exists())
+        part.write_bytes(bytes(MIB))
+        done = self.do("get", "--resume", cap, str(target), code=1)
+        self.assertIn(b"another file", done.stderr)
+        self.assertEqual(part.read_bytes(), bytes(MIB))
+
+    def test_put_resumed(self) -> None:
+        """A command that was killed goes on where it was, and sends only the rest."""
+        data = content(96 * MIB)
+        path = self.file(data, "large")
+        killed = subprocess.Popen(
+            self.command("put", "--resume", path),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self.environment(),
+        )
+        eventually(self.notes, 20)
+        [note] = self.notes()
+        self.assertEqual(note.stat().st_mode & 0o777, 0o600)
+        place = f"{self.grid.url}upload/{note.read_text().strip()}"
+        eventually(lambda: self.offset(place) > MIB, 20)
+        killed.kill()
+        killed.wait()
+        self.assertLess(self.offset(place), len(data))
+        cap = self.do("put", "--resume", path).stdout.decode().strip()
+        self.assertEqual(self.notes(), [])
+        self.assertEqual(self.offset(place), len(data))
+        self.assertEqual(ask(f"{self.grid.url}uri/{cap}").body, data)
+
+    def offset(self, place: str) -> int:
+        """Return how much the gateway has; to ask with HEAD would cut the sender off."""
+        return int(json.loads(ask(f"{place}?t=json").body)["offset"])
+
+    def test_gateway_away(self) -> None:
+        """Who finds no gateway hears so, with a code of its own."""
+        done = subprocess.run(
+            truckee("put", "-u", "http://127.0.0.1:1/", self.file(b"x")),
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        self.assertEqual(done.returncode, 3)
+        self.assertIn(b"does not answer", done.stderr)
+
+    def test_errors(self) -> None:
+        """What is wrong is said in a sentence, without the cap."""
+        gone = "URI:CHK:" + "a" * 26 + ":" + "a" * 52 + ":2:3:1000"
+        for cap in (gone, "nonsense"):
+            done = self.do("get", cap, code=4)
+            self.assertEqual(len(done.stderr.splitlines()), 1)
+            self.assertNotIn(cap.encode(), done.stderr)
+        self.assertIn(b"No such file", self.do("put", "/nowhere/x", code=1).stderr)
+        self.do("put", "--key", "abc", self.file(b"x"), code=1)
+        self.do("put", "--resume", "-", code=2)
+        began = time.monotonic()
+        self.do("get", "--resume", gone, code=2)
+        self.assertLess(time.monotonic() - began, 20)
