@@ -407,6 +407,10 @@ class Grid:
         """What reads its files."""
         return self.downloads.downloader
 
+    def forget_files(self) -> None:
+        """Know nothing more of the shares that were read: others come in their places."""
+        self.downloads.files.stop()
+
     async def read(self, cap: ChkReadCap, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes of a file from *start* to *end*."""
         end = cap.size if end is None else end

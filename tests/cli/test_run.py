@@ -155,7 +155,8 @@ class DirectoryTests(_Case):
         private = self.node / "private"
         self.assertEqual(stat.S_IMODE(private.stat().st_mode), 0o700)
         for path in private.iterdir():
-            self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600, path.name)
+            mode = 0o700 if path.is_dir() else 0o600
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), mode, path.name)
 
 
 class RefusalTests(_Case):

@@ -31,6 +31,7 @@ class GridSinkTests(ciphertext_sink.CiphertextSinkContract):
     async def forget(self) -> None:
         for server in self.grid.servers:
             shutil.rmtree(server.directory.home(INDEX))
+        self.grid.forget_files()
         self.assert_nothing_left()
 
 
@@ -71,4 +72,5 @@ class HelperSinkTests(ciphertext_sink.CiphertextSinkContract):
 
     async def forget(self) -> None:
         self.remove_shares()
+        self.grid.forget_files()
         self.assert_nothing_left()

@@ -50,4 +50,5 @@ class StockHelperSinkTests(ciphertext_sink.CiphertextSinkContract):
 
     async def forget(self) -> None:
         self.remove_shares()
+        self.grid.forget_files()
         self.assert_nothing_left()

@@ -82,8 +82,8 @@ class OpenUploads:
         return iter(list(self._uploads.values()))
 
     async def start(self) -> None:
-        """Go on with what an earlier process left."""
-        for record in await self._disk.run(lambda: list(self._files.load())):
+        """Go on with what an earlier process left; blocks while it looks."""
+        for record in list(self._files.load()):
             if isinstance(record, Path):
                 log.warn("A record of an open upload cannot be read, and was left alone")
             else:
@@ -91,15 +91,14 @@ class OpenUploads:
         self._watch()
 
     async def _take_up(self, record: UploadRecord) -> None:
-        idle = await self._disk.run(self._idle, record)
-        upload = self._new(record, self._clock.seconds() - idle)
+        upload = self._new(record, self._clock.seconds() - self._idle(record))
         self._uploads[record.handle] = upload
         if record.task is not None and not record.ended:
             self._begin_task(upload, record.task)
         await upload.find(self._random)
 
     def _idle(self, record: UploadRecord) -> float:
-        """Return for how many seconds nothing happened to an upload; blocks."""
+        """Return for how many seconds nothing happened to an upload."""
         with suppress(OSError):
             return max(0.0, self._now() - self._files.touched(record))
         return 0.0
