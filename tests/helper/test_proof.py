@@ -26,12 +26,12 @@ def ueb_of(data: bytes, encoding: Encoding = ENCODING) -> tuple[bytes, ChkVerify
 
 
 def proof_of(
-    data: bytes, segment: int = 64, prefix: int = 0, digest: bytes = b""
+    data: bytes, segment: int = 64, prefix: int = 0, digest: bytes = b"", piece: int = 64
 ) -> CiphertextProof:
     """Return what is known of *data*."""
     proof = CiphertextProof(segment, prefix, digest)
-    for start in range(0, len(data), segment):
-        proof.absorb(data[start : start + segment])
+    for start in range(0, len(data), piece):
+        proof.absorb(data[start : start + piece])
     return proof
 
 
@@ -49,6 +49,14 @@ class CheckTests(SynchronousTestCase):
             self.assertEqual(cap.read_cap(KEY), content.cap)
             # The root may be had when the size is told.
             self.assertEqual(proof_of(content.ciphertext).root(), content.root)
+
+    def test_any_pieces(self) -> None:
+        """However the bytes come, they are hashed in segments."""
+        for size in (1, 64, 65, 1000):
+            content = Content(size)
+            for piece in (1, 7, 63, 65, 200, 1000):
+                proof = proof_of(content.ciphertext, piece=piece)
+                self.assertEqual((proof.size, proof.root()), (size, content.root))
 
     def test_every_byte(self) -> None:
         """

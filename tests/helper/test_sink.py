@@ -421,7 +421,7 @@ class CutTests(_Case):
         await pause(0.3)
         self.assertFalse(writing.called)
         pieces = sum(len(piece) for _, piece in sink.session._pieces)
-        self.assertLess(pieces, (9 << 20) + 2 * sink.chunk_size)
+        self.assertLess(pieces, (9 << 20) + 2 * sink.segment_size)
         self.helped.start()
         self.helped.listen()
         await writing
@@ -435,7 +435,7 @@ class EndTests(_Case):
         for options, kept in ((GIVEN, [200]), (CONVERGENT, [200]), ({}, [])):
             sink = await self.gateway.open(SIZE, **options)
             await sink.write(self.content.ciphertext[:200])
-            await until(lambda: self.helped.upload().held == 192)
+            await until(lambda: self.helped.upload().held == 200)
             await sink.abort()
             self.assertEqual(self.helped.uploads.active, {})
             self.assertEqual(bool(self.helped.kept), bool(kept))

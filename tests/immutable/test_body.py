@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from truckee.codec.segments import Segmenter
 from truckee.immutable.body import Body, FileTooLarge, Pieces
 from truckee.immutable.sinks import WrongSize
 
@@ -105,7 +104,7 @@ class PiecesTests(_Case):
     @given(st.lists(st.binary(max_size=20)), st.integers(1, 12))
     def test_pieces(self, chunks: list[bytes], size: int) -> None:
         """The same bytes, in pieces of one size; only the last one may be shorter."""
-        pieces = self.rest(Pieces(Chunks(*chunks), Segmenter(size)))
+        pieces = self.rest(Pieces(Chunks(*chunks), lambda: size))
         self.assertEqual(b"".join(pieces), b"".join(chunks))
         self.assertTrue(all(len(piece) == size for piece in pieces[:-1]))
         self.assertTrue(all(0 < len(piece) <= size for piece in pieces))
@@ -113,6 +112,18 @@ class PiecesTests(_Case):
     def test_as_early_as_possible(self) -> None:
         """A piece is given before the chunk behind it is asked for."""
         chunks = Chunks(b"abc", b"d", b"e")
-        pieces = Pieces(chunks, Segmenter(4))
+        pieces = Pieces(chunks, lambda: 4)
         first = self.successResultOf(Deferred.fromCoroutine(pieces.__anext__()))
         self.assertEqual((bytes(first), chunks.left), (b"abcd", [b"e"]))
+
+    def test_other_size(self) -> None:
+        """How large the next piece is may change, but not of one that is begun."""
+        sizes = [3]
+        pieces = Pieces(Chunks(b"abcd", b"efghi", b"j"), lambda: sizes[0])
+        given = []
+        for size in (2, 4, 1):
+            piece = self.successResultOf(Deferred.fromCoroutine(pieces.__anext__()))
+            given.append(bytes(piece))
+            sizes[0] = size
+        self.assertEqual(given, [b"abc", b"def", b"ghi"])
+        self.assertEqual([bytes(piece) for piece in self.rest(pieces)], [b"j"])

@@ -13,14 +13,20 @@ from attrs import define, field
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.geometry import Encoding
-from truckee.codec.hashes import HASH_SIZE, Buffer, segment_hash, ueb_hash
+from truckee.codec.hashes import (
+    CRYPTTEXT_SEGMENT,
+    HASH_SIZE,
+    Buffer,
+    TaggedHasher,
+    ueb_hash,
+)
 from truckee.codec.merkle import TreeBuilder, padding_rows
 from truckee.codec.ueb import crypttext_hash_in_ueb, pack_ueb, parse_ueb
 
 
 @define(eq=False)
 class CiphertextProof:
-    """Takes the segments of a file in order, and remembers their hashes."""
+    """Takes the bytes of a file in order, and remembers the hashes of its segments."""
 
     segment_size: int  # bytes
     # Bytes from the start that the helper says it holds, and SHA-256 of those it has.
@@ -29,6 +35,10 @@ class CiphertextProof:
     size: int = field(default=0, init=False)  # bytes so far
     _leaves: TreeBuilder = field(factory=TreeBuilder, init=False, repr=False)
     _hasher: Any = field(factory=hashlib.sha256, init=False, repr=False)
+    _segment: TaggedHasher = field(init=False, repr=False)  # the one that is not complete
+
+    def __attrs_post_init__(self) -> None:
+        self._segment = TaggedHasher(CRYPTTEXT_SEGMENT)
 
     def expect(self, prefix: int, digest: bytes) -> None:
         """
@@ -41,24 +51,36 @@ class CiphertextProof:
             if self.size:
                 self._compare()
 
-    def absorb(self, segment: Buffer) -> None:
+    def absorb(self, data: Buffer) -> None:
         """
-        Add the next segment.
+        Add the next bytes, as many as there are.
 
-        :raises ValueError: when it shows that the helper holds the start of another file.
+        :raises ValueError: when they show that the helper holds the start of another file.
         """
-        self._leaves.append(segment_hash(segment))
-        before, self.size = self.size, self.size + len(segment)
+        before, view = self.size, memoryview(data)
+        while view:
+            part = view[: self.segment_size - self.size % self.segment_size]
+            self._segment.update(part)
+            self.size += len(part)
+            view = view[len(part) :]
+            if self.size % self.segment_size == 0:
+                self._end_segment()
         if before < self.prefix:
-            self._hasher.update(memoryview(segment)[: self.prefix - before])
+            self._hasher.update(memoryview(data)[: self.prefix - before])
             self._compare()
+
+    def _end_segment(self) -> None:
+        self._leaves.append(self._segment.digest())
+        self._segment = TaggedHasher(CRYPTTEXT_SEGMENT)
 
     def _compare(self) -> None:
         if self.size >= self.prefix and self._hasher.digest() != self._prefix_digest:
             raise ValueError("the helper holds other bytes")
 
     def root(self) -> bytes:
-        """Return the root of the hash tree; no segment can follow."""
+        """Return the root of the hash tree; no bytes can follow."""
+        if self.size % self.segment_size:
+            self._end_segment()
         segments = -(-self.size // self.segment_size)
         return self._leaves.finish(padding_rows(segments))[:HASH_SIZE]
 

@@ -19,6 +19,9 @@ MOMENT = 0.05  # seconds
 MOST = 8 << 20  # bytes of a window
 FEWEST = 3  # messages in a window: one is sent, one is written over there, one waits
 
+# Bytes that the gateway works on at once: what has not left yet waits at the end.
+LARGEST_PIECE = 1 << 20
+
 # For so long a good rate is believed.
 MEMORY = 10.0  # seconds
 # In both directions of a line something always waits a little.
@@ -54,6 +57,11 @@ class Line:
     def message(self) -> int:
         """Bytes of the next message."""
         return min(LARGEST, max(SMALLEST, int(self._rate * MOMENT)))
+
+    @property
+    def piece(self) -> int:
+        """Bytes of ciphertext that should be made at once, while as many leave."""
+        return min(LARGEST_PIECE, max(SMALLEST, int(2 * self._rate * MOMENT)))
 
     @property
     def _rate(self) -> float:

@@ -21,7 +21,6 @@ from zope.interface import implementer
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import Buffer
-from truckee.codec.segments import Segmenter
 from truckee.errors import Corrupt, Unavailable
 from truckee.flow.cpu import Workers
 from truckee.grid.placement import happiness
@@ -164,9 +163,8 @@ class HelperSink:
     _cpu: Workers
     _clock: IReactorTime
     _patience: HelperPatience
-    chunk_size: int = field(init=False)
+    segment_size: int = field(init=False)  # bytes
     session: PushSession = field(factory=PushSession, init=False)
-    _segmenter: Segmenter = field(init=False)
     _proof: CiphertextProof = field(init=False)
     _observer: _Observer = field(init=False)
     _upload: Any = field(default=None, init=False, repr=False)  # of this connection
@@ -189,15 +187,19 @@ class HelperSink:
 
     def __attrs_post_init__(self) -> None:
         size = self._file.size
-        self.chunk_size = (
+        self.segment_size = (
             self._encoding.streaming_segment_size
             if size is None
             else self._encoding.geometry(size).segment_size
         )
-        self._segmenter = Segmenter(self.chunk_size)
         self._observer = _Observer(self._heard)
-        self._proof = CiphertextProof(self.chunk_size)
+        self._proof = CiphertextProof(self.segment_size)
         self._looked_at = self._clock.seconds()
+
+    @property
+    def chunk_size(self) -> int:
+        """See ``ICiphertextSink``: what the line takes in a moment."""
+        return self.session.line.piece
 
     async def begin(self) -> None:
         """Tell the helper of the file; if this raises, it was told to forget it."""
@@ -211,7 +213,7 @@ class HelperSink:
                 raise NoHelper(0.0) from None
             raise
         self.session = PushSession(held)
-        self._proof = CiphertextProof(self.chunk_size, held, digest)
+        self._proof = CiphertextProof(self.segment_size, held, digest)
         if self._file.size is not None and held > self._file.size:
             await self._refuse_prefix()
         self._looked_at = self._clock.seconds()
@@ -219,14 +221,13 @@ class HelperSink:
 
     async def write(self, chunk: Buffer) -> None:
         """See ``ICiphertextSink``."""
-        for segment in self._segmenter.feed(chunk):
-            await self._take(segment)
+        view = memoryview(chunk)
+        while view:
+            await self._take(view[: self.segment_size])
+            view = view[self.segment_size :]
 
     async def close(self) -> ChkVerifyCap:
         """See ``ICiphertextSink``."""
-        rest = self._segmenter.finish()
-        if rest:
-            await self._take(rest)
         size = self._proof.size
         if self._file.size not in (None, size):
             raise WrongSize(size, self._file.size or 0)
@@ -278,27 +279,28 @@ class HelperSink:
         except Exception as error:
             log.info("The helper was not told: {error}", error=reason_of(error))
 
-    async def _take(self, segment: Buffer) -> None:
-        """Take one segment; wait while another one has not left yet."""
+    async def _take(self, piece: Buffer) -> None:
+        """Take some bytes; wait while too many have not left yet."""
         if self._error is not None:
             raise self._error
-        if self._proof.size + len(segment) > (self._file.size or self._file.most):
-            raise WrongSize(self._proof.size + len(segment), self._file.size or 0)
-        await self._absorb(segment)
+        size = self._proof.size + len(piece)
+        if size > (self._file.size or self._file.most):
+            raise WrongSize(size, self._file.size or 0)
+        await self._absorb(piece)
         if self._ueb:
             return  # it is all there
-        self.session.feed(segment)
+        self.session.feed(piece)
         self._pump()
         await self._until(lambda: self._ueb or self.session.waiting <= self.chunk_size)
 
-    async def _absorb(self, segment: Buffer) -> None:
+    async def _absorb(self, piece: Buffer) -> None:
         """Compare with what the helper says that it holds."""
         told, self._told = self._told, None
         try:
             if told is not None:
                 self._proof.expect(*told)
-            if segment:
-                await self._cpu.run(self._proof.absorb, segment)
+            if piece:
+                await self._cpu.run(self._proof.absorb, piece)
         except ValueError:
             await self._refuse_prefix()
 
@@ -426,7 +428,7 @@ class HelperSink:
     async def _open(self, remote: Any) -> tuple[int, bytes]:
         """Return how many bytes the helper holds, and their digest."""
         encoding = self._encoding
-        parameters = (encoding.needed, self._happy, encoding.total, self.chunk_size)
+        parameters = (encoding.needed, self._happy, encoding.total, self.segment_size)
         index, size = self._file.storage_index, self._file.size
         asked = index, parameters, size, self._observer
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from attrs import define, field
 
@@ -80,18 +80,28 @@ class Body:
 
 @define(eq=False)
 class Pieces:
-    """A stream of chunks as pieces of one size; the last one may be shorter."""
+    """
+    A stream of chunks as pieces; the last one may be shorter.
+
+    How large they are is asked before each one.
+    """
 
     _chunks: AsyncIterator[bytes]
-    _segmenter: Segmenter
+    _size: Callable[[], int]  # bytes of the next piece
+    _segmenter: Segmenter = field(init=False)
     _ready: list[bytearray] = field(factory=list, init=False, repr=False)
     _ended: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._segmenter = Segmenter(self._size())
 
     def __aiter__(self) -> Pieces:
         return self
 
     async def __anext__(self) -> bytearray:
         while not self._ready and not self._ended:
+            if not self._segmenter.held:
+                self._segmenter.piece_size = self._size()
             try:
                 self._ready = self._segmenter.feed(await self._chunks.__anext__())
             except StopAsyncIteration:

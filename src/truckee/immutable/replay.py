@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from truckee.codec.hashes import Buffer
 from truckee.immutable.upload_log import UploadLog
 
-_PIECE = 256 * 1024  # bytes that are read at once
+# Bytes that are read at once: they are on their way when whoever added them is told.
+_PIECE = 128 * 1024
 
 
 @define(eq=False)

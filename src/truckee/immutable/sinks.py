@@ -33,7 +33,9 @@ class WrongSize(Misuse):
 class ICiphertextSink(Interface):
     """Takes the ciphertext of one file, whose key is not its business."""
 
-    chunk_size: int = Attribute("Bytes; chunks of exactly this size cost the least.")
+    chunk_size: int = Attribute(
+        "Bytes; chunks of exactly this size cost the least. It may be another one later."
+    )
 
     async def write(chunk: Buffer) -> None:
         """

@@ -20,7 +20,6 @@ from truckee.codec.cipher import crypt_in_place
 from truckee.codec.geometry import LITERAL_LIMIT, Encoding
 from truckee.codec.hashes import Buffer, storage_index_of
 from truckee.codec.secrets import KEY_SIZE, convergence_hasher
-from truckee.codec.segments import Segmenter
 from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.inbound import HIGH_WATER
@@ -209,7 +208,7 @@ class Uploader:
             status.phase = "storing"
             try:
                 offset = 0
-                async for piece in Pieces(chunks, Segmenter(sink.chunk_size)):
+                async for piece in Pieces(chunks, lambda: sink.chunk_size):
                     await self._cpu.run(crypt_in_place, key, offset, piece)
                     status.encrypted = offset = offset + len(piece)
                     await sink.write(piece)
@@ -236,7 +235,7 @@ class Uploader:
         hasher = convergence_hasher(self._convergence, geometry)
         status.phase = "spooling"
         with self._spool(kept) as spool:
-            async for piece in Pieces(body, Segmenter(geometry.segment_size)):
+            async for piece in Pieces(body, lambda: geometry.segment_size):
                 await self._cpu.run(hasher.update, piece)
                 await spool.append(piece)
                 status.spooled = spool.size
@@ -259,7 +258,7 @@ class Uploader:
         file.status.phase = "spooling"
         with self._spool(kept) as spool:
             segment_size = self._encoding.streaming_segment_size
-            async for piece in Pieces(body, Segmenter(segment_size)):
+            async for piece in Pieces(body, lambda: segment_size):
                 await spool.append(piece)
                 file.status.spooled = spool.size
             sized = evolve(file, size=spool.size)
