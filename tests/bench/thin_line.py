@@ -2,12 +2,13 @@
 Uploads over a thin line, through a helper at its far end.
 
     python -m tests.bench.thin_line [--mbit 8] [--rtt 0.05] [--mb 20] [--stock] [--direct]
-                                    [--down SECONDS]
+                                    [--open] [--down SECONDS]
 
 Two network namespaces stand for a home and a data centre; introducer, ten stock storage
 servers and helpers are at the far end.  With ``--stock`` a stock client uploads to a stock
-helper too, with ``--direct`` our gateway also goes without a helper.  With ``--down`` the
-line carries nothing for so long in mid-upload.
+helper too, with ``--direct`` our gateway also goes without a helper.  With ``--open`` files
+also go by an upload that is opened, fed in pieces and closed, and the last column tells how
+long the close takes.  With ``--down`` the line carries nothing for so long in mid-upload.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from tests.integration.stock_grid import (
     write_helper,
 )
 from tests.processes import curl
+
+_PIECE = 1_000_000  # bytes
 
 
 @define(eq=False)
@@ -67,6 +70,7 @@ def main() -> None:
     parser.add_argument("--mb", type=float, default=20, help="of the file")
     parser.add_argument("--stock", action="store_true")
     parser.add_argument("--direct", action="store_true")
+    parser.add_argument("--open", action="store_true")
     parser.add_argument("--down", type=float, default=0, help="seconds")
     options = parser.parse_args()
     with ExitStack() as stack:
@@ -103,6 +107,9 @@ def _measure(
     ]
     if options.stock:
         runs.append(("stock client, stock helper", servers.stock, ""))
+    if options.open:
+        runs.append(("open upload, known size", servers.ours, "open?size="))
+        runs.append(("open upload, unknown size", servers.ours, "open?"))
     if options.direct:
         runs.append(("truckee, no helper", servers.ours, "?helper=no"))
     for name, gateway, how in runs:
@@ -130,6 +137,7 @@ def _run(
     options: argparse.Namespace,
 ) -> dict[str, object]:
     digest = _make(source, size)
+    size = source.stat().st_size
     meter = Meter(link)
     thread = threading.Thread(target=meter.run)
     before, started, cpu = link.sent(), time.perf_counter(), gateway.cpu_time()
@@ -144,7 +152,11 @@ def _run(
     for timer in timers:
         timer.start()
     query = how if how.startswith("?") else ""
-    if how == "-":
+    closing = 0.0
+    if how.startswith("open"):
+        query = f"{how}{size if how.endswith('=') else ''}"
+        cap, closing = _by_handle(gateway.url, query, source)
+    elif how == "-":
         cap = curl("-T", "-", f"{gateway.url}uri", data=source.read_bytes()).decode()
     else:
         cap = curl("-T", str(source), f"{gateway.url}uri{query}").decode()
@@ -165,10 +177,22 @@ def _run(
         "bytes on the line / file": sent / size,
         "cap after the line is drained, s": ended - drained,
         "gateway CPU s": gateway.cpu_time() - cpu,
+        "close, s": closing or "-",
     }
     if _digest(gateway.file_url(cap)) != digest:
         raise AssertionError("the file did not come back")
     return row
+
+
+def _by_handle(url: str, how: str, source: Path) -> tuple[str, float]:
+    """Return the cap of a file that goes up in pieces, and the seconds of the close."""
+    handle = curl("-X", "POST", f"{url}upload/{how}&key=random").decode().strip()
+    with source.open("rb") as file:
+        while piece := file.read(_PIECE):
+            curl("-T", "-", f"{url}upload/{handle}", data=piece)
+    started = time.perf_counter()
+    cap = curl("-X", "POST", f"{url}upload/{handle}?close=true").decode()
+    return cap, time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from truckee.helper.upload import (
     Stored,
     UploadOver,
 )
-from truckee.helper.uploads import HelperBusy
+from truckee.helper.uploads import HelperBusy, HelperLimits
 
 # More than two segments and a tail.
 SIZE = 200
@@ -138,6 +138,75 @@ class PushTests(_Case):
                 await work
         await self.helped.assert_settled()
         self.assertEqual(self.helped.path("incoming").read_bytes(), self.data[:50])
+
+
+class UnknownSizeTests(_Case):
+    async def test_streams(self) -> None:
+        """A file is coded while it comes, also if nobody knows how long it will be."""
+        upload = await self.open()
+        await upload.append(0, self.data[:150])
+        await until(lambda: upload.stored == 128)
+        self.assertTrue(self.helped.incoming_shares())
+        await upload.append(150, self.data[150:])
+        stored = await self.finish(upload)
+        self.assertEqual(sorted(stored.shares), [0, 1, 2])
+        upload.leave()
+        await self.helped.assert_stored(self.content)
+        await self.helped.assert_nothing_kept()
+
+    async def test_fails_on_the_way(self) -> None:
+        """If that fails, it is coded in the end, and not before."""
+        upload = await self.open()
+        for server in self.helped.grid.servers:
+            server.mood = failing("write")
+        await upload.append(0, self.data[:150])
+        await until(lambda: upload.stored == 128)
+        await pause(0.1)
+        await upload.append(150, self.data[150:])
+        await until(lambda: upload._coding is None)
+        for server in self.helped.grid.servers:
+            server.mood = calm
+        (await self.open()).leave()
+        self.assertEqual(self.helped.incoming_shares(), [])
+        await self.finish(upload)
+        upload.leave()
+        await self.helped.assert_stored(self.content)
+
+    async def test_longer_than_servers_were_asked_for(self) -> None:
+        """So is one that becomes longer than what servers were asked to have room for."""
+        self.helped.uploads.limits = HelperLimits(open_ended=150)
+        upload = await self.open()
+        await upload.append(0, self.data)
+        await until(lambda: upload._coding is None)
+        self.assertEqual(self.helped.incoming_shares(), [])
+        await self.finish(upload)
+        upload.leave()
+        await self.helped.assert_stored(self.content)
+
+    async def test_wrong_root(self) -> None:
+        """What was coded on the way and is another file is seen by no reader."""
+        upload = await self.open()
+        await upload.append(0, self.data)
+        with self.assertRaises(ContentDiffers):
+            await upload.finish(SIZE, bytes(32))
+        upload.leave()
+        await self.helped.assert_nothing_kept()
+
+    async def test_left(self) -> None:
+        """Shares that were begun are given up with the upload, its ciphertext is kept."""
+        upload = await self.open()
+        await upload.append(0, self.data[:150])
+        await until(lambda: upload.stored == 128)
+        upload.leave()
+        await until(lambda: upload.ended)
+        self.assertEqual(self.helped.incoming_shares(), [])
+        again = await self.open()
+        self.assertEqual(again.held, 150)
+        await until(lambda: again.stored == 128)
+        await again.append(150, self.data[150:])
+        await self.finish(again)
+        again.leave()
+        await self.helped.assert_stored(self.content)
 
 
 class JoinTests(_Case):

@@ -1,8 +1,9 @@
 """
 One file at a helper: ciphertext comes in at one end, shares leave at the other.
 
-Whoever brings the ciphertext, by pushing or by being asked, appends it to one file.  Where
-its size is known it is coded while it grows, else when it is complete.
+Whoever brings the ciphertext, by pushing or by being asked, appends it to one file.  It is
+coded while it grows; where its size is not known, and servers must be told, when it is
+complete.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ class Gap(Misuse):
     """The helper holds {held} bytes of this file, and those that follow are missing."""
 
     held: int
+
+
+@define
+class TooLongToStream(Misuse):
+    """A file of unknown size has more than {most} bytes, so it is stored in the end."""
+
+    most: int
 
 
 @define
@@ -109,6 +117,7 @@ class HelperUpload:
     _room: Room
     _complete: Callable[[HelperUpload], Work[None]]  # keeps a complete file
     _over: Callable[[HelperUpload], None]  # nothing more happens to it
+    _open_ended: int  # bytes that servers have room for while its size is not known
     stored: int = field(default=0, init=False)  # bytes that went to the grid
     phase: str = field(default="receiving", init=False)
     users: int = field(default=0, init=False)
@@ -119,6 +128,7 @@ class HelperUpload:
     _coding: Deferred[None] | None = field(default=None, init=False)
     _failure: Exception | None = field(default=None, init=False)  # of the last attempt
     _whole: bool = field(default=False, init=False)  # the last attempt began with all bytes
+    _streamed: bool = field(default=False, init=False)  # one began without a size
     _kept: bool = field(default=False, init=False)  # as complete
     closed: bool = field(default=False, init=False)  # it takes no more part
     ended: bool = field(default=False, init=False)  # and nothing is open any more
@@ -167,16 +177,20 @@ class HelperUpload:
         await self.settled()
 
     def start(self) -> None:
-        """Code what is there and what comes, if the size is known."""
+        """Code what is there and what comes, if it can be; else ``finish`` does it."""
         if self._coding is not None or self.closed:
             return
-        # More than there is of the file is the start of another one.
-        if self.size is not None and self.held <= self.size:
-            self._failure = None
-            self._whole = self.complete
-            self.stored = 0
-            coding = self._coding = Deferred.fromCoroutine(self._code(self.size))
-            coding.addBoth(self._coded)
+        if self.size is None:
+            if self._streamed or self._sinks.needs_known_size:
+                return
+            self._streamed = True
+        elif self.held > self.size:
+            return  # more than there is of the file is the start of another one
+        self._failure = None
+        self._whole = self.complete
+        self.stored = 0
+        coding = self._coding = Deferred.fromCoroutine(self._code())
+        coding.addBoth(self._coded)
 
     async def digest(self) -> tuple[int, bytes]:
         """Return how many bytes are held, and SHA-256 of these; nothing for none."""
@@ -254,15 +268,17 @@ class HelperUpload:
         while self._coding is not None:
             await self.change()
 
-    async def _code(self, size: int) -> None:
+    async def _code(self) -> None:
         status = UploadStatus()
-        file = NewFile(self.storage_index, size, size, approve=self._approve, status=status)
+        most = self._open_ended if self.size is None else self.size
+        file = NewFile(
+            self.storage_index, self.size, most, approve=self._approve, status=status
+        )
         sink = await self._sinks.open(file)
         try:
-            while self.stored < size:
-                length = min(sink.chunk_size, size - self.stored)
-                while self.held < self.stored + length:
-                    await self.change()
+            while length := await self._next(sink.chunk_size):
+                if self.stored + length > most:
+                    raise TooLongToStream(most)
                 await sink.write(await self.file.read(self.stored, length))
                 self.stored += length
                 self._wake()
@@ -272,6 +288,15 @@ class HelperUpload:
             await sink.abort()
             raise
         self._result = Stored(self._ueb, status.shares, status.found, status.seeds)
+
+    async def _next(self, most: int) -> int:
+        """Wait for *most* bytes to code, or as many as there will be; 0: no more."""
+        while True:
+            if self.size is not None:
+                most = min(most, self.size - self.stored)
+            if self.held >= self.stored + most:
+                return most
+            await self.change()
 
     async def _approve(self, ueb: bytes) -> None:
         """Wait until somebody says what the file must be, or nobody is left to say it."""

@@ -57,6 +57,8 @@ class HelperLimits:
     size: int = 1 << 40  # bytes of one file
     uploads: int = 64  # under way at once
     expire_after: float = 14 * 86400.0  # seconds from the last byte
+    # Bytes that servers are asked to have room for, of a file whose size is not known.
+    open_ended: int = 4 << 30
 
 
 @define(eq=False)
@@ -281,6 +283,7 @@ class Uploads:
             self,
             self._keep,
             self._over,
+            self.limits.open_ended,
         )
         self.active[storage_index] = upload
         self.count("uploads")
