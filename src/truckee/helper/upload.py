@@ -269,6 +269,9 @@ class HelperUpload:
             await self.change()
 
     async def _code(self) -> None:
+        if self.size is None:
+            # A file that ends within its first segment has a smaller one.
+            await self._next(self.parameters.encoding.streaming_segment_size)
         status = UploadStatus()
         most = self._open_ended if self.size is None else self.size
         file = NewFile(
