@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tempfile
 from pathlib import Path
 
+from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes import Done
+from truckee.cli import main
 from truckee.node.config import NodeConfig, load_config
 from truckee.node.layout import NodeDirectory
 from truckee.node.peers import load_introducers
 
 # A name that means something to each parser that it goes through.
 ODD = "50% für alle %(x)s: {y} #1 ; 'z'"
+
+
+def run_here(*arguments: str, umask: int = -1) -> Done:
+    """Return what ``truckee`` with these arguments does, without a process of its own."""
+    before = os.umask(0o022 if umask == -1 else umask)
+    try:
+        result = CliRunner().invoke(main, arguments, prog_name="truckee")
+    finally:
+        os.umask(before)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Done(result.exit_code, result.stdout, result.stderr)
 
 
 class MakingCase(SynchronousTestCase):

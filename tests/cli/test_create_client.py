@@ -1,11 +1,11 @@
-"""``truckee create-client`` and ``truckee create-storage``, as processes of their own."""
+"""``truckee create-client`` and ``truckee create-storage``."""
 
 from __future__ import annotations
 
 import stat
 
-from tests.cli.making import ODD, MakingCase
-from tests.processes import Done, run
+from tests.cli.making import ODD, MakingCase, run_here
+from tests.processes import Done
 from truckee.node.config import GridShape
 
 FURL = "pb://" + "a" * 32 + "@tcp:introducer.example:3458/" + "s" * 32
@@ -16,11 +16,11 @@ DEFAULT_WEB_PORT = "tcp:3456:interface=127.0.0.1"
 class _Case(MakingCase):
     def create_client(self, *options: str, furl: str = FURL, umask: int = -1) -> Done:
         given = (f"--introducer={furl}", *options, str(self.node))
-        return run("create-client", *given, umask=umask)
+        return run_here("create-client", *given, umask=umask)
 
     def create_storage(self, *options: str, furl: str = FURL, umask: int = -1) -> Done:
         given = (f"--introducer={furl}", *(options or REACHED), str(self.node))
-        return run("create-storage", *given, umask=umask)
+        return run_here("create-storage", *given, umask=umask)
 
     def check_files(self) -> None:
         """Check which files there are, and who can read them."""
@@ -99,7 +99,7 @@ class ClientTests(_Case):
 
     def test_help(self) -> None:
         """The help names every option and its default."""
-        done = run("create-client", "--help")
+        done = run_here("create-client", "--help")
         self.assertEqual((done.code, done.errors), (0, ""))
         text = " ".join(done.output.split())
         for option, default in (
@@ -180,7 +180,7 @@ class StorageTests(_Case):
 
     def test_help(self) -> None:
         """The help names every option and its default."""
-        done = run("create-storage", "--help")
+        done = run_here("create-storage", "--help")
         self.assertEqual((done.code, done.errors), (0, ""))
         text = " ".join(done.output.split())
         for option, default in (
@@ -209,8 +209,8 @@ class RefusalTests(_Case):
 
     def test_introducer_is_required(self) -> None:
         """Without an introducer there is no grid to join."""
-        self.check_refused(run("create-client", str(self.node)), 2, "--introducer")
-        done = run("create-storage", *REACHED, str(self.node))
+        self.check_refused(run_here("create-client", str(self.node)), 2, "--introducer")
+        done = run_here("create-storage", *REACHED, str(self.node))
         self.check_refused(done, 2, "--introducer")
 
     def test_more_than_one_line(self) -> None:
@@ -257,6 +257,6 @@ class RefusalTests(_Case):
     def test_no_directory(self) -> None:
         """The directory must be named."""
         for command in ("create-client", "create-storage"):
-            done = run(command, f"--introducer={FURL}")
+            done = run_here(command, f"--introducer={FURL}")
             self.assertEqual(done.code, 2)
             self.assertNotIn("Traceback", done.errors)

@@ -1,17 +1,17 @@
-"""``truckee create-grid``, as a process of its own."""
+"""``truckee create-grid``."""
 
 from __future__ import annotations
 
 import stat
 from configparser import ConfigParser
 
-from tests.cli.making import MakingCase
-from tests.processes import Done, run
+from tests.cli.making import MakingCase, run_here
+from tests.processes import Done
 
 
 class _Case(MakingCase):
     def create(self, *options: str, umask: int = -1) -> Done:
-        return run("create-grid", *options, str(self.node), umask=umask)
+        return run_here("create-grid", *options, str(self.node), umask=umask)
 
     def written(self) -> ConfigParser:
         parser = ConfigParser()
@@ -106,7 +106,7 @@ class MakingTests(_Case):
 
     def test_help(self) -> None:
         """The help names every option."""
-        done = run("create-grid", "--help")
+        done = run_here("create-grid", "--help")
         self.assertEqual(done.code, 0)
         for name in ("webport", "storage-dirs", "nickname"):
             self.assertIn(f"--{name}", done.output)
@@ -148,7 +148,7 @@ class RefusalTests(_Case):
 
     def test_no_directory(self) -> None:
         """The directory must be named."""
-        done = run("create-grid")
+        done = run_here("create-grid")
         self.assertEqual(done.code, 2)
         self.assertIn("NODEDIR", done.errors)
 

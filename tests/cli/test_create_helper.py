@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 
-from tests.cli.making import ODD, MakingCase
+from tests.cli.making import ODD, MakingCase, run_here
 from tests.integration.stock import free_port
 from tests.integration.stock_grid import NodeProcess
 from tests.processes import Done, run
@@ -23,11 +23,11 @@ BAD_FURLS = ("", "x", "http://x/", f"pb://{'b' * 32}", "pb://short@tcp:a:1/s")
 class _Case(MakingCase):
     def create_helper(self, *options: str, furl: str = INTRODUCER, umask: int = -1) -> Done:
         given = (f"--introducer={furl}", *(options or REACHED), str(self.node))
-        return run("create-helper", *given, umask=umask)
+        return run_here("create-helper", *given, umask=umask)
 
     def create_client(self, *options: str, umask: int = -1) -> Done:
         given = (f"--introducer={INTRODUCER}", *options, str(self.node))
-        return run("create-client", *given, umask=umask)
+        return run_here("create-client", *given, umask=umask)
 
 
 class HelperTests(_Case):
@@ -98,7 +98,7 @@ class HelperTests(_Case):
 
     def test_help(self) -> None:
         """The help tells what a helper is for, where its furl is, and every option."""
-        done = run("create-helper", "--help")
+        done = run_here("create-helper", "--help")
         self.assertEqual((done.code, done.errors), (0, ""))
         text = " ".join(done.output.split())
         for words in ("thin line", "private/helper.furl", "create-client --helper FURL"):
@@ -116,7 +116,7 @@ class HelperTests(_Case):
             _, found, rest = text.partition(option)
             self.assertTrue(found, option)
             self.assertIn(default, rest.partition(" --")[0])
-        self.assertIn("create-helper", run("--help").output)
+        self.assertIn("create-helper", run_here("--help").output)
 
     def test_reach_is_required(self) -> None:
         """A helper that gateways cannot reach is none."""
@@ -181,7 +181,7 @@ class ClientTests(_Case):
 
     def test_help(self) -> None:
         """The help says what a helper does, and where its furl is."""
-        text = " ".join(run("create-client", "--help").output.split())
+        text = " ".join(run_here("create-client", "--help").output.split())
         self.assertIn("--helper FURL", text)
         self.assertIn("private/helper.furl", text)
 

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
 from truckee import __version__
-from truckee.cli.create_client import create_client_command
-from truckee.cli.create_grid import create_grid_command
-from truckee.cli.create_helper import create_helper_command
-from truckee.cli.create_storage import create_storage_command
-from truckee.cli.get import get_command
-from truckee.cli.put import put_command
-from truckee.cli.run import run_command
+
+_COMMANDS = (
+    "create-client",
+    "create-grid",
+    "create-helper",
+    "create-storage",
+    "get",
+    "put",
+    "run",
+)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Imports the file of a command when it is needed: each needs other libraries."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(
+            import_module(f"truckee.cli.{name}"), f"{name}_command"
+        )
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="truckee")
 def main() -> None:
     """
@@ -26,12 +47,3 @@ def main() -> None:
     It makes a grid in ./truckee-node if there is none, starts it, and tells how to put a
     file into it and get it back.
     """
-
-
-main.add_command(create_client_command)
-main.add_command(create_grid_command)
-main.add_command(create_helper_command)
-main.add_command(create_storage_command)
-main.add_command(get_command)
-main.add_command(put_command)
-main.add_command(run_command)

@@ -17,7 +17,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from truckee.cli.run import DEFAULT_NODEDIR
+from truckee.node.layout import DEFAULT_NODEDIR
 
 # Exit codes, as docs/reference/commands.md has them.
 FAILED, UNREACHABLE, NOT_FOUND, REFUSED = 1, 3, 4, 5

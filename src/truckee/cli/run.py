@@ -19,9 +19,7 @@ from truckee.errors import TruckeeError
 from truckee.node.build import Node
 from truckee.node.config import GridShape
 from truckee.node.create import create_grid
-from truckee.node.layout import NodeDirectory
-
-DEFAULT_NODEDIR = "truckee-node"
+from truckee.node.layout import DEFAULT_NODEDIR, NodeDirectory
 
 
 @click.command("run", short_help="Run a node until it is told to stop.")

@@ -15,6 +15,9 @@ from attrs import define, field, frozen
 
 from truckee.errors import Misuse, Unavailable
 
+# Where a node is made and looked for if nobody says where.
+DEFAULT_NODEDIR = "truckee-node"
+
 
 @define
 class NoNodeDirectory(Misuse):
