@@ -566,6 +566,7 @@ class TableTests(OpenCase):
         self.assertIs(upload.state, State.ABORTED)
         self.assertEqual(len(uploads), 0)
         self.assert_nothing_left()
+        await until(lambda: not self.tasks.active())
         clock.advance(1)  # its task is looked at no more
         self.assertEqual(clock.getDelayedCalls(), [])
 

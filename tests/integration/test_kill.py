@@ -13,10 +13,11 @@ from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes import GridProcess, Reply, Wire, curl
+from tests.soak import WHOLE
 from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap, parse_cap
 
-ROUNDS = 50
+ROUNDS = 50 if WHOLE else 16
 TOTAL = 3  # shares of each file
 MIB = 1 << 20
 PIECE = 256 * 1024  # bytes sent at once
