@@ -37,6 +37,7 @@ from truckee.immutable.open_errors import (
 from truckee.immutable.open_upload import State
 from truckee.immutable.open_uploads import OpenLimits
 from truckee.immutable.sinks import KeyReused
+from truckee.status.tasks import LONGEST
 from truckee.storage.interfaces import NoSpace
 
 
@@ -567,7 +568,7 @@ class TableTests(OpenCase):
         self.assertEqual(len(uploads), 0)
         self.assert_nothing_left()
         await until(lambda: not self.tasks.active())
-        clock.advance(1)  # its task is looked at no more
+        clock.advance(LONGEST)  # its task is looked at no more
         self.assertEqual(clock.getDelayedCalls(), [])
 
     async def test_kept(self) -> None:
