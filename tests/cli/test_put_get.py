@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -149,6 +150,30 @@ class PutGetTests(SynchronousTestCase):
         self.assertEqual(self.notes(), [])
         self.assertEqual(self.offset(place), len(data))
         self.assertEqual(ask(f"{self.grid.url}uri/{cap}").body, data)
+
+    def test_put_stopped(self) -> None:
+        """A Ctrl-C leaves nothing at the gateway that nobody would go on with."""
+        path = self.file(content(64 * MIB, 1), "stopped")
+        put = subprocess.Popen(
+            self.command("put", path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment(),
+        )
+        eventually(lambda: any(task["stored"] > MIB for task in self.active()), 20)
+        put.send_signal(signal.SIGINT)
+        out, errors = put.communicate(timeout=30)
+        self.assertEqual((put.returncode, out), (130, b""))
+        self.assertNotIn(b"Traceback", errors)
+        self.assertEqual(self.active(), [])
+        self.assertEqual(self.grid.incoming(), [])
+
+    def active(self) -> list[dict[str, Any]]:
+        """Return what the gateway is doing."""
+        active: list[dict[str, Any]] = json.loads(
+            ask(f"{self.grid.url}status?t=json").body
+        )["active"]
+        return active
 
     def offset(self, place: str) -> int:
         """Return how much the gateway has; to ask with HEAD would cut the sender off."""

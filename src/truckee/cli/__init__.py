@@ -16,6 +16,7 @@ _COMMANDS = (
     "get",
     "put",
     "run",
+    "status",
 )
 
 

@@ -21,6 +21,7 @@ from truckee.node.layout import DEFAULT_NODEDIR
 
 # Exit codes, as docs/reference/commands.md has them.
 FAILED, UNREACHABLE, NOT_FOUND, REFUSED = 1, 3, 4, 5
+STOPPED = 130
 
 _CONNECT = 15.0  # seconds
 _MOST_TEXT = 4096  # bytes of an error
@@ -72,15 +73,24 @@ node_directory = click.option(
 )
 
 
-def run(work: Callable[[Any], Coroutine[Deferred[Any], Any, None]]) -> None:
-    """Run *work* with the reactor, and end with the exit code of its problem."""
+def run(
+    work: Callable[[Any], Coroutine[Deferred[Any], Any, None]], endless: bool = False
+) -> None:
+    """
+    Run *work* with the reactor, and end with the exit code of its problem.
+
+    A signal stops it, which is the usual end of what is *endless*.
+    """
     problems: list[Exception] = []
+    ended = endless
 
     async def main(reactor: Any) -> None:
+        nonlocal ended
         try:
             await work(reactor)
         except (click.ClickException, OSError) as problem:
             problems.append(problem)
+        ended = True
 
     try:
         react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
@@ -91,6 +101,8 @@ def run(work: Callable[[Any], Coroutine[Deferred[Any], Any, None]]) -> None:
         if isinstance(problem, click.ClickException):
             raise problem
         raise Problem(str(problem))
+    if not ended:
+        raise SystemExit(STOPPED)
 
 
 @define(eq=False)

@@ -31,6 +31,7 @@ from truckee.cli.gateway import (
 from truckee.cli.progress import Bar
 from truckee.cli.resume_note import ResumeNote
 
+_FAREWELL = 5.0  # seconds
 _PATIENCE = 120.0  # seconds without a byte more
 _WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds between two attempts
 _POLL = 0.5  # seconds
@@ -107,6 +108,9 @@ async def _put(
         await _in_one(gateway, source, size, key, bar)
         return
     upload = _Upload(gateway, source, size, key, note, bar)
+    if note is None:
+        # Nobody comes back for what is there of it.
+        gateway.reactor.addSystemEventTrigger("before", "shutdown", upload.stopped)
     try:
         cap = await upload.store()
     finally:
@@ -141,6 +145,7 @@ class _Upload:
     _bar: Bar
     _handle: str = field(default="", init=False, repr=False)
     _offset: int = field(default=0, init=False)
+    _over: bool = field(default=False, init=False)
 
     async def store(self) -> str:
         """Return the cap, however often the line breaks meanwhile."""
@@ -154,18 +159,33 @@ class _Upload:
             before = self._offset
             try:
                 cap = await self._once()
-            except Unreachable:
+            except Problem as problem:
+                if self._over:
+                    await Deferred()  # the process ends
+                if not isinstance(problem, Unreachable):
+                    raise
                 cap = None
                 if self._offset > before:
                     failed, reached = 0, time.monotonic()
                 if time.monotonic() - reached > _PATIENCE:
                     raise
             if cap is not None:
+                self._over = True
                 if self._note is not None:
                     self._note.remove()
                 return cap
             await self._gateway.sleep(_WAITS[min(failed, len(_WAITS) - 1)])
             failed += 1
+
+    def stopped(self) -> Deferred[None] | None:
+        """Give up at the gateway what will not be gone on with, if there is any."""
+        over, self._over = self._over, True
+        if over or not self._handle:
+            return None
+        place = f"upload/{self._handle}"
+        asking = Deferred.fromCoroutine(self._gateway.ask("DELETE", place))
+        asking.addTimeout(_FAREWELL, self._gateway.reactor)
+        return asking.addBoth(lambda _: None)
 
     async def _open(self) -> None:
         query = urlencode({"key": self._key, "size": self._size})
@@ -176,6 +196,8 @@ class _Upload:
     async def _once(self) -> str | None:
         """Send what is missing; return the cap, or None where it may be tried again."""
         told = await self._told()
+        if self._over:
+            await Deferred()  # the process ends
         if told is None:
             click.echo("The gateway knows this upload no more: it begins again.", err=True)
             await self._open()

@@ -27,10 +27,11 @@ from truckee.frontends.web.arguments import (
     check_same_site,
     size,
 )
+from truckee.frontends.web.live import set_policy
 from truckee.frontends.web.partial import Partial
 from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.task_document import wanted_id
-from truckee.frontends.web.upload_page import POLICY, upload_page
+from truckee.frontends.web.upload_page import upload_page
 from truckee.immutable.keys import parse_key_choice
 from truckee.immutable.open_upload import OpenUpload
 from truckee.immutable.open_uploads import OpenUploads
@@ -79,7 +80,7 @@ class UploadResource(Resource):
     def render_GET(self, request: Request) -> bytes:
         """Show the page for people."""
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
-        request.setHeader(b"content-security-policy", POLICY.encode())
+        set_policy(request)
         request.setHeader(b"connection", b"close")  # see frontends/tus/resource.py
         # See the first page.
         request.setHeader(b"referrer-policy", b"same-origin")

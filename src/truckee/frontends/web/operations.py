@@ -17,6 +17,7 @@ from truckee.frontends.web.arguments import (
     boolean,
     check_same_site,
 )
+from truckee.frontends.web.page import POLICY
 from truckee.frontends.web.task_document import describe_to_holder
 from truckee.frontends.web.task_page import task_page
 from truckee.status.task import Task
@@ -28,6 +29,7 @@ _JSON = {"content-type": "application/json; charset=utf-8", **_OF_THE_MOMENT}
 _HTML = {
     "content-type": "text/html; charset=utf-8",
     "referrer-policy": "same-origin",
+    "content-security-policy": POLICY,
     **_OF_THE_MOMENT,
 }
 

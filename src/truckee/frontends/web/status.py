@@ -12,9 +12,9 @@ from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.events import Events, EventsResource
-from truckee.frontends.web.page import render_page
+from truckee.frontends.web.live import render_live, set_policy
 from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT
-from truckee.frontends.web.task_page import REFRESH, task_table
+from truckee.frontends.web.task_page import task_table
 
 
 class StatusResource(Resource):
@@ -39,6 +39,7 @@ class StatusResource(Resource):
             request.setHeader(b"content-type", b"application/json; charset=utf-8")
             return json.dumps(self._events.document(), indent=1).encode() + b"\n"
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
+        set_policy(request)
         return self._page()
 
     def render_POST(self, request: Request) -> bytes:
@@ -47,7 +48,7 @@ class StatusResource(Resource):
 
     def _page(self) -> bytes:
         tasks = self._events.tasks
-        return render_page(
+        return render_live(
             "Status",
             tags.h1("Status"),
             tags.h2("Under way"),
@@ -55,5 +56,4 @@ class StatusResource(Resource):
             tags.h2("Over"),
             task_table(tasks.recent(RECENT), "Nothing has ended lately."),
             tags.p(tags.a("The gateway's page", href=".")),
-            refresh=REFRESH,
         )

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 from twisted.web.template import Flattenable, Tag, tags
 
-from truckee.frontends.web.page import amount, foreign, moment, pairs, render_page, table
+from truckee.frontends.web.live import render_live
+from truckee.frontends.web.page import amount, foreign, moment, pairs, table
 from truckee.status.task import State, Task
-
-# What is under way is looked at again after so many seconds.
-REFRESH = 5
 
 _ROUTES = {
     "servers": "from here to the servers",
@@ -37,7 +35,7 @@ def task_page(task: Task) -> bytes:
         ("Way", _ROUTES.get(task.progress.route, "")),
     ]
     cap = task.cap
-    return render_page(
+    return render_live(
         name(task),
         tags.h1(name(task)),
         tags.p(bar(task)),
@@ -45,7 +43,6 @@ def task_page(task: Task) -> bytes:
         _file(cap) if cap else "",
         _buttons(task),
         tags.p(tags.a("All tasks", href="../status")),
-        refresh=REFRESH if task.ended is None else None,
     )
 
 
@@ -91,7 +88,26 @@ def _file(cap: str) -> Tag:
 
 
 def _row(task: Task) -> tuple[Flattenable, ...]:
-    return (name(task), bar(task), _rate(task), _time_left(task), _state(task))
+    shown = [bar(task), tags.small(_details(task))]
+    return (name(task), shown, _rate(task), _time_left(task), _state(task))
+
+
+def _details(task: Task) -> str:
+    """Return where the bytes are, on their way and in the end."""
+    progress = task.progress
+    if task.ended is not None:
+        servers = {server for held in progress.shares.values() for server in held}
+        placed = f"{len(progress.shares)} shares on {len(servers)} servers"
+        return placed if servers else ""
+    counts = (
+        ("received", progress.received),
+        ("spooled", progress.spooled),
+        ("encrypted", progress.encrypted),
+        ("on the helper", progress.held),
+        ("stored", progress.stored),
+        ("sent", progress.sent),
+    )
+    return ", ".join(f"{amount(count)} {what}" for what, count in counts if count)
 
 
 def _rate(task: Task) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from hashlib import sha256
 from importlib.resources import files
 
@@ -12,25 +11,9 @@ from twisted.web.template import tags
 
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound
-from truckee.frontends.web.page import STYLE, render_page
+from truckee.frontends.web.page import render_page
 
 _KINDS = {".js": b"text/javascript; charset=utf-8", ".css": b"text/css; charset=utf-8"}
-
-_STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode("ascii")
-
-# No script but ours, and nothing from or to anywhere else.
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        f"style-src 'self' 'sha256-{_STYLE_HASH}'",
-        "connect-src 'self'",
-        "img-src data:",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
 
 
 def upload_page() -> bytes:

@@ -1,0 +1,68 @@
+// Keeps the part #live of a page as it is at the gateway: whenever the gateway tells of a
+// change, the page is loaded again, and only what differs is changed in it, so that bars
+// move and whoever stands on a button stays there.
+"use strict";
+
+const every = 1000 * Number(document.currentScript.dataset.every);
+const said = document.getElementById("said");
+let asking = false;
+let again = false;
+
+async function refresh() {
+  again = asking;
+  if (asking) return;
+  asking = true;
+  try {
+    const answer = await fetch(location.href, { cache: "no-store" });
+    if (answer.ok) {
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      change(document.getElementById("live"), page.getElementById("live"));
+      said.textContent = "";
+    } else if (answer.status === 404) {
+      said.textContent = "The gateway knows no more of this.";
+    }
+  } catch {
+    said.textContent = "The gateway does not answer. This page goes on when it does.";
+  }
+  asking = false;
+  if (again) refresh();
+}
+
+// Make *old* like *now*, node by node.
+function change(old, now) {
+  if (old.nodeName !== now.nodeName) {
+    old.replaceWith(now);
+    return;
+  }
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== now.data) old.data = now.data;
+    return;
+  }
+  for (const { name, value } of [...now.attributes]) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  for (const { name } of [...old.attributes]) {
+    if (!now.hasAttribute(name)) old.removeAttribute(name);
+  }
+  const [before, after] = [[...old.childNodes], [...now.childNodes]];
+  after.forEach((node, at) => {
+    if (at < before.length) change(before[at], node);
+    else old.append(node);
+  });
+  before.slice(after.length).forEach((node) => node.remove());
+}
+
+function listen() {
+  const events = new EventSource("/status/events");
+  events.addEventListener("status", refresh);
+  events.onerror = () => {
+    // It comes back by itself from a lost line, and not from a refusal.
+    said.textContent = "The gateway does not answer. This page goes on when it does.";
+    if (events.readyState === EventSource.CLOSED) {
+      setTimeout(refresh, 0);
+      setTimeout(listen, every);
+    }
+  };
+}
+
+listen();

@@ -1,0 +1,118 @@
+"""``truckee status``, as a process, beside a gateway that works."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.processes import GridProcess, Wire, curl, eventually, run, running, truckee
+from truckee.cli.status import Screen, line_of
+
+MIB = 1 << 20
+TASK = {
+    "type": "upload",
+    "number": 3,
+    "size": 10_000_000,
+    "stored": 2_500_000,
+    "progress": 0.25,
+    "rate": 1_000_000.0,
+    "eta": 67.5,
+    "ended": None,
+    "phase": "storing",
+    "route": "helper",
+    "error": None,
+}
+
+
+class LineTests(SynchronousTestCase):
+    def test_under_way(self) -> None:
+        """A line has a bar, how much is safe, the rate, and the time that is left."""
+        self.assertEqual(
+            line_of(TASK),
+            "upload 3       [#####               ]  25%  2.5 MB of 10.0 MB  1.0 MB/s  "
+            "1:07 left  storing, through the helper",
+        )
+
+    def test_unknown_size(self) -> None:
+        """Nothing is made up that is not known."""
+        task = {**TASK, "size": None, "progress": None, "eta": None, "rate": None}
+        self.assertEqual(
+            line_of(task), "upload 3       2.5 MB  storing, through the helper"
+        )
+
+    def test_over(self) -> None:
+        """Of what failed it tells why, and no text moves the cursor."""
+        task = {**TASK, "ended": 1.0, "phase": "failed", "error": "no\x1b[2J way"}
+        self.assertEqual(
+            line_of(task),
+            "upload 3       2.5 MB of 10.0 MB  failed, through the helper: no?[2J way",
+        )
+
+    def test_screen(self) -> None:
+        """On a terminal each state takes the place of the last."""
+
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        terminal = Terminal()
+        screen = Screen(terminal, False, True, True)
+        screen.show({"active": [TASK, TASK], "recent": []})
+        screen.show({"active": [], "recent": []})
+        _, _, second = terminal.getvalue().partition("\x1b[4F\x1b[J")
+        self.assertEqual(second, "Nothing is under way.\n\nOver:\n")
+
+
+class StatusTests(SynchronousTestCase):
+    def test_status(self) -> None:
+        """It shows what is under way, and goes on showing it until it is told to stop."""
+        with ExitStack() as stack:
+            place = stack.enter_context(tempfile.TemporaryDirectory())
+            grid = GridProcess.create(
+                Path(place) / "node", needed=2, happy=2, total=3, storage_dirs=3
+            )
+            stack.enter_context(running(grid))
+            named = ("-d", str(grid.directory))
+            self.assertEqual(run("status", *named).output, "Nothing is under way.\n")
+            cap = curl("-T", "-", f"{grid.url}uri", data=bytes(1000)).decode()
+            wire = stack.enter_context(Wire(grid.url))
+            wire.request("PUT /uri", f"Content-Length: {8 * MIB}")
+            wire.send(bytes(3 * MIB))
+            eventually(grid.incoming)
+            eventually(lambda: "upload 2 " in run("status", *named).output)
+            line = run("status", *named).output
+            self.assertRegex(line, r"^upload 2 .*\] .*% .* of 8\.4 MB .*to the servers\n$")
+            done = run("status", "--all", *named)
+            self.assertIn("upload 1 ", done.output.partition("Over:")[2])
+            self.assertNotIn(cap, done.output)
+            [task] = json.loads(run("status", "--json", *named).output)["active"]
+            self.assertEqual((task["type"], task["size"]), ("upload", 8 * MIB))
+            watching = subprocess.Popen(
+                truckee("status", "--watch", "--json", *named),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            stack.callback(watching.kill)
+            assert watching.stdout is not None
+            for _ in range(2):
+                self.assertEqual(len(json.loads(watching.stdout.readline())["active"]), 1)
+            watching.send_signal(signal.SIGINT)
+            _, errors = watching.communicate(timeout=30)
+            self.assertEqual((watching.returncode, errors), (0, b""))
+
+    def test_no_gateway(self) -> None:
+        """It says what is wrong when there is no gateway, or not one of ours."""
+        with tempfile.TemporaryDirectory() as place:
+            done = run("status", "-d", place)
+            self.assertEqual((done.code, done.output), (1, ""))
+            self.assertIn("--node-url", done.errors)
+        done = run("status", "-u", "http://127.0.0.1:1/")
+        self.assertEqual((done.code, done.output), (3, ""))
+        self.assertIn("Does it run?", done.errors)
