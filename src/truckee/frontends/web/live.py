@@ -29,7 +29,6 @@ def render_live(title: str, *body: Flattenable) -> bytes:
         tags.div(body, id="live"),
         tags.p(id="said", role="status"),
         head=(
-            tags.link(rel="icon", href="data:,"),
             tags.noscript(again),
             tags.script(src="/static/live.js", defer="", **{"data-every": str(REFRESH)}),
         ),

@@ -25,6 +25,7 @@ td, .pairs th { border-top: 1px solid rgba(127, 127, 127, .35) }
 .pairs th { font-weight: normal }
 td, th { overflow-wrap: normal }
 small { display: block; opacity: .75 }
+.whole { white-space: nowrap }
 progress { display: block; width: 10em; max-width: 100%; margin: .4em 0 .1em }
 @media (max-width: 40em) {
   body { margin: 1em auto }
@@ -72,6 +73,7 @@ def render_page(
         tags.meta(charset="utf-8"),
         tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
         tags.title(title),
+        tags.link(rel="icon", href="data:,"),
         tags.style(STYLE),
         *head,
     ]

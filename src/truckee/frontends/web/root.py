@@ -19,6 +19,7 @@ from truckee.frontends.web.files import NamedResource, UriResource
 from truckee.frontends.web.handles import FormNotTaken, UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
+from truckee.frontends.web.live import set_policy
 from truckee.frontends.web.metrics import Metrics, MetricsResource
 from truckee.frontends.web.operations import OperationsResource
 from truckee.frontends.web.reading import Reader
@@ -136,4 +137,5 @@ class RootResource(Resource):
         # No cap is in this address; and a browser that sends no referrer sends its form
         # without an origin, which looks like a form of another site.
         request.setHeader(b"referrer-policy", b"same-origin")
+        set_policy(request)
         return welcome_page(self._status(), request.getHeader("host") or "127.0.0.1:3456")

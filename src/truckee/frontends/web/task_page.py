@@ -89,7 +89,13 @@ def _file(cap: str) -> Tag:
 
 def _row(task: Task) -> tuple[Flattenable, ...]:
     shown = [bar(task), tags.small(_details(task))]
-    return (name(task), shown, _rate(task), _time_left(task), _state(task))
+    whole = (_whole(name(task)), shown, _whole(_rate(task)), _whole(_time_left(task)))
+    return (*whole, _state(task))
+
+
+def _whole(text: str) -> Flattenable:
+    """Return *text* so that it stays on one line."""
+    return tags.span(text, class_="whole") if text else ""
 
 
 def _details(task: Task) -> str:

@@ -48,7 +48,6 @@ def upload_page() -> bytes:
         tags.ul(id="uploads", **{"aria-label": "Uploads"}),
         tags.p(tags.a("The gateway's first page", href="/")),
         head=(
-            tags.link(rel="icon", href="data:,"),
             tags.link(rel="stylesheet", href="/static/upload.css"),
             tags.script(src="/static/upload.js", defer=""),
         ),

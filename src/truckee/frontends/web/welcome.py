@@ -45,6 +45,7 @@ def welcome_page(status: GridStatus, host: str) -> bytes:
         ),
         _forms(),
         _commands(foreign(host)),
+        tags.p("What it is doing now: ", tags.a("status", href="status"), "."),
         _helper(status),
         tags.h2("Grid"),
         [tags.p("Introducer ", foreign(line)) for line in status.introducers],

@@ -1,0 +1,176 @@
+"""The pages for people, in a real browser: seen, used with the keyboard, and quiet."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.browser import Browser, missing
+from tests.processes import GridProcess, Wire, curl, eventually, running
+
+MIB = 1 << 20
+TASK = "0123456789abcdef0123"
+# Where pictures of the pages are put, if somebody wants to look at them.
+PICTURES = os.environ.get("TRUCKEE_PICTURES")
+
+BARS = "return await page.locator('progress').evaluateAll((all) => all.map((e) => e.value))"
+# What Tab reaches, one after the other, until it comes back.
+TABBED = """
+const found = [];
+await page.evaluate(() => document.activeElement.blur());
+for (let step = 0; step < 40; step++) {
+  await page.keyboard.press("Tab");
+  const told = await page.evaluate(() => {
+    const at = document.activeElement;
+    return at === document.body ? null : at.textContent.trim() || at.name || at.id;
+  });
+  if (told === null || (found.length > 1 && told === found[0])) break;
+  found.push(told);
+}
+return found;
+"""
+
+
+class PagesTests(SynchronousTestCase):
+    skip = missing(browser=True)
+    cleanup: ClassVar[ExitStack]
+    grid: ClassVar[GridProcess]
+    browser: ClassVar[Browser]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        with ExitStack() as stack:
+            place = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+            )
+            cls.grid = GridProcess.create(
+                place / "node", needed=2, happy=2, total=3, storage_dirs=3
+            )
+            stack.enter_context(running(cls.grid))
+            cls.browser = stack.enter_context(Browser(place / "profile"))
+            cls.cleanup = stack.pop_all()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.cleanup.close()
+
+    def visit(self, path: str) -> None:
+        """Show a page."""
+        self.browser.do(
+            "page.errors.length = 0; await page.goto(args[0])", self.grid.url + path
+        )
+
+    def look(self, name: str) -> None:
+        """Look at the page, in the light and in the dark, wide and narrow."""
+        for scheme, width in (("light", 800), ("dark", 360)):
+            self.browser.do(
+                "await page.emulateMedia({ colorScheme: args[0] });"
+                "await page.setViewportSize({ width: args[1], height: 900 });",
+                scheme,
+                width,
+            )
+            # Nothing is cut off at the side.
+            wide = self.browser.do(
+                "return page.evaluate(() => document.documentElement.scrollWidth)"
+            )
+            self.assertLessEqual(wide, width, name)
+            if PICTURES:
+                path = str(Path(PICTURES) / f"{name}-{scheme}.png")
+                self.browser.do("await page.screenshot({ path: args[0] })", path)
+        self.browser.do("await page.setViewportSize({ width: 800, height: 900 })")
+
+    def check_quiet(self) -> None:
+        """The browser complained of nothing."""
+        self.assertEqual(self.browser.do("return page.errors"), [])
+
+    def test_welcome(self) -> None:
+        """All of the first page is reached with the keyboard; status is one key further."""
+        self.visit("")
+        reached = self.browser.do(TABBED)
+        for name in ("file", "Upload", "upload files", "uri", "Open", "status"):
+            self.assertIn(name, reached)
+        self.look("welcome")
+        self.browser.do(
+            "await page.getByRole('link', { name: 'status' }).focus();"
+            "await page.keyboard.press('Enter'); await page.waitForURL('**/status')"
+        )
+        self.check_quiet()
+
+    def test_status(self) -> None:
+        """Bars of three uploads move on a page that is never loaded again."""
+        with ExitStack() as stack:
+            wires = [stack.enter_context(Wire(self.grid.url)) for _ in range(3)]
+            for wire in wires:
+                wire.request("PUT /uri", f"Content-Length: {8 * MIB}")
+                wire.send(bytes(3 * MIB))
+            self.visit("status")
+            self.browser.do("await page.evaluate(() => { window.same = true })")
+            eventually(lambda: len(self.bars()) == 3 and min(self.bars()) > 0.2, 20)
+            before = self.bars()
+            self.look("status")
+            for wire in wires:
+                wire.send(bytes(3 * MIB))
+            eventually(lambda: min(self.bars()) > max(before) + 0.2, 20)
+            for wire in wires:
+                wire.send(bytes(2 * MIB))
+            for wire in wires:
+                self.assertEqual(wire.reply().status, 200)
+            text = "return page.locator('#live').innerText()"
+            eventually(lambda: "Nothing is under way" in self.browser.do(text), 20)
+            self.look("status-over")
+            self.assertIn("3 shares on 3 servers", self.browser.do(text))
+            self.assertTrue(self.browser.do("return page.evaluate(() => window.same)"))
+            self.check_quiet()
+
+    def bars(self) -> list[float]:
+        """Return how full the bars of the page are."""
+        return [float(each) for each in self.browser.do(BARS)]
+
+    def test_task(self) -> None:
+        """Who has the id of an upload cancels it with the keyboard."""
+        with Wire(self.grid.url) as wire:
+            wire.request(
+                "PUT /uri", f"Content-Length: {8 * MIB}", "X-Task-Id: 0123456789abcdef0123"
+            )
+            wire.send(bytes(3 * MIB))
+            eventually(self.grid.incoming)
+            self.visit(f"operations/{TASK}")
+            self.look("task")
+            self.assertIn("Cancel", self.browser.do(TABBED))
+            self.browser.do(
+                "await page.getByRole('button', { name: 'Cancel' }).focus();"
+                "await page.keyboard.press('Enter')"
+            )
+            text = "return page.locator('#live').innerText()"
+            eventually(lambda: "cancelled" in self.browser.do(text), 20)
+            self.assertEqual(self.grid.incoming(), [])
+            self.assertNotIn("Cancel\n", self.browser.do(text))
+            self.check_quiet()
+
+    def test_gateway_away(self) -> None:
+        """A page says that its gateway is away, and goes on when it is back."""
+        grid = GridProcess.create(
+            self.grid.directory.parent / "other",
+            needed=1,
+            happy=1,
+            total=1,
+            storage_dirs=1,
+        )
+        with running(grid):
+            config = grid.directory / "tahoe.cfg"
+            port = grid.url.rstrip("/").rpartition(":")[2]
+            config.write_text(config.read_text().replace("tcp:0:", f"tcp:{port}:"))
+            self.browser.do("await page.goto(args[0])", f"{grid.url}status")
+            text = "return page.locator('body').innerText()"
+            self.assertNotIn("does not answer", self.browser.do(text))
+            grid.stop()
+            eventually(lambda: "does not answer" in self.browser.do(text), 20)
+            grid.start()
+            curl("-T", "-", f"{grid.url}uri", data=bytes(1000))
+            eventually(lambda: "Upload 1" in self.browser.do(text), 30)
+            self.assertNotIn("does not answer", self.browser.do(text))
