@@ -140,6 +140,16 @@ class PushTests(_Case):
         self.assertEqual(self.helped.path("incoming").read_bytes(), self.data[:50])
 
 
+class LabelTests(SynchronousTestCase):
+    def test_alike(self) -> None:
+        """Servers whose names are alike can be told apart, and only those have more."""
+        shares = {0: ["a", "b"], 1: ["b"], 2: ["c", "c"]}
+        seeds = {0: [b"1" * 20, b"2" * 20], 1: [b"2" * 20], 2: [b"3" * 20, b"4" * 20]}
+        labels = Stored(b"", shares, 0, seeds).labels()
+        self.assertEqual((labels[0], labels[1]), (["a", "b"], ["b"]))
+        self.assertEqual(labels[2], ["c (gmztgmzt)", "c (gq2dinbu)"])
+
+
 class UnknownSizeTests(_Case):
     async def test_streams(self) -> None:
         """A file is coded while it comes, also if nobody knows how long it will be."""

@@ -53,6 +53,9 @@ class RIPushObserver(RemoteInterface):
     def progress(held=Size, stored=Size):
         return None
 
+    def placed(shares=Shares):
+        return None
+
 
 class RIPushUpload(RemoteInterface):
     """One upload that is pushed."""

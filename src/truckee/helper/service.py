@@ -122,6 +122,7 @@ class Helper(Referenceable):
             except Exception as error:
                 return schema.REFUSED, code_of(error)[0], 0, b"", None, b""
             if isinstance(upload, Stored):
+                _tell(observer, "placed", _shares(upload))
                 return schema.PRESENT, schema.OK, 0, b"", None, upload.ueb
             push = PushUpload(
                 upload, observer, self._clock, self._uploads.later, self._linger
@@ -216,11 +217,7 @@ class PushUpload(Referenceable):
             self._end_with(error)
             return *code_of(error), b"", {}
         self.end()
-        shares = {
-            number: [name.encode("utf-8")[:200] for name in names]
-            for number, names in stored.shares.items()
-        }
-        return schema.OK, b"", stored.ueb, shares
+        return schema.OK, b"", stored.ueb, _shares(stored)
 
     def remote_abort(self, forget: bool) -> Deferred[None]:
         return Deferred.fromCoroutine(self._abort(forget))
@@ -247,7 +244,19 @@ class PushUpload(Referenceable):
         now = self._upload.held, self._upload.stored
         if now != self._told:
             self._told = now
-            try:
-                self._observer.callRemoteOnly("progress", *now)
-            except DeadReferenceError:
-                return
+            _tell(self._observer, "progress", *now)
+
+
+def _tell(observer: Any, what: str, *told: object) -> None:
+    """Tell a gateway something, if it is there."""
+    try:
+        observer.callRemoteOnly(what, *told)
+    except DeadReferenceError:
+        return
+
+
+def _shares(stored: Stored) -> dict[int, list[bytes]]:
+    return {
+        number: [name.encode("utf-8")[:200] for name in names]
+        for number, names in stored.labels().items()
+    }

@@ -42,7 +42,6 @@ from truckee.immutable.sinks import (
     NewFile,
     WrongSize,
 )
-from truckee.immutable.upload_status import UploadStatus
 from truckee.storage.foolscap_schema import serves
 from truckee.storage.interfaces import NoSpace
 
@@ -143,12 +142,16 @@ class HelperSinks:
 @serves(RIPushObserver)
 @define(eq=False)
 class _Observer(Referenceable):
-    """Hears of progress."""
+    """Hears of progress, and where a file is that need not be sent."""
 
     _heard: Callable[[int, int], None]
+    _placed: Callable[[dict[int, list[bytes]]], None]
 
     def remote_progress(self, held: int, stored: int) -> None:
         self._heard(held, stored)
+
+    def remote_placed(self, shares: dict[int, list[bytes]]) -> None:
+        self._placed(shares)
 
 
 @implementer(ICiphertextSink)
@@ -192,7 +195,7 @@ class HelperSink:
             if size is None
             else self._encoding.geometry(size).segment_size
         )
-        self._observer = _Observer(self._heard)
+        self._observer = _Observer(self._heard, self._report)
         self._proof = CiphertextProof(self.segment_size)
         self._looked_at = self._clock.seconds()
 
@@ -365,6 +368,17 @@ class HelperSink:
             self._sign()
         self._heard_of = stored
 
+    def _report(self, shares: dict[int, list[bytes]]) -> None:
+        """Take note of where the helper says that the shares are."""
+        status, total = self._file.status, self._encoding.total
+        status.shares = {
+            number: [name.decode("utf-8", "replace") for name in names]
+            for number, names in sorted(shares.items())
+            if 0 <= number < total
+        }
+        holders = {number: set(on) for number, on in status.shares.items()}
+        status.happiness = happiness(holders)
+
     # Connections
 
     def _give_up(self, upload: Any) -> None:
@@ -494,7 +508,7 @@ class HelperSink:
                 raise HelperLied
             else:
                 self._ueb = ueb
-                _report(self._file.status, shares, self._encoding.total)
+                self._report(shares)
 
     # Waiting
 
@@ -543,15 +557,6 @@ class HelperSink:
         look, self._look = self._look, None
         if look is not None and look.active():
             look.cancel()
-
-
-def _report(status: UploadStatus, shares: dict[int, list[bytes]], total: int) -> None:
-    status.shares = {
-        number: [name.decode("utf-8", "replace") for name in names]
-        for number, names in sorted(shares.items())
-        if 0 <= number < total
-    }
-    status.happiness = happiness({number: set(on) for number, on in status.shares.items()})
 
 
 def _error_in(failure: Failure) -> Exception:

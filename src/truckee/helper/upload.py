@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from truckee.codec import base32
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import Buffer
 from truckee.codec.ueb import parse_ueb
@@ -82,8 +83,22 @@ class Stored:
     ueb: bytes = field(repr=False)
     shares: Mapping[int, list[str]]  # names of the servers of each
     found: int  # how many shares were there before
-    # The lease seeds of the same servers, whose names may be alike.
+    # The lease seeds of the same servers in the same order; their names may be alike.
     seeds: Mapping[int, list[bytes]] = field(factory=dict, repr=False)
+
+    def labels(self) -> dict[int, list[str]]:
+        """Return the servers of each share by names of which no two are alike."""
+        known: dict[str, set[bytes]] = {}
+        for share, names in self.shares.items():
+            for name, seed in zip(names, self.seeds[share], strict=True):
+                known.setdefault(name, set()).add(seed)
+        return {
+            share: [
+                name if len(known[name]) == 1 else f"{name} ({base32.encode(seed)[:8]})"
+                for name, seed in zip(names, self.seeds[share], strict=True)
+            ]
+            for share, names in self.shares.items()
+        }
 
 
 class Room(Protocol):

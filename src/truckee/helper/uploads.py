@@ -400,12 +400,15 @@ class Uploads:
 
 def _stored(ueb: bytes, holders: Mapping[int, set[IStorageServer]]) -> Stored:
     """Return a file that was there."""
-    found = sorted(holders.items())
+    found = {
+        share: sorted(on, key=lambda server: (server.name, server.lease_seed))
+        for share, on in sorted(holders.items())
+    }
     return Stored(
         ueb,
-        {share: sorted(server.name for server in on) for share, on in found},
+        {share: [server.name for server in on] for share, on in found.items()},
         len(holders),
-        {share: sorted(server.lease_seed for server in on) for share, on in found},
+        {share: [server.lease_seed for server in on] for share, on in found.items()},
     )
 
 

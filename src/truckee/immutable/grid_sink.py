@@ -253,12 +253,15 @@ class GridSink:
         found = happiness(holders)
         if found < self._selector.happy:
             raise DamagedShares(found, self._selector.happy)
-        self._file.status.happiness = found
-        self._file.status.shares = {
-            share: sorted(server.name for server in servers)
+        ordered = {
+            share: sorted(servers, key=lambda server: (server.name, server.lease_seed))
             for share, servers in sorted(holders.items())
         }
-        self._file.status.seeds = {
-            share: sorted(server.lease_seed for server in servers)
-            for share, servers in sorted(holders.items())
+        status = self._file.status
+        status.happiness = found
+        status.shares = {
+            share: [server.name for server in on] for share, on in ordered.items()
+        }
+        status.seeds = {
+            share: [server.lease_seed for server in on] for share, on in ordered.items()
         }
