@@ -77,6 +77,7 @@ class StreamingChannel(HTTPChannel):
         self._closing = Closing(self.transport, self.callLater, limits)
         self._wire: Any = innermost(self.transport)
         self._wire.bufferSize = limits.read_size
+        self._wire.SEND_LIMIT = limits.send_size
         super().connectionMade()
         self._network: Any = self._networkProducer
         self._deadline.start(limits.header_deadline, self._too_slow)

@@ -55,3 +55,5 @@ class HttpLimits:
 
     # One read.  Twisted's 64 KiB costs a third more processor time for the same bytes.
     read_size: int = 256 * KIB
+    # Bytes given to the system at once: each time costs a round of the event loop.
+    send_size: int = 512 * KIB
