@@ -22,8 +22,9 @@ from truckee.codec.cipher import crypt
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
 from truckee.helper.connection import HelperConnection
+from truckee.helper.patience import HelperPatience
 from truckee.helper.service import Helper
-from truckee.helper.sink import HelperPatience, HelperSink, HelperSinks
+from truckee.helper.sink import HelperSink, HelperSinks
 from truckee.helper.stock_service import StockUploads
 from truckee.helper.upload import HelperUpload, Parameters
 from truckee.helper.uploads import HelperLimits, Uploads

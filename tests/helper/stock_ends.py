@@ -16,8 +16,8 @@ from truckee.codec.caps import ChkReadCap
 from truckee.codec.share import ShareOffsets
 from truckee.helper import schema
 from truckee.helper.connection import HelperConnection
+from truckee.helper.patience import HelperPatience
 from truckee.helper.schema import RIEncryptedUploadable, RIHelper, RIUploadHelper
-from truckee.helper.sink import HelperPatience
 from truckee.helper.stock_results import UploadResults, results_of_upload
 from truckee.helper.stock_sink import StockHelperSink, StockHelperSinks
 from truckee.helper.upload import Stored

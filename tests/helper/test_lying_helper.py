@@ -21,15 +21,11 @@ from truckee.grid.selection import NotEnoughServers
 from truckee.helper import schema
 from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.connection import NoHelper
+from truckee.helper.failures import HelperFailed, HelperLied, HelperSilent
+from truckee.helper.patience import HelperPatience
 from truckee.helper.schema import RIHelper, RIPushUpload
 from truckee.helper.session import HelperForgot
-from truckee.helper.sink import (
-    HelperFailed,
-    HelperLied,
-    HelperPatience,
-    HelperSilent,
-    HelperSink,
-)
+from truckee.helper.sink import HelperSink
 from truckee.helper.upload import ContentDiffers
 from truckee.helper.uploads import HelperBusy, HelperRefuses
 from truckee.immutable.sinks import KeyReused

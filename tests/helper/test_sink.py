@@ -25,8 +25,10 @@ from truckee.codec.geometry import Encoding
 from truckee.grid.selection import NotEnoughServers
 from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.connection import NoHelper
+from truckee.helper.failures import HelperSilent
+from truckee.helper.patience import HelperPatience
 from truckee.helper.session import HelperForgot
-from truckee.helper.sink import HelperPatience, HelperSilent, HelperSink
+from truckee.helper.sink import HelperSink
 from truckee.helper.upload import ContentDiffers, HelperUpload, Parameters
 from truckee.helper.uploads import HelperBusy, HelperLimits, HelperRefuses
 from truckee.immutable.sinks import KeyReused, NewFile

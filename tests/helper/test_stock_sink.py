@@ -33,9 +33,10 @@ from truckee.codec.geometry import Encoding
 from truckee.helper import stock_sink
 from truckee.helper.calls import reason_of
 from truckee.helper.connection import NoHelper
+from truckee.helper.failures import HelperFailed, HelperLied, HelperSilent
+from truckee.helper.patience import HelperPatience
 from truckee.helper.schema import RIEncryptedUploadable, RIHelper, RIUploadHelper
 from truckee.helper.session import HelperForgot
-from truckee.helper.sink import HelperFailed, HelperLied, HelperPatience, HelperSilent
 from truckee.helper.stock_results import UploadResults
 from truckee.helper.stock_window import KEPT
 from truckee.immutable.sinks import NewFile, WrongSize

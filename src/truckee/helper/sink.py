@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 from foolscap.api import Referenceable
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,20 +21,20 @@ from zope.interface import implementer
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import Buffer
-from truckee.errors import Corrupt, Unavailable
+from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
 from truckee.grid.placement import happiness
-from truckee.grid.selection import NotEnoughServers
 from truckee.helper import schema
 from truckee.helper.calls import is_lost, reason_of
 from truckee.helper.checked import call
-from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.connection import HelperConnection, NoHelper
+from truckee.helper.failures import HelperFailed, HelperLied, HelperSilent, error_of
+from truckee.helper.patience import HelperPatience, Watch
 from truckee.helper.proof import CiphertextProof
 from truckee.helper.schema import RIHelper, RIPushObserver, RIPushUpload
 from truckee.helper.session import HelperForgot, Message, PushSession
 from truckee.helper.upload import ContentDiffers
-from truckee.helper.uploads import HelperBusy, HelperRefuses
+from truckee.helper.uploads import HelperBusy
 from truckee.immutable.sinks import (
     ICiphertextSink,
     ICiphertextSinks,
@@ -43,67 +43,10 @@ from truckee.immutable.sinks import (
     WrongSize,
 )
 from truckee.storage.foolscap_schema import serves
-from truckee.storage.interfaces import NoSpace
 
 log = Logger()
 
-_LONGEST = 500  # characters of what it says of an error
 _FAREWELL = 15.0  # seconds that it has to take note of the end
-
-
-@define
-class HelperFailed(Unavailable):
-    """
-    The helper could not store the file: {reason}. Try again, or upload with helper=no.
-    """
-
-    reason: str
-
-
-@define
-class HelperSilent(Unavailable):
-    """
-    The helper said nothing of this file for {seconds:.0f} seconds. Try again, or upload
-    with helper=no.
-    """
-
-    seconds: float
-
-
-@define
-class HelperLied(Corrupt):
-    """
-    The helper stored something else than this file, so there is no cap. Use another
-    helper, or upload with helper=no.
-    """
-
-
-@frozen
-class HelperPatience:
-    """Seconds that a gateway waits for its helper."""
-
-    absent: float = 600.0  # without a connection, or with such as bring nothing
-    silent: float = 300.0  # without any sign of progress while it is connected
-    again: float = 1.0  # after it was asked for an upload, before it is asked again
-
-
-def error_of(code: bytes, detail: bytes = b"") -> Exception:
-    """Return the error that a helper's *code* means."""
-    text = detail.decode("utf-8", "replace")
-    simple: dict[bytes, type[Exception]] = {
-        schema.FULL: HelperFull,
-        schema.BUSY: HelperBusy,
-        schema.TOO_LARGE: HelperRefuses,
-        schema.DIFFERS: ContentDiffers,
-    }
-    if code in simple:
-        return simple[code]()
-    if code == schema.NO_SPACE:
-        return NoSpace(_harmless(text))
-    numbers = text.split()
-    if code == schema.NO_SERVERS and len(numbers) == 2 and all(map(_is_number, numbers)):
-        return NotEnoughServers(int(numbers[0][:9]), int(numbers[1][:9]))
-    return HelperFailed(_harmless(text or code.decode("ascii", "replace")))
 
 
 @implementer(ICiphertextSinks)
@@ -175,17 +118,12 @@ class HelperSink:
     _flying: dict[Message, None] = field(factory=dict, init=False, repr=False)
     _refused: int | None = field(default=None, init=False)  # offset of the first one
     _ueb: bytes = field(default=b"", init=False, repr=False)  # once the file is stored
-    _error: Exception | None = field(default=None, init=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
     _opening: Deferred[None] | None = field(default=None, init=False)
     _told: tuple[int, bytes] | None = field(default=None, init=False)  # when opened again
     _opened_at: float = field(default=0.0, init=False)  # seconds, the last time
-    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
-    # Seconds since the helper showed that it works, with and without a connection.
-    _silent: float = field(default=0.0, init=False)
-    _absent: float = field(default=0.0, init=False)
+    _watch: Watch = field(init=False, repr=False)
     _heard_of: int = field(default=0, init=False)  # bytes stored, as it last said
-    _looked_at: float = field(init=False)  # seconds
-    _look: IDelayedCall | None = field(default=None, init=False)
     _over: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -197,7 +135,13 @@ class HelperSink:
         )
         self._observer = _Observer(self._heard, self._report)
         self._proof = CiphertextProof(self.segment_size)
-        self._looked_at = self._clock.seconds()
+        self._watch = Watch(
+            self._patience,
+            self._clock,
+            lambda: self._upload is None and not self._ueb,
+            lambda: bool(self.session.in_flight or self._changes.waited_for),
+            self._changes.fail,
+        )
 
     @property
     def chunk_size(self) -> int:
@@ -219,8 +163,7 @@ class HelperSink:
         self._proof = CiphertextProof(self.segment_size, held, digest)
         if self._file.size is not None and held > self._file.size:
             await self._refuse_prefix()
-        self._looked_at = self._clock.seconds()
-        self._watch()
+        self._watch.start()
 
     async def write(self, chunk: Buffer) -> None:
         """See ``ICiphertextSink``."""
@@ -238,7 +181,7 @@ class HelperSink:
         if size < self._proof.prefix:
             await self._refuse_prefix()
         root = await self._cpu.run(self._proof.root)
-        await self._until(lambda: self._ueb or self.session.done)
+        await self._changes.until(lambda: self._ueb or self.session.done)
         while not self._ueb:
             await self._finish(size, root)
         needed, total = self._encoding.needed, self._encoding.total
@@ -284,8 +227,8 @@ class HelperSink:
 
     async def _take(self, piece: Buffer) -> None:
         """Take some bytes; wait while too many have not left yet."""
-        if self._error is not None:
-            raise self._error
+        if self._changes.error is not None:
+            raise self._changes.error
         size = self._proof.size + len(piece)
         if size > (self._file.size or self._file.most):
             raise WrongSize(size, self._file.size or 0)
@@ -294,7 +237,9 @@ class HelperSink:
             return  # it is all there
         self.session.feed(piece)
         self._pump()
-        await self._until(lambda: self._ueb or self.session.waiting <= self.chunk_size)
+        await self._changes.until(
+            lambda: self._ueb or self.session.waiting <= self.chunk_size
+        )
 
     async def _absorb(self, piece: Buffer) -> None:
         """Compare with what the helper says that it holds."""
@@ -316,7 +261,11 @@ class HelperSink:
 
     def _pump(self) -> None:
         """Send what may be sent now."""
-        while self._upload is not None and self._error is None and self._refused is None:
+        while (
+            self._upload is not None
+            and self._changes.error is None
+            and self._refused is None
+        ):
             message = self.session.next(self._clock.seconds())
             if message is None:
                 return
@@ -336,7 +285,7 @@ class HelperSink:
             if self._refused is None or message.offset < self._refused:
                 self._refused = message.offset
         elif code:
-            self._fail(error_of(code))
+            self._changes.fail(error_of(code))
             return
         else:
             before = self.session.held
@@ -358,7 +307,7 @@ class HelperSink:
         if is_lost(error):
             self._lost(upload)
         else:
-            self._fail(HelperFailed(reason_of(error)))
+            self._changes.fail(HelperFailed(reason_of(error)))
 
     def _heard(self, held: int, stored: int) -> None:
         status = self._file.status
@@ -400,20 +349,20 @@ class HelperSink:
             self._reopen()
 
     def _reopen(self) -> None:
-        if not self._over and self._error is None:
+        if not self._over and self._changes.error is None:
             opening = self._opening = Deferred.fromCoroutine(self._open_again())
             opening.addCallbacks(self._opened, self._not_opened)
 
     def _opened(self, _: object) -> None:
         self._opening = None
-        self._wake()
+        self._changes.wake()
         if self._upload is None and not self._ueb:
             self._reopen()  # it broke again meanwhile
         self._pump()
 
     def _not_opened(self, failure: Failure) -> None:
         self._opening = None
-        self._fail(_error_in(failure))
+        self._changes.fail(_error_in(failure))
 
     async def _open_again(self) -> None:
         """Find out what the helper holds, as soon as it can be asked."""
@@ -483,15 +432,15 @@ class HelperSink:
 
     async def _finish(self, size: int, root: bytes) -> None:
         """Have the helper store the file; without a UEB after it, it must be told again."""
-        await self._until(lambda: self._ueb or (self._upload and self.session.done))
+        await self._changes.until(lambda: self._ueb or (self._upload and self.session.done))
         upload = self._upload
         if upload is None:
             return
         finishing = call(upload, RIPushUpload, "finish", size, root)
         answers: list[Any] = []
         finishing.addBoth(answers.append)
-        finishing.addCallback(lambda _: self._wake())
-        await self._until(lambda: answers or upload is not self._upload)
+        finishing.addCallback(lambda _: self._changes.wake())
+        await self._changes.until(lambda: answers or upload is not self._upload)
         answer = answers[0] if answers else None
         if isinstance(answer, Failure):
             error = _error_in(answer)
@@ -510,63 +459,18 @@ class HelperSink:
                 self._ueb = ueb
                 self._report(shares)
 
-    # Waiting
+    # The end
 
     def _sign(self) -> None:
         """The helper showed that it works."""
-        self._silent = self._absent = 0.0
-        self._wake()
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for change in waiting:
-            if not change.called:
-                change.callback(None)
-
-    async def _until(self, condition: Callable[[], object]) -> None:
-        """Wait until *condition* holds.  :raises Exception: when the upload failed."""
-        while not condition():
-            if self._error is not None:
-                raise self._error
-            change: Deferred[None] = Deferred()
-            self._waiting.append(change)
-            await change
-
-    def _watch(self) -> None:
-        """Give a helper up that is not there, or is there and does nothing."""
-        patience, now = self._patience, self._clock.seconds()
-        self._look = self._clock.callLater(patience.silent / 10, self._watch)
-        passed, self._looked_at = now - self._looked_at, now
-        if self._upload is None and not self._ueb:
-            self._absent += passed
-        elif self.session.in_flight or self._waiting:
-            # It need not say anything while the client is slow.
-            self._silent += passed
-        if self._absent > patience.absent:
-            self._fail(NoHelper(patience.absent))
-        elif self._silent > patience.silent:
-            self._fail(HelperSilent(patience.silent))
-
-    def _fail(self, error: Exception) -> None:
-        if self._error is None:
-            self._error = error
-            self._wake()
+        self._watch.sign()
+        self._changes.wake()
 
     def _stop(self) -> None:
         self._over = True
-        look, self._look = self._look, None
-        if look is not None and look.active():
-            look.cancel()
+        self._watch.stop()
 
 
 def _error_in(failure: Failure) -> Exception:
     error = failure.value
     return error if isinstance(error, Exception) else HelperFailed(str(error))
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-def _harmless(text: str) -> str:
-    return ascii(text)[1:-1][:_LONGEST]

@@ -6,7 +6,6 @@ Source: ``docs/formats/helper-stock.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
@@ -21,19 +20,16 @@ from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import Buffer
 from truckee.codec.segments import Segmenter
+from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
 from truckee.grid.placement import happiness
 from truckee.helper.calls import is_lost, reason_of
 from truckee.helper.checked import call
 from truckee.helper.connection import HelperConnection, NoHelper
+from truckee.helper.failures import HelperFailed, HelperLied, HelperSilent
+from truckee.helper.patience import HelperPatience
 from truckee.helper.proof import CiphertextProof
 from truckee.helper.schema import RIHelper
-from truckee.helper.sink import (
-    HelperFailed,
-    HelperLied,
-    HelperPatience,
-    HelperSilent,
-)
 from truckee.helper.stock_reader import PulledFile
 from truckee.helper.stock_results import check_results, found_in, holders_in
 from truckee.helper.stock_window import PullWindow
@@ -102,9 +98,8 @@ class StockHelperSink:
     _proof: CiphertextProof = field(init=False)
     _reader: PulledFile | None = field(default=None, init=False)  # of this connection
     _results: list[Any] = field(factory=list, init=False, repr=False)  # one, in the end
-    _error: Exception | None = field(default=None, init=False)
     _working: Deferred[None] | None = field(default=None, init=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
     _last_sign: float = field(init=False)  # when the helper showed that it works
     _look: IDelayedCall | None = field(default=None, init=False)
     _over: bool = field(default=False, init=False)
@@ -145,7 +140,7 @@ class StockHelperSink:
         if self._proof.size != self.size:
             raise WrongSize(self._proof.size, self.size)
         root = await self._cpu.run(self._proof.root)
-        await self._until(lambda: self._results)
+        await self._changes.until(lambda: self._results)
         results = self._results[0]
         needed, total = self._encoding.needed, self._encoding.total
         try:
@@ -181,8 +176,8 @@ class StockHelperSink:
 
     async def _take(self, segment: Buffer) -> None:
         """Take one segment; wait while another one has not left yet."""
-        if self._error is not None:
-            raise self._error
+        if self._changes.error is not None:
+            raise self._changes.error
         if self._proof.size + len(segment) > self.size:
             raise WrongSize(self._proof.size + len(segment), self.size)
         await self._cpu.run(self._proof.absorb, segment)
@@ -191,7 +186,9 @@ class StockHelperSink:
         self.window.feed(segment)
         if self._reader is not None:
             self._reader.answer()
-        await self._until(lambda: self._results or self.window.waiting <= self.chunk_size)
+        await self._changes.until(
+            lambda: self._results or self.window.waiting <= self.chunk_size
+        )
 
     # The helper
 
@@ -206,7 +203,7 @@ class StockHelperSink:
                 self.window,
                 (encoding.needed, self._happy, encoding.total, self.chunk_size),
                 self._sign,
-                self._fail,
+                self._changes.fail,
             )
             self._sign()
             try:
@@ -277,7 +274,9 @@ class StockHelperSink:
 
     def _failed(self, failure: Failure) -> None:
         error = failure.value
-        self._fail(error if isinstance(error, Exception) else HelperFailed(str(error)))
+        self._changes.fail(
+            error if isinstance(error, Exception) else HelperFailed(str(error))
+        )
 
     # Waiting
 
@@ -285,21 +284,7 @@ class StockHelperSink:
         self._last_sign = self._clock.seconds()
         status = self._file.status
         status.held = max(status.held, self.window.arrived)
-        self._wake()
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for change in waiting:
-            _fire(change)
-
-    async def _until(self, condition: Callable[[], object]) -> None:
-        """Wait until *condition* holds.  :raises Exception: when the upload failed."""
-        while not condition():
-            if self._error is not None:
-                raise self._error
-            change: Deferred[None] = Deferred()
-            self._waiting.append(change)
-            await change
+        self._changes.wake()
 
     def _watch(self) -> None:
         """Give a helper up that is there and does nothing."""
@@ -312,12 +297,7 @@ class StockHelperSink:
             # It codes the file and stores it, and says nothing until that is done.
             patience += self.size / SLOWEST
         if self._clock.seconds() - self._last_sign > patience:
-            self._fail(HelperSilent(patience))
-
-    def _fail(self, error: Exception) -> None:
-        if self._error is None:
-            self._error = error
-            self._wake()
+            self._changes.fail(HelperSilent(patience))
 
     def _stop(self) -> None:
         self._over = True

@@ -1,0 +1,43 @@
+"""Waiting until something is so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+
+@define(eq=False)
+class Changes:
+    """What coroutines wait for, who look again whenever something changed."""
+
+    error: Exception | None = field(default=None, init=False)  # after which nothing comes
+    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Return when *condition* holds.  :raises Exception: what it failed with."""
+        while not condition():
+            if self.error is not None:
+                raise self.error
+            change: Deferred[None] = Deferred()
+            self._waiting.append(change)
+            await change
+
+    def wake(self) -> None:
+        """Something changed."""
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            if not change.called:  # by a cancellation
+                change.callback(None)
+
+    def fail(self, error: Exception) -> None:
+        """What is waited for will not come; the first reason counts."""
+        if self.error is None:
+            self.error = error
+            self.wake()
