@@ -55,6 +55,21 @@ class LineTests(SynchronousTestCase):
             "upload 3       2.5 MB of 10.0 MB  failed, through the helper: no?[2J way",
         )
 
+    def test_of_stock(self) -> None:
+        """What a gateway of Tahoe-LAFS tells of an upload is shown, too."""
+        task = {
+            "type": "upload",
+            "total-size": 4_000_000,
+            "progress-hash": 1.0,
+            "progress-ciphertext": 0.5,
+            "progress-encode-push": 0.25,
+            "status": "Pushing",
+        }
+        self.assertEqual(
+            line_of(task),
+            "upload         [#####               ]  25%  1.0 MB of 4.0 MB  Pushing",
+        )
+
     def test_screen(self) -> None:
         """On a terminal each state takes the place of the last."""
 

@@ -112,20 +112,24 @@ class Screen:
 
 
 def line_of(task: Mapping[str, Any]) -> str:
-    """Return one task on a line."""
+    """Return one task on a line; one of a gateway of Tahoe-LAFS says less of itself."""
     running = task.get("ended") is None
-    done, size = _done(task), task.get("size")
+    size = task.get("size", task.get("total-size"))
+    progress = task.get("progress", task.get("progress-encode-push"))
+    done = int((progress or 0.0) * (size or 0)) if "size" not in task else _done(task)
     parts = [f"{task.get('type', 'task')} {task.get('number', '')}".ljust(13)]
-    if running and task.get("progress") is not None:
-        bar = "#" * int(task["progress"] * _BAR)
-        parts.append(f"[{bar:<{_BAR}}] {int(task['progress'] * 100):3d}%")
+    if running and progress is not None:
+        bar = "#" * int(progress * _BAR)
+        parts.append(f"[{bar:<{_BAR}}] {int(progress * 100):3d}%")
     parts.append(amount(done) if size is None else f"{amount(done)} of {amount(size)}")
     if running and task.get("rate"):
         parts.append(f"{amount(int(task['rate']))}/s")
     if running and task.get("eta") is not None:
         left = int(task["eta"])
         parts.append(f"{left // 60}:{left % 60:02d} left")
-    state = ", ".join(filter(None, (task.get("phase"), _ROUTES.get(task.get("route", "")))))
+    phase = task.get("phase", task.get("status"))
+    way = _ROUTES.get(task.get("route", ""))
+    state = ", ".join(part for part in (phase, way) if part)
     if task.get("error"):
         state += f": {task['error']}"
     parts.append(state)
