@@ -89,8 +89,7 @@ class StockUploads:
         except Exception:
             upload.leave()
             # Who hears of the error can begin anew at once.
-            while upload.closed and not upload.ended:
-                await upload.change()
+            await upload.settled()
             raise
         upload.leave()
         end = self._clock.seconds()

@@ -20,6 +20,7 @@ from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import Buffer
 from truckee.codec.ueb import parse_ueb
 from truckee.errors import Misuse, Unavailable
+from truckee.flow.changes import Changes
 from truckee.flow.limits import Exclusive
 from truckee.flow.together import Work
 from truckee.helper.ciphertext_file import CiphertextFile, HelperFull
@@ -149,7 +150,7 @@ class HelperUpload:
     ended: bool = field(default=False, init=False)  # and nothing is open any more
     forgotten: bool = field(default=False, init=False)  # nor kept
     _ueb: bytes = field(default=b"", init=False, repr=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False)
+    changes: Changes = field(factory=Changes, init=False, repr=False)
     _turn: Exclusive = field(factory=Exclusive, init=False)
 
     @property
@@ -174,7 +175,7 @@ class HelperUpload:
     def leave(self, forget: bool = False) -> None:
         """Take no part any more; the last one may have what is held forgotten."""
         self.users -= 1
-        self._wake()
+        self.changes.wake()
         if forget and self.users == self.lingering:
             self._close(forget)
         # What was found here is a whole file if it is kept as one, or somebody says so.
@@ -243,7 +244,7 @@ class HelperUpload:
         except BaseException:
             self._room.give(len(data))
             raise
-        self._wake()
+        self.changes.wake()
 
     async def _keep(self) -> None:
         """Let a complete file survive a restart; it is the caller's turn."""
@@ -267,7 +268,7 @@ class HelperUpload:
             self._root = root or self._root
             self._vouched = True
             await self._keep()
-        self._wake()
+        self.changes.wake()
         if not self._whole:
             # If this attempt fails, one that finds all bytes here may not.
             await self._attempt()
@@ -280,8 +281,7 @@ class HelperUpload:
 
     async def _attempt(self) -> None:
         """Wait for the end of the attempt that is under way, if one is."""
-        while self._coding is not None:
-            await self.change()
+        await self.changes.until(lambda: self._coding is None)
 
     async def _code(self) -> None:
         if self.size is None:
@@ -299,7 +299,7 @@ class HelperUpload:
                     raise TooLongToStream(most)
                 await sink.write(await self.file.read(self.stored, length))
                 self.stored += length
-                self._wake()
+                self.changes.wake()
             self.phase = "closing"
             await sink.close()
         except Exception:
@@ -309,17 +309,16 @@ class HelperUpload:
 
     async def _next(self, most: int) -> int:
         """Wait for *most* bytes to code, or as many as there will be; 0: no more."""
-        while True:
-            if self.size is not None:
-                most = min(most, self.size - self.stored)
-            if self.held >= self.stored + most:
-                return most
-            await self.change()
+
+        def length() -> int:
+            return most if self.size is None else min(most, self.size - self.stored)
+
+        await self.changes.until(lambda: self.held >= self.stored + length())
+        return length()
 
     async def _approve(self, ueb: bytes) -> None:
         """Wait until somebody says what the file must be, or nobody is left to say it."""
-        while not self._vouched and self.users:
-            await self.change()
+        await self.changes.until(lambda: self._vouched or not self.users)
         self._ueb = ueb
         if self._root not in (None, parse_ueb(ueb).crypttext_root_hash):
             raise ContentDiffers
@@ -337,7 +336,7 @@ class HelperUpload:
             self._close(forget=True)
         elif not self.users:
             self._close(forget=False)
-        self._wake()
+        self.changes.wake()
 
     def _close(self, forget: bool) -> None:
         if not self.closed:
@@ -345,7 +344,7 @@ class HelperUpload:
             self.phase = "over"
             ending = Deferred.fromCoroutine(self._end(forget))
             ending.addErrback(lambda failure: log.failure("A file was not closed", failure))
-            self._wake()
+            self.changes.wake()
 
     async def _end(self, forget: bool) -> None:
         """Wait until nobody uses the file."""
@@ -363,21 +362,8 @@ class HelperUpload:
         finally:
             self.ended = True
             self._over(self)
-            self._wake()
+            self.changes.wake()
 
     async def settled(self) -> None:
         """Return when nothing is open any more, if it is over."""
-        while self.closed and not self.ended:
-            await self.change()
-
-    def change(self) -> Deferred[None]:
-        """Return what fires when anything changed."""
-        change: Deferred[None] = Deferred()
-        self._waiting.append(change)
-        return change
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for change in waiting:
-            if not change.called:
-                change.callback(None)
+        await self.changes.until(lambda: self.ended or not self.closed)

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import KEY_SIZE
 from truckee.errors import Corrupt, TruckeeError, Unavailable
+from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Exclusive
 from truckee.immutable.keys import RandomKey
@@ -115,7 +116,7 @@ class OpenUpload:
     _saves: Exclusive = field(factory=Exclusive, init=False, repr=False)
     _forgotten: bool = field(default=False, init=False)  # its record is removed
     _writer: Deferred[None] | None = field(default=None, init=False, repr=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
     _retry: IDelayedCall | None = field(default=None, init=False, repr=False)
     _delay: float = field(default=_FIRST_RETRY, init=False)
     _left: bool = field(default=False, init=False)  # nothing more is to be begun
@@ -259,7 +260,7 @@ class OpenUpload:
         if not self.ended:
             self.state, self.error = State.ABORTED, UploadAborted()
             self._take_over()
-            self._wake()
+            self._changes.wake()
         if self._aborting is None:
             self._aborting = []
             # By nobody who goes away.
@@ -338,7 +339,7 @@ class OpenUpload:
         if retry is not None and retry.active():
             retry.cancel()
         await self.park()
-        self._wake()
+        self._changes.wake()
 
     async def shelve(self) -> None:
         """End all that goes on, and close what is on the disk."""
@@ -505,7 +506,7 @@ class OpenUpload:
         if self.state is State.CLOSING:
             self._try_later()
             self._delay = min(2 * self._delay, _LAST_RETRY)
-        self._wake()
+        self._changes.wake()
 
     def _finish(
         self, state: State, record: UploadRecord, error: TruckeeError | None
@@ -513,7 +514,7 @@ class OpenUpload:
         self.state, self.record, self.error = state, record, error
         self.touched = self._clock.seconds()
         self._host.over(self)
-        self._wake()
+        self._changes.wake()
         if error is not None:
             self._take_over()
         Deferred.fromCoroutine(self._tidy()).addErrback(
@@ -545,18 +546,9 @@ class OpenUpload:
 
     async def _change(self) -> None:
         """Return when the upload is over; raise what is in its way when it is set back."""
-        while not self.ended:
-            if self.error is not None:
-                raise self.error.with_traceback(None)
-            change: Deferred[None] = Deferred()
-            self._waiting.append(change)
-            await change
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for change in waiting:
-            if not change.called:
-                change.callback(None)
+        await self._changes.until(lambda: self.ended or self.error is not None)
+        if not self.ended and self.error is not None:
+            raise self.error.with_traceback(None)
 
 
 async def _nothing() -> AsyncIterator[bytes]:
