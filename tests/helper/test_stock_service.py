@@ -382,7 +382,7 @@ class TogetherTests(_Case):
         await until(lambda: INDEX in self.helped.uploads.active)
         sink = await gateway.open(content.size)
         await sink.write(content.ciphertext[: 2 * LARGEST_PIECE + 100])
-        await until(lambda: self.helped.uploads.used >= 2 * LARGEST_PIECE)
+        await until(lambda: self.helped.uploads.used == 2 * LARGEST_PIECE + 100)
         held = self.helped.uploads.used
         gate.callback(None)
         results = await pulled
