@@ -8,10 +8,13 @@ import tempfile
 from pathlib import Path
 
 from click.testing import CliRunner
+from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes import Done
 from truckee.cli import main
+from truckee.errors import TruckeeError
+from truckee.node.build import Node
 from truckee.node.config import NodeConfig, load_config
 from truckee.node.layout import NodeDirectory
 from truckee.node.peers import load_introducers
@@ -67,3 +70,16 @@ class MakingCase(SynchronousTestCase):
         self.assertNotIn("Traceback", done.errors)
         self.assertEqual(done.output, "")
         self.assertFalse((self.node / "tahoe.cfg").exists())
+
+
+def start_here(node: Path) -> Done:
+    """
+    Return what ``truckee run`` says of a wrong configuration, without a process of its own.
+
+    A node that could run is not started.
+    """
+    try:
+        Node(NodeDirectory(node), reactor)
+    except TruckeeError as error:
+        return Done(1, "", f"Error: {error}\n")
+    raise AssertionError("nothing is wrong with this node")

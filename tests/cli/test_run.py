@@ -19,6 +19,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.cli.making import start_here
 from tests.processes import (
     START_TIME,
     Done,
@@ -189,7 +190,7 @@ class RefusalTests(_Case):
             ("#upload.max-size = 1T", "upload.max-size = 1X", "upload.max-size"),
         ):
             self.replace(old, new)
-            done = run("run", str(self.node))
+            done = start_here(self.node)
             self.check_refused(done, str(self.node / "tahoe.cfg"), text)
             (self.node / "tahoe.cfg").write_text(good)
         (self.node / "tahoe.cfg").write_bytes(b"[node]\nnickname = \xff\n")
