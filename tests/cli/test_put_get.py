@@ -9,7 +9,9 @@ import signal
 import subprocess
 import tempfile
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,6 +24,43 @@ MIB = 1 << 20
 def content(size: int, seed: int = 0) -> bytes:
     """Return *size* bytes that look like nothing."""
     return random.Random(seed).randbytes(size)
+
+
+class Slow:
+    """A gateway that tells its name at once, and the rest only when it is let go."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.asked: list[bytes] = []
+        self.go = Event()
+        asked, go = self.asked, self.go
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(f"{self.command} {self.path}".encode())
+                if self.path != "/?t=json":
+                    go.wait(30)
+                body = b'{"truckee": {}}' if self.path == "/?t=json" else answer
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_PUT = do_DELETE = do_GET
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def __enter__(self) -> Slow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go.set()
+        self._server.shutdown()
+        self._server.server_close()
 
 
 class PutGetTests(SynchronousTestCase):
@@ -167,6 +206,43 @@ class PutGetTests(SynchronousTestCase):
         self.assertNotIn(b"Traceback", errors)
         self.assertEqual(self.active(), [])
         self.assertEqual(self.grid.incoming(), [])
+
+    def test_put_stopped_early(self) -> None:
+        """A Ctrl-C while an upload is being opened waits for its handle, and removes it."""
+        with Slow(b"handle") as gateway:
+            put = subprocess.Popen(
+                truckee("put", "-u", gateway.url, self.file(b"x" * 99)),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            eventually(lambda: b"POST /upload/open?key=random&size=99" in gateway.asked, 20)
+            put.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+            gateway.go.set()
+            out = put.communicate(timeout=30)
+        self.assertEqual((put.returncode, out), (130, (b"", b"")))
+        self.assertIn(b"DELETE /upload/handle", gateway.asked)
+        self.assertNotIn(b"PUT", b" ".join(gateway.asked))
+
+    def test_pipe_stopped(self) -> None:
+        """A pipe in which nothing comes is waited for, and a Ctrl-C is heard meanwhile."""
+        before = len(self.grid.shares())
+        with subprocess.Popen(
+            self.command("put"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as put:
+            assert put.stdin is not None
+            put.stdin.write(content(3 * MIB))
+            put.stdin.flush()
+            eventually(lambda: any(task["stored"] > MIB for task in self.active()), 20)
+            put.send_signal(signal.SIGINT)
+            self.assertEqual(put.wait(10), 130)
+            assert put.stdout is not None and put.stderr is not None
+            self.assertEqual((put.stdout.read(), put.stderr.read()), (b"", b""))
+        eventually(lambda: not self.grid.incoming())
+        self.assertEqual(len(self.grid.shares()), before)
 
     def active(self) -> list[dict[str, Any]]:
         """Return what the gateway is doing."""

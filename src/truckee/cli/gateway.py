@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
-from io import BufferedReader
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import click
 import treq
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import deferLater, react
+from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
@@ -83,12 +86,20 @@ def run(
     """
     problems: list[Exception] = []
     ended = endless
+    stopping = False
+
+    def stopped() -> None:
+        nonlocal stopping
+        stopping = True
 
     async def main(reactor: Any) -> None:
         nonlocal ended
+        reactor.addSystemEventTrigger("before", "shutdown", stopped)
         try:
             await work(reactor)
         except (click.ClickException, OSError) as problem:
+            if stopping:  # it is but what the signal cut off
+                return
             problems.append(problem)
         ended = True
 
@@ -196,47 +207,61 @@ def reason_of(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-@implementer(IBodyProducer)
+@implementer(IBodyProducer, IReadDescriptor)
 @define(eq=False)
 class FileBody:
-    """The rest of a file, as the body of a request; reads only what was asked for."""
+    """
+    The rest of a file, as the body of a request; reads only what was asked for.
 
-    _file: BufferedReader
+    It waits for what is not there yet as for the network, so that a pipe in which nothing
+    comes holds up nothing else.  The file has no buffer, and is left open.
+    """
+
+    _file: FileIO
     length: object  # bytes, or UNKNOWN_LENGTH
     _sent: Callable[[int], None]
     _reactor: Any
     _consumer: Any = field(default=None, init=False)
     _done: Deferred[None] = field(factory=Deferred, init=False)
-    _paused: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
 
     def startProducing(self, consumer: Any) -> Deferred[None]:
         self._consumer = consumer
-        self._soon()
+        self._reactor.addReader(self)
         return self._done
 
-    def _soon(self) -> None:
-        self._reactor.callLater(0, self._give)
-
-    def _give(self) -> None:
-        if self._paused or self._ended:
-            return
-        piece = self._file.read1(_PIECE)
-        if not piece:
-            self._ended = True
-            self._done.callback(None)
-            return
-        self._sent(len(piece))
-        self._consumer.write(piece)
-        self._soon()
-
     def pauseProducing(self) -> None:
-        self._paused = True
+        self._reactor.removeReader(self)
 
     def resumeProducing(self) -> None:
-        if self._paused:
-            self._paused = False
-            self._soon()
+        if not self._ended:
+            self._reactor.addReader(self)
 
     def stopProducing(self) -> None:
         self._ended = True
+        self._reactor.removeReader(self)
+
+    def fileno(self) -> int:
+        return -1 if self._file.closed else self._file.fileno()
+
+    def logPrefix(self) -> str:
+        return "file"
+
+    def doRead(self) -> None:
+        try:
+            piece = self._file.read(_PIECE)
+        except OSError as error:
+            self.stopProducing()
+            self._done.errback(error)
+            return
+        if piece:
+            self._sent(len(piece))
+            self._consumer.write(piece)
+        elif piece is not None:
+            self.stopProducing()
+            self._done.callback(None)
+
+    def connectionLost(self, reason: Failure) -> None:
+        # A pipe that was closed at its other end; at the end of the process something else.
+        if not self._ended and reason.check(ConnectionDone):
+            self.doRead()

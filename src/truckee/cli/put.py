@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from io import BufferedReader
+from io import FileIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -74,13 +74,15 @@ def put_command(
     if file == "-":
         if resume:
             raise click.UsageError("what comes on standard input cannot be resumed")
+        if sys.stdin is None:
+            raise Problem("standard input is closed")
         run(lambda reactor: _stream(Gateway(url, reactor), key, quiet))
         return
     path = Path(file)
     note = None
     try:
         note = ResumeNote.of(url, path, key) if resume else None
-        source = path.open("rb")
+        source = FileIO(path)
     except OSError as error:
         raise Problem(f"{file}: {error.strerror}") from None
     with source:
@@ -89,15 +91,14 @@ def put_command(
 
 async def _stream(gateway: Gateway, key: str, quiet: bool) -> None:
     """Store standard input in one request."""
-    source = sys.stdin.buffer
-    await _in_one(
-        gateway, source, UNKNOWN_LENGTH, key, Bar(sys.stderr, None, time.monotonic, quiet)
-    )
+    bar = Bar(sys.stderr, None, time.monotonic, quiet)
+    with FileIO(0, closefd=False) as source:
+        await _in_one(gateway, source, UNKNOWN_LENGTH, key, bar)
 
 
 async def _put(
     gateway: Gateway,
-    source: BufferedReader,
+    source: FileIO,
     key: str,
     note: ResumeNote | None,
     quiet: bool,
@@ -118,7 +119,9 @@ async def _put(
     click.echo(cap)
 
 
-async def _in_one(gateway: Gateway, source: Any, size: object, key: str, bar: Bar) -> None:
+async def _in_one(
+    gateway: Gateway, source: FileIO, size: object, key: str, bar: Bar
+) -> None:
     sent = [0]
 
     def count(amount: int) -> None:
@@ -138,7 +141,7 @@ class _Upload:
     """One file on its way to a gateway that takes it in pieces."""
 
     _gateway: Gateway
-    _source: BufferedReader
+    _source: FileIO
     _size: int
     _key: str
     _note: ResumeNote | None
@@ -146,6 +149,7 @@ class _Upload:
     _handle: str = field(default="", init=False, repr=False)
     _offset: int = field(default=0, init=False)
     _over: bool = field(default=False, init=False)
+    _opening: Deferred[None] | None = field(default=None, init=False)
 
     async def store(self) -> str:
         """Return the cap, however often the line breaks meanwhile."""
@@ -180,16 +184,27 @@ class _Upload:
     def stopped(self) -> Deferred[None] | None:
         """Give up at the gateway what will not be gone on with, if there is any."""
         over, self._over = self._over, True
-        if over or not self._handle:
+        if over:
             return None
-        place = f"upload/{self._handle}"
-        asking = Deferred.fromCoroutine(self._gateway.ask("DELETE", place))
-        asking.addTimeout(_FAREWELL, self._gateway.reactor)
-        return asking.addBoth(lambda _: None)
+        leaving = Deferred.fromCoroutine(self._leave())
+        leaving.addTimeout(_FAREWELL, self._gateway.reactor)
+        return leaving.addBoth(lambda _: None)
+
+    async def _leave(self) -> None:
+        if self._opening is not None:
+            await self._opening  # the answer has the handle
+        if self._handle:
+            await self._gateway.ask("DELETE", f"upload/{self._handle}")
 
     async def _open(self) -> None:
         query = urlencode({"key": self._key, "size": self._size})
-        self._handle = (await self._gateway.text("POST", f"upload/open?{query}")).strip()
+        self._opening = Deferred()
+        try:
+            text = await self._gateway.text("POST", f"upload/open?{query}")
+            self._handle = text.strip()
+        finally:
+            opening, self._opening = self._opening, None
+            opening.callback(None)
         if self._note is not None:
             self._note.write(self._handle)
 
