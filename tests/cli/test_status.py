@@ -5,15 +5,22 @@ from __future__ import annotations
 import io
 import json
 import signal
+import socket
 import subprocess
 import tempfile
 from contextlib import ExitStack
+from os import terminal_size
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.processes import GridProcess, Wire, curl, eventually, run, running, truckee
-from truckee.cli.status import Screen, line_of
+from truckee.cli import status
+from truckee.cli.gateway import Gateway, Problem, Unreachable
+from truckee.cli.status import Screen, is_task, line_of, look
 
 MIB = 1 << 20
 TASK = {
@@ -70,19 +77,77 @@ class LineTests(SynchronousTestCase):
             "upload         [#####               ]  25%  1.0 MB of 4.0 MB  Pushing",
         )
 
-    def test_screen(self) -> None:
-        """On a terminal each state takes the place of the last."""
+    def test_plausible(self) -> None:
+        """What is no task is not taken for one; NaN and infinity are no numbers."""
+        self.assertTrue(is_task(TASK))
+        for odd in ("NaN", "1e999", '"x"', "[]", "{}", '""'):
+            for name in ("size", "total-size", "progress", "rate", "eta", "stored"):
+                self.assertFalse(is_task({**TASK, name: json.loads(odd)}), (name, odd))
+        self.assertFalse(is_task({**TASK, "phase": 3}))
+        self.assertFalse(is_task([TASK]))
+        self.assertIn(f"[{'#' * 20}] 100%", line_of({**TASK, "progress": 1e300}))
 
-        class Terminal(io.StringIO):
-            def isatty(self) -> bool:
-                return True
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class ScreenTests(SynchronousTestCase):
+    def screen(self, lines: int) -> tuple[Screen, Terminal]:
+        """Return a screen of so many *lines*."""
         terminal = Terminal()
-        screen = Screen(terminal, False, True, True)
+        room = terminal_size((80, lines))
+        return Screen(terminal, False, True, True, lambda: room), terminal
+
+    def test_again(self) -> None:
+        """Each state takes the place of the last, and no line goes on in the next."""
+        screen, terminal = self.screen(24)
         screen.show({"active": [TASK, TASK], "recent": []})
         screen.show({"active": [], "recent": []})
         _, _, second = terminal.getvalue().partition("\x1b[4F\x1b[J")
-        self.assertEqual(second, "Nothing is under way.\n\nOver:\n")
+        self.assertEqual(second, "\x1b[?7lNothing is under way.\n\nOver:\n\x1b[?7h")
+
+    def test_too_many(self) -> None:
+        """What has no room is counted, for it could not be drawn again."""
+        screen, terminal = self.screen(6)
+        screen.show({"active": [TASK] * 9, "recent": []})
+        self.assertEqual(terminal.getvalue().count("\n"), 5)
+        self.assertIn("\n... and 7 lines more\n", terminal.getvalue())
+        screen.tell("It is away.")
+        self.assertTrue(
+            terminal.getvalue().endswith("\x1b[5F\x1b[J\x1b[?7lIt is away.\n\x1b[?7h")
+        )
+
+
+class LookTests(TestCase):
+    def listening(self) -> tuple[socket.socket, Gateway]:
+        """Return a gateway on a socket that a test answers for."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        return listening, Gateway(url, reactor)
+
+    async def test_silent(self) -> None:
+        """A gateway that says nothing is not waited for for ever."""
+        self.patch(status, "_PATIENCE", 0.3)
+        _, gateway = self.listening()
+        with self.assertRaises(Unreachable) as caught:
+            await look(gateway)
+        self.assertIn("silent", caught.exception.message)
+
+    async def test_others(self) -> None:
+        """What another program answers is a sentence, whatever it is."""
+        listening, gateway = self.listening()
+        for body in (b"<html>", b"[]", b'{"active": 1}', b'{"active":[3],"recent":[]}'):
+            asking = Deferred.fromCoroutine(look(gateway))
+            line = await deferToThread(listening.accept)
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+            line[0].sendall(head.encode() + body)
+            with self.assertRaises(Problem) as caught:
+                await asking
+            self.assertIn("no truckee", caught.exception.message)
+            line[0].close()
 
 
 class StatusTests(SynchronousTestCase):

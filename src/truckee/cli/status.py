@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Mapping
-from typing import Any, TextIO
+from collections.abc import Callable, Mapping
+from math import isfinite
+from os import terminal_size
+from typing import Any, NoReturn, TextIO
 
 import click
 from attrs import define, field
+from twisted.internet.defer import Deferred
 
 from truckee.cli.gateway import (
     Gateway,
@@ -24,6 +28,20 @@ from truckee.cli.progress import amount
 _BAR = 20  # characters
 _EVERY = 1.0  # seconds between two looks
 _MOST = 4 << 20  # bytes of an answer
+_PATIENCE = 15.0  # seconds until one
+_NUMBERS = (
+    "size",
+    "total-size",
+    "progress",
+    "progress-encode-push",
+    "stored",
+    "sent",
+    "rate",
+    "eta",
+)
+_TEXTS = ("phase", "status", "route")
+# A line that is too long for a terminal is cut there, and takes one line all the same.
+_CUT, _WRAP = "\x1b[?7l", "\x1b[?7h"
 _ROUTES = {"servers": "to the servers", "helper": "through the helper"}
 
 
@@ -65,15 +83,39 @@ def status_command(
 
 
 async def look(gateway: Gateway) -> dict[str, Any]:
-    """Return what the gateway tells.  :raises Problem: if it is none of ours."""
-    text = await gateway.text("GET", "status?t=json", most=_MOST)
+    """
+    Return what the gateway tells.
+
+    :raises Unreachable: if it is silent.
+    :raises Problem: if it is none of ours.
+    """
+    asking = Deferred.fromCoroutine(gateway.text("GET", "status?t=json", most=_MOST))
+    asking.addTimeout(_PATIENCE, gateway.reactor, onTimeoutCancel=_silent)
+    text = await asking
     try:
         told = json.loads(text)
-        if isinstance(told["active"], list) and isinstance(told["recent"], list):
+        if all(is_task(task) for task in (*told["active"], *told["recent"])):
             return dict(told)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         pass
     raise Problem("this gateway does not tell what it is doing: it is no truckee")
+
+
+def _silent(_: object, seconds: float) -> NoReturn:
+    raise Unreachable(f"it is silent for {seconds:.0f} seconds")
+
+
+def is_task(told: object) -> bool:
+    """Tell whether *told*, which came from elsewhere, has what a line is made of."""
+    return (
+        isinstance(told, dict)
+        and all(_is_number(told.get(name)) for name in _NUMBERS)
+        and all(isinstance(told.get(name), str | None) for name in _TEXTS)
+    )
+
+
+def _is_number(told: object) -> bool:
+    return told is None or (isinstance(told, int | float) and isfinite(told))
 
 
 @define(eq=False)
@@ -84,6 +126,7 @@ class Screen:
     _json: bool
     _all: bool
     _watch: bool
+    _room: Callable[[], terminal_size] = shutil.get_terminal_size
     _lines: int = field(default=0, init=False)  # that are there now
 
     def show(self, told: Mapping[str, Any]) -> None:
@@ -103,11 +146,17 @@ class Screen:
             self._draw([text])
 
     def _draw(self, lines: list[str]) -> None:
+        text = "".join(f"{line}\n" for line in lines)
         if self._watch and self._stream.isatty():
-            if self._lines:
-                self._stream.write(f"\x1b[{self._lines}F\x1b[J")
+            # What has left the screen at its top cannot be drawn again.
+            most = max(1, self._room().lines - 1)
+            if len(lines) > most:
+                kept = lines[: most - 1]
+                lines = [*kept, f"... and {len(lines) - len(kept)} lines more"]
+            back = f"\x1b[{self._lines}F\x1b[J" if self._lines else ""
             self._lines = len(lines)
-        self._stream.write("".join(f"{line}\n" for line in lines))
+            text = "".join((back, _CUT, *(f"{line}\n" for line in lines), _WRAP))
+        self._stream.write(text)
         self._stream.flush()
 
 
@@ -119,6 +168,7 @@ def line_of(task: Mapping[str, Any]) -> str:
     done = int((progress or 0.0) * (size or 0)) if "size" not in task else _done(task)
     parts = [f"{task.get('type', 'task')} {task.get('number', '')}".ljust(13)]
     if running and progress is not None:
+        progress = max(0.0, min(1.0, progress))
         bar = "#" * int(progress * _BAR)
         parts.append(f"[{bar:<{_BAR}}] {int(progress * 100):3d}%")
     parts.append(amount(done) if size is None else f"{amount(done)} of {amount(size)}")
@@ -128,7 +178,7 @@ def line_of(task: Mapping[str, Any]) -> str:
         left = int(task["eta"])
         parts.append(f"{left // 60}:{left % 60:02d} left")
     phase = task.get("phase", task.get("status"))
-    way = _ROUTES.get(task.get("route", ""))
+    way = _ROUTES.get(task.get("route") or "")
     state = ", ".join(part for part in (phase, way) if part)
     if task.get("error"):
         state += f": {task['error']}"
