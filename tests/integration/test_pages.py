@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.browser import Browser, missing
+from tests.integration.helper_line import Line
 from tests.processes import GridProcess, Wire, curl, eventually, running
 
 MIB = 1 << 20
@@ -18,11 +20,19 @@ TASK = "0123456789abcdef0123"
 # Where pictures of the pages are put, if somebody wants to look at them.
 PICTURES = os.environ.get("TRUCKEE_PICTURES")
 
-BARS = "return await page.locator('progress').evaluateAll((all) => all.map((e) => e.value))"
+# How full the bars are: on the status page those of what is under way.
+BARS = """
+const bars = page.locator("#uploads progress, h2:first-of-type + table progress");
+return await bars.evaluateAll((all) => all.map((each) => each.value));
+"""
 # What Tab reaches, one after the other, until it comes back.
 TABBED = """
 const found = [];
-await page.evaluate(() => document.activeElement.blur());
+await page.evaluate(() => {
+  document.body.tabIndex = -1;
+  document.body.focus();
+  document.body.removeAttribute("tabindex");
+});
 for (let step = 0; step < 40; step++) {
   await page.keyboard.press("Tab");
   const told = await page.evaluate(() => {
@@ -130,6 +140,111 @@ class PagesTests(SynchronousTestCase):
     def bars(self) -> list[float]:
         """Return how full the bars of the page are."""
         return [float(each) for each in self.browser.do(BARS)]
+
+    def test_unknown_size(self) -> None:
+        """The bar of an upload of unknown size has no end, and says how much came."""
+        with Wire(self.grid.url) as wire:
+            wire.request("PUT /uri", "Transfer-Encoding: chunked")
+            wire.chunk(bytes(2 * MIB))
+            self.visit("status")
+            endless = "return page.locator('progress:indeterminate').getAttribute(args[0])"
+            eventually(lambda: "done" in (self.browser.do(endless, "aria-label") or ""), 20)
+            self.assertIsNone(self.browser.do(endless, "value"))
+            self.look("status-unknown")
+            text = "return page.locator('#live').innerText()"
+            self.assertIn("so far", self.browser.do(text))
+            wire.chunk(b"")
+            self.assertEqual(wire.reply().status, 200)
+            endless = "return page.locator('progress:indeterminate').count()"
+            eventually(lambda: self.browser.do(endless) == 0, 20)
+            self.check_quiet()
+
+    def test_late_answer(self) -> None:
+        """A page whose gateway is slow says so, and asks again until it is not."""
+        sooner = """
+        const answer = await route.fetch();
+        const text = await answer.text();
+        const body = text.replace('data-every="5"', 'data-every="0.4"');
+        await route.fulfill({ response: answer, body });
+        """
+        self.browser.do(f"await page.route('**/status', async (route) => {{{sooner}}})")
+        self.visit("status")
+        self.browser.do(
+            "await page.unroute('**/status'); await page.route('**/status', () => {});"
+        )
+        curl("-T", "-", f"{self.grid.url}uri", data=bytes(1000))
+        text = "return page.locator('body').innerText()"
+        eventually(lambda: "does not answer" in self.browser.do(text), 20)
+        self.browser.do("await page.unroute('**/status')")
+        eventually(lambda: "does not answer" not in self.browser.do(text), 20)
+        self.check_quiet()
+
+    def test_hidden(self) -> None:
+        """A page that nobody sees keeps no line to its gateway, and catches up."""
+        self.visit("status")
+        eventually(lambda: self.listeners() == 1, 20)
+        turn = """
+        await page.evaluate((hidden) => {
+          Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }, args[0]);
+        """
+        self.browser.do(turn, True)
+        eventually(lambda: self.listeners() == 0, 20)
+        cap = curl("-T", "-", f"{self.grid.url}uri", data=bytes(1234)).decode()
+        self.browser.do(turn, False)
+        eventually(lambda: self.listeners() == 1, 20)
+        text = "return page.locator('#live').innerText()"
+        eventually(lambda: "1.2 kB of 1.2 kB" in self.browser.do(text), 20)
+        self.assertNotIn(cap, self.browser.do("return page.content()"))
+        self.check_quiet()
+
+    def listeners(self) -> int:
+        """Return how many hear of what the gateway does."""
+        metrics = curl(f"{self.grid.url}metrics").decode()
+        [line] = re.findall("^truckee_event_listeners (.*)$", metrics, re.M)
+        return int(float(line))
+
+    def test_upload(self) -> None:
+        """With keys alone a file is chosen, paused, resumed and stored."""
+        port = int(self.grid.url.rstrip("/").rpartition(":")[2])
+        path = self.grid.directory.parent / "holiday.bin"
+        path.write_bytes(bytes(16 * MIB))
+        with Line(port) as line:
+            line.rate = 2 * MIB
+            self.browser.do(
+                "page.errors.length = 0; await page.goto(args[0])",
+                f"http://127.0.0.1:{line.port}/upload",
+            )
+            self.look("upload")
+            self.browser.do(
+                "const choosing = page.waitForEvent('filechooser');"
+                "await page.keyboard.press('Tab'); await page.keyboard.press('Enter');"
+                "await (await choosing).setFiles(args[0])",
+                str(path),
+            )
+            eventually(lambda: "MB/s" in self.told(), 20)
+            self.look("upload-during")
+            self.assertGreater(min(self.bars()), 0)
+            self.browser.do(
+                "await page.keyboard.press('Tab'); await page.keyboard.press('Space')"
+            )
+            eventually(lambda: "Paused" in self.told(), 20)
+            self.look("upload-paused")
+            line.rate = 0
+            self.browser.do("await page.keyboard.press('Space')")
+            eventually(lambda: "stored. Its cap" in self.told(), 20)
+            self.look("upload-over")
+            reached = self.browser.do(TABBED)
+            for name in ("Copy cap", "Remove", "Open"):
+                self.assertIn(name, reached)
+            self.check_quiet()
+            # What goes through the line ends before the line does.
+            self.browser.do("await page.goto('about:blank')")
+
+    def told(self) -> str:
+        """Return what the page tells of its upload."""
+        return "".join(self.browser.do("return page.locator('.told').allTextContents()"))
 
     def test_task(self) -> None:
         """Who has the id of an upload cancels it with the keyboard."""

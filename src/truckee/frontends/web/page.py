@@ -12,7 +12,9 @@ from twisted.web.template import Flattenable, Tag, flattenString, tags
 
 # On a narrow screen each row of a list is a block, and each cell says what it is.
 STYLE = """
-:root { color-scheme: light dark; accent-color: #2a7fa5 }
+:root { color-scheme: light dark; accent-color: #2a7fa5; --bar: #2a7fa5;
+  --rest: rgba(127, 127, 127, .3) }
+@media (prefers-color-scheme: dark) { :root { --bar: #4fb0dc } }
 body { font: 1em/1.5 sans-serif; max-width: 52em; margin: 2em auto; padding: 0 1em;
   overflow-wrap: anywhere }
 h1, h2 { line-height: 1.2 }
@@ -26,7 +28,22 @@ td, .pairs th { border-top: 1px solid rgba(127, 127, 127, .35) }
 td, th { overflow-wrap: normal }
 small { display: block; opacity: .75 }
 .whole { white-space: nowrap }
-progress { display: block; width: 10em; max-width: 100%; margin: .4em 0 .1em }
+.head th { white-space: nowrap }
+.act { display: inline-block; margin: 1em .6em 0 0 }
+button { padding: .2em .8em }
+button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid var(--bar);
+  outline-offset: 2px }
+progress { display: block; width: 12em; max-width: 100%; margin: .5em 0 .2em }
+@media (forced-colors: none) {
+  progress { appearance: none; height: .7em; border: 0; border-radius: .35em;
+    overflow: hidden; background: var(--rest) }
+  progress:indeterminate { background: repeating-linear-gradient(-45deg,
+    var(--rest) 0 .5em, var(--bar) .5em 1em) }
+  progress::-webkit-progress-bar { background: none }
+  progress::-webkit-progress-value { background: var(--bar) }
+  progress::-moz-progress-bar { background: var(--bar) }
+  progress:indeterminate::-moz-progress-bar { background: none }
+}
 @media (max-width: 40em) {
   body { margin: 1em auto }
   .list, .list tbody, .list tr, .list td { display: block }
@@ -36,6 +53,7 @@ progress { display: block; width: 10em; max-width: 100%; margin: .4em 0 .1em }
   .list td::before { content: attr(data-label); float: left; margin-left: -7em;
     width: 6.5em; opacity: .75 }
   .list td:empty { display: none }
+  progress { width: 100% }
 }
 """
 
@@ -92,12 +110,16 @@ def render_page(
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Flattenable]]) -> Tag:
     """Return a list of things: a line of *heads* over its *rows*."""
-    lines: list[Flattenable] = [tags.tr([tags.th(head) for head in heads], class_="head")]
+    lines: list[Flattenable] = [tags.tr([_head(head) for head in heads], class_="head")]
     for row in rows:
         cells = zip(heads, row, strict=True)
         line = [tags.td(cell, **{"data-label": head}) for head, cell in cells]
         lines += ["\n", tags.tr(line)]
     return tags.table(lines, class_="list")
+
+
+def _head(text: str) -> Tag:
+    return tags.th(text, scope="col")
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> Tag:

@@ -22,10 +22,11 @@ HEADS = ("Task", "Progress", "Rate", "Time left", "State")
 def task_page(task: Task) -> bytes:
     """Return the page of one task for its holder, cap and all."""
     rows = [
-        ("State", _state(task)),
+        ("State", _words(task, task.phase)),
         ("Began", moment(task.began_at)),
         ("Took" if task.ended is not None else "Takes", duration(task.elapsed)),
         ("Received", amount(task.progress.received)),
+        ("Encrypted", amount(task.progress.encrypted)),
         ("Spooled", amount(task.progress.spooled)),
         ("On the helper", amount(task.progress.held)),
         ("Stored", amount(task.progress.stored)),
@@ -62,13 +63,15 @@ def bar(task: Task) -> Flattenable:
     """Return how much is done, with a bar if that can be said."""
     task.look()
     fraction, size = task.fraction, task.progress.size
+    label = {"aria-label": f"{name(task)}, done"}
     if size is None:
-        return f"{amount(task.done)} so far" if task.done else ""
+        text = f"{amount(task.done)} so far" if task.done else ""
+        moves = task.done and task.state is State.RUNNING
+        return [tags.progress(text, **label), text] if moves else text
     done = f"{amount(task.done)} of {amount(size)}"
     if fraction is None:
         return done
     text = f"{int(fraction * 100)} %"
-    label = {"aria-label": f"{name(task)}, done"}
     shown = tags.progress(text, max="1", value=f"{fraction:.4f}", **label)
     return [shown, f"{text}, {done}"]
 
@@ -127,7 +130,11 @@ def _time_left(task: Task) -> str:
 
 def _state(task: Task) -> str:
     way = _ROUTES.get(task.progress.route)
-    text = task.phase if way is None or task.ended is not None else f"{task.phase}, {way}"
+    running = way is not None and task.ended is None
+    return _words(task, f"{task.phase}, {way}" if running else task.phase)
+
+
+def _words(task: Task, text: str) -> str:
     return f"{text}: {foreign(task.error)}" if task.error else text
 
 
@@ -139,7 +146,8 @@ def _buttons(task: Task) -> Flattenable:
         actions.insert(0, "resume" if task.state is State.PAUSED else "pause")
     return [
         tags.form(
-            tags.p(tags.button(action.capitalize())),
+            tags.button(action.capitalize()),
+            class_="act",
             action=f"?t={action}&when_done={task.id}",
             method="post",
         )

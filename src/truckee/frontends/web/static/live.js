@@ -1,19 +1,27 @@
 // Keeps the part #live of a page as it is at the gateway: whenever the gateway tells of a
 // change, the page is loaded again, and only what differs is changed in it, so that bars
-// move and whoever stands on a button stays there.
+// move and whoever stands on a button stays there.  A page that nobody sees listens to
+// nothing: browsers have six lines to one gateway, and a tab would keep one.
 "use strict";
 
 const every = 1000 * Number(document.currentScript.dataset.every);
 const said = document.getElementById("said");
+let events = null;
+let timer = 0;
 let asking = false;
 let again = false;
+
+function away() {
+  said.textContent = "The gateway does not answer. This page goes on when it does.";
+}
 
 async function refresh() {
   again = asking;
   if (asking) return;
   asking = true;
   try {
-    const answer = await fetch(location.href, { cache: "no-store" });
+    const signal = AbortSignal.timeout(every);
+    const answer = await fetch(location.href, { cache: "no-store", signal });
     if (answer.ok) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       change(document.getElementById("live"), page.getElementById("live"));
@@ -22,7 +30,9 @@ async function refresh() {
       said.textContent = "The gateway knows no more of this.";
     }
   } catch {
-    said.textContent = "The gateway does not answer. This page goes on when it does.";
+    away();
+    clearTimeout(timer);
+    timer = setTimeout(refresh, every);
   }
   asking = false;
   if (again) refresh();
@@ -53,16 +63,24 @@ function change(old, now) {
 }
 
 function listen() {
-  const events = new EventSource("/status/events");
+  if (events || document.hidden) return;
+  events = new EventSource("/status/events");
   events.addEventListener("status", refresh);
   events.onerror = () => {
     // It comes back by itself from a lost line, and not from a refusal.
-    said.textContent = "The gateway does not answer. This page goes on when it does.";
+    away();
     if (events.readyState === EventSource.CLOSED) {
+      events = null;
       setTimeout(refresh, 0);
       setTimeout(listen, every);
     }
   };
 }
 
+function rest() {
+  if (events) events.close();
+  events = null;
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? rest() : listen()));
 listen();
