@@ -205,6 +205,8 @@ class _Upload:
         finally:
             opening, self._opening = self._opening, None
             opening.callback(None)
+        if self._over:
+            await Deferred()  # the process ends
         if self._note is not None:
             self._note.write(self._handle)
 
@@ -248,7 +250,10 @@ class _Upload:
             return None
         if response.code != 200:
             raise problem_of(response.code, text)
-        told: dict[str, Any] = json.loads(text)
+        try:
+            told: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise Problem("the gateway does not tell how far the upload is") from None
         return told
 
     async def _watch(self) -> None:
@@ -256,7 +261,7 @@ class _Upload:
         while True:
             try:
                 told = await self._told() or {}
-            except (Problem, ValueError):
+            except Problem:
                 told = {}
             self._bar.show(max(told.get("stored", 0), told.get("held", 0)))
             await self._gateway.sleep(_POLL)
