@@ -356,12 +356,12 @@ class ComeAndGoTests(_OurServers):
             reader.spawn("stock")
             reader.wait_until(partial(reaches, reader, 10))
             # And our gateway hears of a server that it never knew.
-            eventually(lambda: introduced(self.grid.ours), 30)
+            eventually(lambda: introduced(self.grid.ours), 90)
             [port] = free_ports(1)
             late = write_node(room / "late", self.grid.furl, port, storage=True, web=False)
             stack.callback(late.stop)
             late.spawn("ours")
-            eventually(partial(reaches, self.grid.ours, 11), 30)
+            eventually(partial(reaches, self.grid.ours, 11), 90)
 
     def test_introducer_down(self) -> None:
         """Without its introducer a node uses the servers it heard of last time."""
