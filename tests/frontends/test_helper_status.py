@@ -238,11 +238,12 @@ class JsonTests(_Case):
         await self.gone(upload)
 
     async def test_unknown_size(self) -> None:
-        """While a file's length is not known, its size is null."""
+        """While a file's length is not known, its size is null, and it is stored already."""
         upload = await self.open(None)
         await upload.append(0, bytes(200))
+        await until(lambda: upload.stored == 192)
         [told] = (await self.told())["truckee"]["uploads"]
-        self.assertEqual((told["size"], told["held"], told["stored"]), (None, 200, 0))
+        self.assertEqual((told["size"], told["held"], told["stored"]), (None, 200, 192))
         await self.gone(upload)
 
     async def check_phase(self, phase: str) -> None:
