@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -474,6 +475,23 @@ class TwistdTests(_Case):
         """A node that cannot start ends its process with an error, and says why."""
         with taken(0) as port:
             self.create(f"tcp:{port}:interface=127.0.0.1")
+            process = self.twistd("truckee", "--basedir", str(self.node))
+            self.assertEqual(process.wait(30), 1)
+        self.assertIn("in use", self.log())
+        self.assertNotIn("Traceback", self.log())
+        shutil.rmtree(self.node)
+        with taken(0) as port:
+            grid = self.create()
+            with running(grid):
+                curl("-d", "", f"{grid.url}upload/open?key=random")
+            config = self.node / "tahoe.cfg"
+            config.write_text(
+                re.sub(
+                    "web.port = .*",
+                    f"web.port = tcp:{port}:interface=127.0.0.1",
+                    config.read_text(),
+                )
+            )
             process = self.twistd("truckee", "--basedir", str(self.node))
             self.assertEqual(process.wait(30), 1)
         self.assertIn("in use", self.log())

@@ -186,6 +186,17 @@ class StatusTests(SynchronousTestCase):
             watching.send_signal(signal.SIGINT)
             _, errors = watching.communicate(timeout=30)
             self.assertEqual((watching.returncode, errors), (0, b""))
+            # As "| head -1" does.
+            watching = subprocess.Popen(
+                truckee("status", "--watch", "--json", *named),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            stack.callback(watching.kill)
+            assert watching.stdout is not None and watching.stderr is not None
+            watching.stdout.readline()
+            watching.stdout.close()
+            self.assertEqual((watching.wait(30), watching.stderr.read()), (1, b""))
 
     def test_no_gateway(self) -> None:
         """It says what is wrong when there is no gateway, or not one of ours."""

@@ -238,7 +238,7 @@ class JsonTests(_Case):
         await self.gone(upload)
 
     async def test_unknown_size(self) -> None:
-        """While a file's length is not known, its size is null, and it is stored already."""
+        """An open file has no size yet, and is stored all the same."""
         upload = await self.open(None)
         await upload.append(0, bytes(200))
         await until(lambda: upload.stored == 192)

@@ -109,8 +109,8 @@ def run(
         if end.code:
             raise
     for problem in problems:
-        if isinstance(problem, click.ClickException):
-            raise problem
+        if isinstance(problem, (click.ClickException, BrokenPipeError)):
+            raise problem  # of a reader that has enough click makes no words
         raise Problem(str(problem))
     if not ended:
         raise SystemExit(STOPPED)

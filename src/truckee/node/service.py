@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
+
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -28,6 +32,7 @@ class NodeService(Service):
         def failed(failure: Failure) -> None:
             if reactor.running:
                 log.critical("{reason}", reason=_reason(failure))
+                atexit.register(_end_with_failure)
                 reactor.stop()
             else:
                 early.append(failure)
@@ -40,6 +45,13 @@ class NodeService(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()
         return Deferred.fromCoroutine(self._node.stop())
+
+
+def _end_with_failure() -> None:
+    """Exit with 1, which twistd does not by itself once its reactor ran."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _reason(failure: Failure) -> str:
