@@ -59,6 +59,11 @@ class Routes:
                     raise
         return await _opened(self._direct, file)
 
+    async def forget(self, file: NewFile) -> None:
+        """See ``ICiphertextSinks``."""
+        if self._pushes and not file.direct:
+            await self._pushed.forget(file)
+
 
 async def _opened(sinks: ICiphertextSinks, file: NewFile) -> ICiphertextSink:
     sink: ICiphertextSink = await sinks.open(file)

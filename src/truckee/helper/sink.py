@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from foolscap.api import Referenceable
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
@@ -68,7 +68,23 @@ class HelperSinks:
 
         :raises NoHelper: when it is not connected.  :raises HelperFull: :raises HelperBusy:
         """
-        sink = HelperSink(
+        sink = self._sink(file)
+        file.status.route = "helper"
+        await sink.begin()
+        return sink
+
+    async def forget(self, file: NewFile) -> None:
+        """See ``ICiphertextSinks``."""
+        sink = self._sink(evolve(file, resumable=False))
+        try:
+            await sink.begin()
+        except Exception as error:
+            log.info("The helper was not told to forget: {error}", error=str(error))
+        else:
+            await sink.abort()
+
+    def _sink(self, file: NewFile) -> HelperSink:
+        return HelperSink(
             file,
             self.encoding,
             self._happy,
@@ -77,9 +93,6 @@ class HelperSinks:
             self._clock,
             self.patience,
         )
-        file.status.route = "helper"
-        await sink.begin()
-        return sink
 
 
 @serves(RIPushObserver)

@@ -78,6 +78,9 @@ class StockHelperSinks:
         await sink.begin()
         return sink
 
+    async def forget(self, file: NewFile) -> None:
+        """See ``ICiphertextSinks``: a stock helper cannot be told."""
+
 
 @implementer(ICiphertextSink)
 @define(eq=False)

@@ -108,6 +108,9 @@ class GridSinks:
             raise
         return sink
 
+    async def forget(self, file: NewFile) -> None:
+        """See ``ICiphertextSinks``: servers keep no share that is not whole."""
+
     def _geometry(self, file: NewFile) -> Geometry:
         if file.size is not None:
             return self.encoding.geometry(file.size)

@@ -122,6 +122,8 @@ class OpenUpload:
     _left: bool = field(default=False, init=False)  # nothing more is to be begun
     _aborting: list[Deferred[None]] | None = field(default=None, init=False, repr=False)
     _gone: bool = field(default=False, init=False)  # nothing is left of it
+    # Whether it was given up while it rested, so that a helper may hold what came before.
+    left_at_rest: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.record.cap is not None:
@@ -258,6 +260,7 @@ class OpenUpload:
         if self.state is State.STORED:
             raise AlreadyStored
         if not self.ended:
+            self.left_at_rest = self.run is None and self.offset > 0
             self.state, self.error = State.ABORTED, UploadAborted()
             self._take_over()
             self._changes.wake()

@@ -255,6 +255,7 @@ class OpenUploads:
         """See ``Host``."""
         if upload.state is State.ABORTED:
             self._uploads.pop(upload.handle, None)
+            self._forget_elsewhere(upload)
         task = self._watched.pop(upload, None)
         if task is not None:
             task.progress = upload.status
@@ -264,6 +265,13 @@ class OpenUploads:
             task.end(
                 None if cap is None else str(cap), None if error is None else str(error)
             )
+
+    def _forget_elsewhere(self, upload: OpenUpload) -> None:
+        """Free what a helper holds. A run does so itself; a known key finds it again."""
+        record = upload.record
+        if upload.left_at_rest and isinstance(record.choice, RandomKey):
+            size = record.end if record.size is None else record.size
+            _by_itself(self._uploader.forget(record.choice, size, record.direct))
 
     def _begin_task(self, upload: OpenUpload, wanted: str | None) -> str:
         """Let *upload* be watched, and return by which id."""

@@ -85,3 +85,10 @@ class ICiphertextSinks(Interface):
 
     async def open(file: NewFile) -> ICiphertextSink:
         """Get ready for a file.  :raises TruckeeError: when it cannot be stored now."""
+
+    async def forget(file: NewFile) -> None:
+        """
+        Free what an earlier attempt left of a file that nobody will bring again.
+
+        What cannot be reached now goes when it expires.
+        """

@@ -26,7 +26,7 @@ from truckee.flow.inbound import HIGH_WATER
 from truckee.flow.limits import Budget, Exclusive
 from truckee.flow.spool import Spool
 from truckee.immutable.body import Body, FileTooLarge, Pieces, UnknownTooLarge
-from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice
+from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.sinks import ICiphertextSinks, NewFile
 from truckee.immutable.upload_status import UploadStatus
 from truckee.status.metered import Metered
@@ -173,6 +173,17 @@ class Uploader:
             if size is None and self._sinks.needs_known_size:
                 return await self._upload_spooled(body, key, file, kept)
             return await self._stream(body, key, file)
+
+    async def forget(self, choice: RandomKey, size: int | None, direct: bool) -> None:
+        """
+        Free what ``upload`` left on a helper, of a file that nobody will bring again.
+
+        The arguments are those that it had.
+        """
+        if choice.key is not None:
+            index = storage_index_of(choice.key)
+            most = self.limits.max_unknown_size if size is None else size
+            await self._sinks.forget(NewFile(index, size, most, direct=direct))
 
     def _body(self, chunks: AsyncIterator[bytes], size: int | None, bound: int) -> Body:
         """Return *chunks* with an end: *bound* counts where no *size* is known."""
