@@ -135,6 +135,8 @@ class TypeTests(_Case):
 
     async def test_late(self) -> None:
         """Nonsense that nobody waits for any more is nothing."""
+        gc.collect()  # what others left
+        self.flushLoggedErrors()
         answer: Deferred[Any] = Deferred()
         self.liar.answers["allocate_buckets"] = lambda *_: answer
         await self.fails(self.limited.allocate(INDEX, SECRETS, {0}, 8))
