@@ -9,14 +9,25 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.grids import Grid, MadeFile, failing, hanging, make_file, pause, put_share, until
-from truckee.codec.caps import ChkVerifyCap
+from tests.grids import (
+    Grid,
+    MadeFile,
+    failing,
+    hanging,
+    in_chunks,
+    make_file,
+    pause,
+    put_share,
+    until,
+)
+from truckee.codec.caps import ChkReadCap, ChkVerifyCap
 from truckee.codec.cipher import crypt
 from truckee.codec.geometry import Encoding
 from truckee.codec.guess import Guess
 from truckee.codec.hashes import storage_index_of
 from truckee.flow.together import together
 from truckee.immutable.cache import CacheLimits
+from truckee.immutable.keys import GivenKey
 from truckee.immutable.locate import NotEnoughShares
 from truckee.immutable.open_files import OpenFiles
 from truckee.immutable.shared_file import SharedFile
@@ -75,6 +86,23 @@ class SharedFileTests(_Case):
         found = await together(shared.segment(7) for _ in range(20))
         self.assertEqual(found, [self.right(7)] * 20)
         self.assertEqual(self.reads(grid), before + 2)
+
+    async def test_replaced(self) -> None:
+        """Shares that were stored anew, with their parts elsewhere, are not called bad."""
+        data = random.Random(3).randbytes(200 * SEGMENT)
+        for again in ((0, 10), (len(data) - 10, len(data))):
+            grid = Grid.new(self, Encoding(2, 3, SEGMENT))
+            for size in (len(data), None):
+                cap = await grid.uploader.upload(in_chunks(data, 4096), size, GivenKey(KEY))
+                assert isinstance(cap, ChkReadCap)
+                for start, end in ((0, 10), again):
+                    found = await grid.read(cap, start, end)
+                    self.assertEqual(found, data[start:end])
+                for server in grid.servers:
+                    for share in server.directory.shares(INDEX).values():
+                        share.path.unlink()
+            await pause(0.1)
+            self.assertEqual(grid.files, [])
 
     async def test_one_reader_leaves(self) -> None:
         """Who goes away takes nothing from the others; with the last one the fetch ends."""

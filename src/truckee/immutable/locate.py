@@ -43,7 +43,10 @@ class Source:
     reader: HeadStart
     proof: ShareProof | None = field(default=None, init=False)
     useless: bool = field(default=False, init=False)  # for every segment
-    told: bool = field(default=False, init=False)  # its server knows that it is bad
+    told: bool = field(
+        default=False, init=False
+    )  # somebody sees to it that its server knows
+    corrupt: bool = field(default=False, init=False)  # beyond doubt
     faults: int = field(default=0, init=False)  # those with fewer are asked first
     busy: int = field(default=0, init=False)  # questions under way
     usual: float | None = field(default=None, init=False)  # seconds to a block
@@ -193,16 +196,35 @@ class Located:
             before = known.get((source.number, source.server))
             if before is not None:
                 source.faults, source.told = before.faults, before.told
-                source.usual = before.usual
-                source.useless = before.useless and before.told
+                source.usual, source.corrupt = before.usual, before.corrupt
+                source.useless = before.useless and before.corrupt
 
     async def _advise(self, source: Source, reason: str) -> None:
         index = self.cap.storage_index
         try:
+            if await self._is_replaced(source):
+                source.told = False
+                return
+            source.corrupt = True
             await source.server.advise_corrupt(index, source.number, reason)
         except Exception as error:
             name = source.server.name
             log.warn("{server} took no advice: {error}", server=name, error=str(error))
+
+    async def _is_replaced(self, source: Source) -> bool:
+        """
+        Tell whether a share that seems corrupt is another one than was proved.
+
+        One that was removed and stored anew may have its parts elsewhere.
+        """
+        if source.proof is None:
+            return False
+        try:
+            offsets, _, ueb = await read_proof(source.reader, self.cap.total)
+            FileProof.check(self.cap, ueb)
+        except ValueError:
+            return False
+        return offsets != source.proof.offsets
 
     async def _prove(self, source: Source) -> None:
         try:
