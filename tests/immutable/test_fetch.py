@@ -21,6 +21,7 @@ from tests.grids import (
     make_file,
     pause,
     put_share,
+    until,
 )
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.cipher import crypt
@@ -268,6 +269,7 @@ class DamageTests(_Case):
             put_share(grid.servers[0], INDEX, number, bytes(share))
         self.assertEqual(await grid.read(file.cap), file.plaintext)
         # Its operator is told of each share, once.
+        await until(lambda: len(grid.servers[0].advice) >= 4)
         self.assertEqual(sorted(share for share, _ in grid.servers[0].advice), [0, 1, 2, 3])
 
     async def test_server_is_told(self) -> None:
@@ -277,6 +279,7 @@ class DamageTests(_Case):
         self.give_all(grid, file)
         put_share(grid.servers[0], INDEX, 0, file.shares[1])
         self.assertEqual(await grid.read(file.cap), file.plaintext)
+        await until(lambda: grid.servers[0].advice)
         self.assertEqual([share for share, _ in grid.servers[0].advice], [0])
         advisories = list(
             (grid.servers[0].directory.root / "corruption-advisories").iterdir()

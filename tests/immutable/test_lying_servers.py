@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
-from tests.grids import REACTOR, Grid, MoodyServer, in_chunks
+from tests.grids import REACTOR, Grid, MoodyServer, in_chunks, until
 from tests.storage.liars import READER, SERVER, WRITER, Lair, Liar, never, raises, readers
 from tests.storage.test_foolscap import new_client
 from truckee.codec.caps import ChkReadCap
@@ -230,11 +230,14 @@ class _Case(TestCase):
 
 
 class DownloadTests(_Case):
-    async def check(self, lie: Lie) -> tuple[list[str], list[tuple[int, str]]]:
+    async def check(
+        self, lie: Lie, told: bool = False
+    ) -> tuple[list[str], list[tuple[int, str]]]:
         """
         Check that a file is read right while the server of its first share lies.
 
-        Return what was logged of that server, and what its operator was told.
+        Return what was logged of that server, and what its operator was told; he is waited
+        for if he should be *told*.
         """
         data, cap = await self.store()
         liar = self.holders(cap, self.members)[0]
@@ -243,6 +246,8 @@ class DownloadTests(_Case):
         with capturedLogs() as events:
             self.assertEqual(await self.grid.read(cap), data)
         self.assertLess(time.monotonic() - began, SOON)
+        if told:
+            await until(lambda: liar.disk.advice)
         liar.be_honest()
         lines = [formatEvent(event) for event in events]
         named = [line for line in lines if line and liar.disk.name in line]
@@ -254,14 +259,14 @@ class DownloadTests(_Case):
         server, and its operator is told where there is something to be mended.
         """
         for what, (lie, told) in READ_LIES.items():
-            log, advice = await self.check(lie)
+            log, advice = await self.check(lie, told)
             self.assertNotEqual(log, [], what)
             self.assertEqual(bool(advice), told, what)
 
     async def test_blocks(self) -> None:
         """A server that gives wrong blocks of each segment is named in the log."""
         for what, lie in BLOCK_LIES.items():
-            log, advice = await self.check(lie)
+            log, advice = await self.check(lie, told=True)
             self.assertNotEqual(log, [], what)
             self.assertNotEqual(advice, [], what)
 

@@ -15,7 +15,7 @@ from truckee.errors import Unavailable
 from truckee.flow.limits import Exclusive
 from truckee.immutable.existing import Holders, read_proof
 from truckee.immutable.head_start import HeadStart
-from truckee.storage.interfaces import IStorageServer, ReadError
+from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
 
 log = Logger()
 
@@ -213,26 +213,32 @@ class Located:
 
     async def _is_replaced(self, source: Source) -> bool:
         """
-        Tell whether a share that seems corrupt is another one than was proved.
+        Tell whether a share that seems corrupt is another one than was looked at.
 
         One that was removed and stored anew may have its parts elsewhere.
         """
-        if source.proof is None:
-            return False
+        now = await source.server.buckets(self.cap.storage_index)
+        if source.number not in now:
+            return True
         try:
-            offsets, _, ueb = await read_proof(source.reader, self.cap.total)
-            FileProof.check(self.cap, ueb)
+            _, proof = await self._proof(source.number, now[source.number])
         except ValueError:
             return False
-        return offsets != source.proof.offsets
+        return source.proof is None or source.proof.offsets != proof.offsets
+
+    async def _proof(
+        self, number: int, reader: IShareReader
+    ) -> tuple[FileProof, ShareProof]:
+        """Return what is known of the file and of one share.  :raises ValueError:"""
+        offsets, chain, ueb = await read_proof(reader, self.cap.total)
+        file = FileProof.check(self.cap, ueb)
+        # All share what is known of the file, such as its tree.
+        file = self.file or file
+        return file, ShareProof.check(file, number, offsets, chain)
 
     async def _prove(self, source: Source) -> None:
         try:
-            offsets, chain, ueb = await read_proof(source.reader, self.cap.total)
-            file = FileProof.check(self.cap, ueb)
-            # All share what is known of the file, such as its tree.
-            file = self.file = self.file or file
-            source.proof = ShareProof.check(file, source.number, offsets, chain)
+            self.file, source.proof = await self._proof(source.number, source.reader)
         except ValueError as error:
             self.give_up(source, str(error), corrupt=True)
         except ReadError as error:
