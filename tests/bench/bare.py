@@ -16,7 +16,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import zfec
-from Crypto.Cipher import AES
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 SEGMENT = 1048578  # 1 MiB rounded up to a multiple of 3
 SYNC_EVERY = 4 << 20  # bytes of one share between two fdatasync calls, as the server does
@@ -39,8 +41,10 @@ def bare_upload(
 
         def segment(number: int) -> None:
             offset = number * SEGMENT
-            cipher = AES.new(key, AES.MODE_CTR, nonce=b"", initial_value=offset // 16)
-            ciphertext = memoryview(cipher.encrypt(plaintext))
+            counter = (offset // 16).to_bytes(16, "big")
+            ciphertext = memoryview(
+                Cipher(AES(key), CTR(counter)).encryptor().update(plaintext)
+            )
             flat.update(ciphertext)
             sha256(ciphertext).digest()
             primary = [ciphertext[i * block : (i + 1) * block] for i in range(k)]
@@ -87,8 +91,8 @@ def bare_download(directory: Path, size: int, *, k: int = 3) -> float:
             ciphertext = b"".join(blocks)
             sha256(ciphertext).digest()
             offset = number * SEGMENT
-            cipher = AES.new(key, AES.MODE_CTR, nonce=b"", initial_value=offset // 16)
-            cipher.encrypt(ciphertext)
+            counter = (offset // 16).to_bytes(16, "big")
+            Cipher(AES(key), CTR(counter)).encryptor().update(ciphertext)
 
         started = time.perf_counter()
         with ThreadPoolExecutor(os.cpu_count()) as pool:

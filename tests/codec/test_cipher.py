@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from Crypto.Cipher import AES
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -47,7 +49,7 @@ class CryptTests(SynchronousTestCase):
         """The counter is 16 bytes wide and counts blocks of 16 bytes, first byte first."""
         first = offset // 16
         blocks = b"".join((first + i).to_bytes(16, "big") for i in range(5))
-        stream = AES.new(KEY, AES.MODE_ECB).encrypt(blocks)[offset % 16 :]
+        stream = Cipher(AES(KEY), ECB()).encryptor().update(blocks)[offset % 16 :]
         expected = bytes(a ^ b for a, b in zip(data, stream, strict=False))
         self.assertEqual(crypt(KEY, offset, data), expected)
 

@@ -63,7 +63,7 @@ def read_segment(
     for number, (proof, share) in shares.items():
         fill(file.crypttext, segment, share, proof.offsets.crypttext_tree)
         fill(proof.blocks, segment, share, proof.offsets.block_tree)
-        at, size = proof.block_range(file.geometry, segment)
+        at, size = proof.block_range(file.geometry, range(segment, segment + 1))
         block = share[at : at + size]
         if not proof.is_good(segment, block):
             raise ValueError("a bad block")

@@ -11,6 +11,7 @@ from tests.grids import Grid, MadeFile, failing, hanging, make_file, pause, put_
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
 from truckee.immutable.download import MOST_AHEAD, PIECE, Download
+from truckee.immutable.fetch import MOST_AT_ONCE
 from truckee.immutable.locate import NotEnoughShares
 
 KEY = b"k" * 16
@@ -22,9 +23,9 @@ SEGMENTS = 40
 class DownloadTests(TestCase):
     timeout = 30
 
-    def new_grid(self) -> tuple[Grid, MadeFile]:
+    def new_grid(self, segments: int = SEGMENTS) -> tuple[Grid, MadeFile]:
         """Return a grid with one file on it, each share on a server of its own."""
-        plaintext = random.Random(1).randbytes(SEGMENT * SEGMENTS - 7)
+        plaintext = random.Random(1).randbytes(SEGMENT * segments - 7)
         file = make_file(plaintext, KEY, Encoding(2, 3, SEGMENT))
         grid = Grid.new(self)
         for number, share in enumerate(file.shares):
@@ -109,11 +110,51 @@ class DownloadTests(TestCase):
 
     async def test_slow_reader(self) -> None:
         """While the reader is slow, a bounded number of segments is fetched ahead."""
-        grid, file = self.new_grid()
+        grid, file = self.new_grid(segments=400)
         download = await self.open(grid, file)
-        await self.ahead(grid, download, 20)
-        self.assertEqual(await self.ahead(grid, download, 1), 0)
-        self.assertEqual(len(download._ahead), MOST_AHEAD)
+        for _ in range(100):
+            await download.__anext__()
+        await pause(0.1)
+        ahead = self.segments_ahead(download)
+        self.assertGreater(ahead, MOST_AHEAD)
+        self.assertLessEqual(ahead, 4 * MOST_AT_ONCE)
+        self.assertEqual(grid.downloads.budget.used, ahead * SEGMENT + self.rest(download))
+        await pause(0.1)
+        self.assertEqual(self.segments_ahead(download), ahead)
+        download.stop()
+        self.assertEqual(grid.downloads.budget.used, 0)
+
+    def segments_ahead(self, download: Download) -> int:
+        """Return how many segments are fetched that are not of the current run."""
+        return sum(len(run.numbers) for run in download._ahead)
+
+    def rest(self, download: Download) -> int:
+        """Return the bytes of the current run that are held."""
+        return len(download._plaintexts) * SEGMENT
+
+    async def test_at_once(self) -> None:
+        """A reader that goes on has adjacent segments fetched at once, if that is quick."""
+        grid, file = self.new_grid(segments=400)
+        download = await self.open(grid, file)
+        pieces = [piece async for piece in download]
+        self.assertEqual(b"".join(pieces), file.plaintext)
+        self.assertLess(self.reads(grid), 2 * 400 / 4)
+        download.stop()
+        grid, file = self.new_grid(segments=40)
+
+        async def slow(operation: str, share: int) -> None:
+            if operation == "read":
+                await pause(1.1)
+
+        opened = await grid.downloader.open(file.cap)
+        await grid.read(file.cap, 0, 10)
+        for server in grid.servers:
+            server.mood = slow
+        download = opened.read(64, 64 * 20)
+        while await download.__anext__():
+            self.assertEqual({len(run.numbers) for run in download._ahead} - {1}, set())
+            if download._position >= 64 * 12:
+                break
         download.stop()
 
     async def test_fast_reader(self) -> None:

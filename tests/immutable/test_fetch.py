@@ -37,7 +37,7 @@ from truckee.codec.hashes import (
 from truckee.codec.netstring import netstring
 from truckee.codec.share import ShareLayout
 from truckee.flow.together import together
-from truckee.immutable.fetch import BrokenFile, Fetcher
+from truckee.immutable.fetch import MOST_AT_ONCE, BrokenFile, Fetcher
 from truckee.immutable.head_start import HeadStart
 from truckee.immutable.locate import Located, NotEnoughShares, Source
 from truckee.storage.foolscap_client import NotConnected
@@ -544,6 +544,58 @@ class FetcherTests(_Case):
         ciphertext = crypt(KEY, 0, file.plaintext)
         for number, segment in zip(order, found, strict=True):
             self.assertEqual(segment, ciphertext[90 * number : 90 * number + 90])
+
+    async def test_adjacent(self) -> None:
+        """Adjacent segments come out right, over pages of hashes and with broken shares."""
+        rng = random.Random(6)
+        segments = 200
+        file = random_file((3, 10, 90, segments * 90 - 5, True))
+        for broken in range(8):
+            grid = Grid.new(self, servers=3)
+            for number in range(10):
+                share = file.shares[number]
+                if number < broken:
+                    part = rng.choice(["block tree", "crypttext tree", "data", "data"])
+                    share = flip_in(part)(rng, file, file, number)
+                put_share(grid.servers[number % 3], INDEX, number, share)
+            cap = file.cap.verify_cap()
+            located = await Located.search(cap, grid.selector.find)
+            fetcher = Fetcher(cap, located, grid.cpu, REACTOR)
+            await fetcher.geometry()
+            ciphertext = crypt(KEY, 0, file.plaintext)
+            runs = [range(184, 200), range(50, 66), range(1), range(199, 200)]
+            for _ in range(20):
+                start = rng.randrange(segments)
+                length = rng.randint(1, MOST_AT_ONCE)
+                runs.append(range(start, min(segments, start + length)))
+            found = await together(fetcher.segments(run) for run in runs)
+            for run, pieces in zip(runs, found, strict=True):
+                self.assertEqual(
+                    pieces, [ciphertext[90 * number : 90 * number + 90] for number in run]
+                )
+
+    async def test_adjacent_reads(self) -> None:
+        """Adjacent segments cost as many reads as one; a bad block costs its segment."""
+        file = random_file((3, 10, 90, 3000, False))
+        grid = Grid.new(self, servers=10)
+        self.give_all(grid, file)
+        cap = file.cap.verify_cap()
+        located = await Located.search(cap, grid.selector.find)
+        fetcher = Fetcher(cap, located, grid.cpu, REACTOR)
+        await fetcher.geometry()
+        await fetcher.segment(20)
+        before = [server.reads for server in grid.servers]
+        await fetcher.segments(range(4, 20))
+        reads = [server.reads for server in grid.servers]
+        self.assertEqual(sum(reads) - sum(before), 3)
+        used = [n for n, (a, b) in enumerate(zip(before, reads, strict=True)) if b > a]
+        share = bytearray(file.shares[used[0]])
+        share[file.layout.block(9)] ^= 1
+        put_share(grid.servers[used[0]], INDEX, used[0], bytes(share))
+        found = b"".join(await fetcher.segments(range(4, 20)))
+        self.assertEqual(found, crypt(KEY, 0, file.plaintext)[4 * 90 : 20 * 90])
+        await until(lambda: grid.servers[used[0]].advice)
+        self.assertIn("segment 9", grid.servers[used[0]].advice[0][1])
 
     async def test_many_segments(self) -> None:
         """A file with more pages of hashes than are kept is read from any place."""

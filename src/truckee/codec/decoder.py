@@ -61,10 +61,12 @@ class ShareProof:
         root = check_chain(chain, number, file.geometry.total, file.share_root)
         return cls(number, offsets, PagedTree(root, file.geometry.segments))
 
-    def block_range(self, geometry: Geometry, segment: int) -> tuple[int, int]:
-        """Return offset and length of the block of *segment*."""
-        offset = self.offsets.data + segment * geometry.block_size
-        return offset, geometry.block_length(segment)
+    def block_range(self, geometry: Geometry, segments: range) -> tuple[int, int]:
+        """Return offset and length of the blocks of adjacent *segments*."""
+        size = geometry.block_size
+        before_last = size * (len(segments) - 1)
+        offset = self.offsets.data + segments[0] * size
+        return offset, before_last + geometry.block_length(segments[-1])
 
     def is_good(self, segment: int, block: Buffer) -> bool:
         """Tell whether *block* is this share's block of *segment*, whose leaf is known."""

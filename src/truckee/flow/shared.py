@@ -35,6 +35,10 @@ class Shared(Generic[K, T]):
 
     _flights: dict[K, _Flight[T]] = field(factory=dict, init=False, repr=False)
 
+    def __contains__(self, key: K) -> bool:
+        """Tell whether something is under way for *key*."""
+        return key in self._flights
+
     async def run(self, key: K, work: Callable[[], Work[T]]) -> T:
         """Return what *work* returns, or what that of another caller does for *key*."""
         flight = self._flights.get(key)

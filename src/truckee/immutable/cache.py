@@ -116,6 +116,10 @@ class Cache:
         """What it holds now."""
         return CacheStatus(self.limits.size, self._size, len(self._entries), **self._counts)
 
+    def has(self, cap: ChkVerifyCap, part: int) -> bool:
+        """Tell whether ``get`` will probably return something."""
+        return entry_name(cap, part) in self._entries
+
     async def get(self, cap: ChkVerifyCap, part: int) -> bytes | None:
         """Return a part of a file as it was put, or None."""
         if not self._ready:

@@ -2,21 +2,25 @@
 From a cap to plaintext, any range of it, in order.
 
 A reader that goes on gets the next segments fetched while it is busy with this one: the
-further it went, the more of them.  One that reads here and there gets none that it did not
-ask for.  All readers together hold no more than one budget.
+further it went, the more of them, and adjacent ones at once where that takes but a moment.
+One that reads here and there gets none that it did not ask for.  All readers together hold
+no more than one budget.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.cipher import crypt
 from truckee.codec.geometry import Geometry
 from truckee.flow.cpu import Workers
+from truckee.immutable.fetch import MOST_AT_ONCE
 from truckee.immutable.holdings import Holdings
 from truckee.immutable.open_files import OpenFiles
 from truckee.immutable.shared_file import SharedFile
@@ -26,8 +30,12 @@ from truckee.immutable.shared_file import SharedFile
 # less.
 PIECE = 256 << 10  # bytes
 
-# Segments fetched ahead of the one that is being read.
+# Segments fetched ahead of the one that is being read, while they come one by one.
 MOST_AHEAD = 4
+# Adjacent segments that are fetched at once have so many bytes, at most.
+MOST_OF_RUN = 4 << 20
+# So long may they take: more are fetched at once, or fewer.
+_MOMENT, _LONG = 0.2, 1.0  # seconds
 # One who asks for all from some byte on may stop at any moment, as players do: it has one
 # segment fetched ahead for so many that it took.
 _TAKEN_FOR_ONE_AHEAD = 4
@@ -40,6 +48,7 @@ class Downloader:
     _files: OpenFiles
     _cpu: Workers
     _holdings: Holdings
+    _clock: IReactorTime
 
     async def open(self, cap: ChkReadCap, start: int = 0) -> OpenFile:
         """
@@ -53,7 +62,7 @@ class Downloader:
         except Exception:
             shared.settle()
             raise
-        return OpenFile(cap.key, shared, geometry, self._cpu, self._holdings)
+        return OpenFile(cap.key, shared, geometry, self._cpu, self._holdings, self._clock)
 
 
 @define(eq=False)
@@ -65,6 +74,7 @@ class OpenFile:
     geometry: Geometry
     _cpu: Workers
     holdings: Holdings
+    clock: IReactorTime
 
     def read(self, start: int = 0, end: int = 0) -> Download:
         """Return the bytes from *start* up to, not including, *end*."""
@@ -74,24 +84,25 @@ class OpenFile:
         """Forget what was read early and not taken."""
         self._shared.settle()
 
-    async def segment(self, number: int) -> bytes:
+    async def segments(self, numbers: range) -> list[bytes]:
         """
-        Return the plaintext of one segment.
+        Return the plaintext of adjacent segments.
 
-        :raises NotEnoughShares: when too few shares are good for it.
+        :raises NotEnoughShares: when too few shares are good for one of them.
         """
-        ciphertext = await self._shared.segment(number)
-        offset = number * self.geometry.segment_size
-        return await self._cpu.run(crypt, self._key, offset, ciphertext)
+        ciphertexts = await self._shared.segments(numbers)
+        offset = numbers[0] * self.geometry.segment_size
+        return await self._cpu.run(_decrypt, self._key, offset, ciphertexts)
 
 
 @define(eq=False)
-class _Segment:
-    """One segment that is fetched or held, and what of the budget it has."""
+class _Run:
+    """Adjacent segments that are fetched or held, and what of the budget they have."""
 
-    number: int
-    plaintext: Deferred[bytes]
+    numbers: range
     cost: int  # bytes
+    asked: float  # when, in seconds
+    plaintexts: Deferred[list[bytes]]
 
 
 @define(eq=False)
@@ -101,10 +112,12 @@ class Download:
     _file: OpenFile
     _position: int  # bytes into the file, of the next byte to give
     _end: int
-    _ahead: deque[_Segment] = field(factory=deque, init=False, repr=False)
-    # The segment that is being given.
-    _current: tuple[_Segment, bytes] | None = field(default=None, init=False, repr=False)
+    _ahead: deque[_Run] = field(factory=deque, init=False, repr=False)
+    # The run that is being given, and what was not given of it yet.
+    _current: _Run | None = field(default=None, init=False, repr=False)
+    _plaintexts: dict[int, bytes] = field(factory=dict, init=False, repr=False)
     _taken: int = field(default=0, init=False)  # segments, without a break
+    _length: int = field(default=1, init=False)  # segments of the next run
     _open_ended: bool = field(default=False, init=False)
 
     def __aiter__(self) -> Download:
@@ -115,14 +128,14 @@ class Download:
         holdings.is_busy(self)
         if self._position >= self._end:
             raise StopAsyncIteration
-        size = self._file.geometry.segment_size
+        size = self._size
         number, at = divmod(self._position, size)
         plaintext = await self._segment(number)
         end = size if holdings.is_roomy else at + PIECE
         piece = plaintext[at : min(end, self._end - number * size)]
         self._position += len(piece)
         if self._position % size == 0:
-            self._drop_current()
+            self._drop(number)
         holdings.is_idle(self)
         return piece
 
@@ -148,68 +161,111 @@ class Download:
         self._file.settle()
 
     async def _segment(self, number: int) -> bytes:
-        """Return a segment, which is the current one from then on."""
-        if self._current is not None:
-            segment, plaintext = self._current
-            if segment.number == number:
-                return plaintext
-            self._drop_current()
-        if self._ahead and self._ahead[0].number != number:
+        """Return a segment, whose run is the current one from then on."""
+        if number not in self._plaintexts:
+            await self._next_run(number)
+        elif self._position % self._size == 0:
+            self._look_ahead(number)
+        return self._plaintexts[number]
+
+    async def _next_run(self, number: int) -> None:
+        """Make the run with segment *number* the current one."""
+        self._drop_current()
+        if self._ahead and number not in self._ahead[0].numbers:
             self._drop_ahead()
         if not self._ahead:
             await self._file.holdings.take(self._cost)
-            self._ask(number)
+            self._ask(range(number, number + 1))
         self._look_ahead(number)
-        segment = self._ahead[0]
-        plaintext = await segment.plaintext
+        run = self._ahead[0]
+        plaintexts = await run.plaintexts
         self._ahead.popleft()
-        self._current = segment, plaintext
-        self._taken += 1
-        return plaintext
+        self._current = run
+        self._plaintexts = dict(zip(run.numbers, plaintexts, strict=True))
 
     def _look_ahead(self, number: int) -> None:
         """Ask for as many segments behind *number* as are worth it."""
-        size = self._file.geometry.segment_size
         window = 1 + self._taken
-        if self._open_ended and self._end - self._position > size:
+        if self._open_ended and self._end - self._position > self._size:
             window = self._taken // _TAKEN_FOR_ONE_AHEAD
-        last = min(number + min(window, MOST_AHEAD), (self._end - 1) // size)
-        for each in range(self._ahead[-1].number + 1, last + 1):
-            if not self._file.holdings.try_take(self._cost):
+        holdings = self._file.holdings
+        length = min(self._length, max(1, window // 2)) if holdings.is_roomy else 1
+        end = (self._end - 1) // self._size + 1
+        most = min(number + 1 + min(window, max(MOST_AHEAD, 3 * length)), end)
+        begun = self._ahead[-1] if self._ahead else self._current
+        start = number + 1 if begun is None else begun.numbers.stop
+        # A run that would be short waits until it is not.
+        while start < most and (start + length <= most or most == end):
+            run = range(start, min(start + length, most))
+            if not holdings.try_take(self._cost * len(run)):
                 break
-            self._ask(each)
+            self._ask(run)
+            start = run.stop
+
+    @property
+    def _size(self) -> int:
+        return self._file.geometry.segment_size
 
     @property
     def _cost(self) -> int:
         """What one segment takes: its blocks and what they make, or that and plaintext."""
-        return 2 * self._file.geometry.segment_size
+        return 2 * self._size
 
-    def _ask(self, number: int) -> None:
-        """Have a segment fetched, for which there is room."""
-        segment = _Segment(number, Deferred(), self._cost)
-        self._ahead.append(segment)
+    def _ask(self, numbers: range) -> None:
+        """Have segments fetched, for which there is room."""
+        run = _Run(
+            numbers, self._cost * len(numbers), self._file.clock.seconds(), Deferred()
+        )
+        self._ahead.append(run)
 
-        async def fetch() -> bytes:
-            plaintext = await self._file.segment(number)
-            self._give(segment, segment.cost // 2)
-            return plaintext
+        async def fetch() -> list[bytes]:
+            plaintexts = await self._file.segments(numbers)
+            self._give(run, run.cost // 2)
+            self._learn(self._file.clock.seconds() - run.asked)
+            return plaintexts
 
-        segment.plaintext = Deferred.fromCoroutine(fetch())
+        run.plaintexts = Deferred.fromCoroutine(fetch())
 
-    def _give(self, segment: _Segment, amount: int) -> None:
-        segment.cost -= amount
+    def _learn(self, seconds: float) -> None:
+        """A run took so long: let the next ones be longer or shorter."""
+        if seconds > _LONG:
+            self._length = max(1, self._length // 2)
+        elif seconds < _MOMENT:
+            most = min(MOST_AT_ONCE, max(1, round(MOST_OF_RUN / self._size)))
+            self._length = min(2 * self._length, most)
+
+    def _give(self, run: _Run, amount: int) -> None:
+        run.cost -= amount
         self._file.holdings.give(amount)
 
+    def _drop(self, number: int) -> None:
+        """All of one segment was given."""
+        self._taken += 1
+        del self._plaintexts[number]
+        if not self._plaintexts:
+            self._drop_current()
+        elif self._current is not None:
+            self._give(self._current, self._size)
+
     def _drop_current(self) -> None:
-        if self._current is not None:
-            segment, _ = self._current
-            self._current = None
-            self._give(segment, segment.cost)
+        run, self._current = self._current, None
+        self._plaintexts = {}
+        if run is not None:
+            self._give(run, run.cost)
 
     def _drop_ahead(self) -> None:
         ahead, self._ahead = self._ahead, deque()
         # The last first: those before it hold what it waits for.
-        for segment in reversed(ahead):
-            segment.plaintext.addErrback(lambda _: b"")
-            segment.plaintext.cancel()
-            self._give(segment, segment.cost)
+        for run in reversed(ahead):
+            run.plaintexts.addErrback(lambda _: [])
+            run.plaintexts.cancel()
+            self._give(run, run.cost)
+
+
+def _decrypt(key: bytes, offset: int, ciphertexts: Sequence[bytes]) -> list[bytes]:
+    """Decrypt adjacent pieces of a file, the first of which is at *offset*."""
+    plaintexts = []
+    for ciphertext in ciphertexts:
+        plaintexts.append(crypt(key, offset, ciphertext))
+        offset += len(ciphertext)
+    return plaintexts

@@ -1,5 +1,5 @@
 """
-Getting one segment's ciphertext from any k shares.
+Getting the ciphertext of adjacent segments from any k shares.
 
 Source: formats, "What a reader checks".  Nothing leaves here that is not proved.
 """
@@ -7,6 +7,7 @@ Source: formats, "What a reader checks".  Nothing leaves here that is not proved
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -20,9 +21,12 @@ from truckee.errors import Corrupt, Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Exclusive
 from truckee.flow.together import Work, together
-from truckee.immutable.locate import Located, Source
+from truckee.immutable.locate import Located, NotEnoughShares, Source
 from truckee.immutable.race import Pace, Race
 from truckee.storage.interfaces import ReadError
+
+# A page of a hash tree has more.
+MOST_AT_ONCE = 16  # segments
 
 
 @define
@@ -91,28 +95,46 @@ class Fetcher:
         :raises NotEnoughShares: when fewer than k shares are good for it.
         :raises BrokenFile: when k good shares do not make the segment of the cap.
         """
+        found = await self._segments(range(number, number + 1))
+        assert found is not None
+        return found[0]
+
+    async def segments(self, numbers: range) -> list[bytes]:
+        """
+        Return the ciphertext of adjacent segments, which costs little more than one.
+
+        There are at most ``MOST_AT_ONCE``.  Raises as ``segment`` does, for any of them.
+        """
+        found = None
+        if len(numbers) > 1:
+            with suppress(NotEnoughShares):
+                found = await self._segments(numbers)
+        # A bad block costs no more than its segment.
+        return found or [await self.segment(number) for number in numbers]
+
+    async def _segments(self, numbers: range) -> list[bytes] | None:
+        """Return adjacent segments; None: one of several has a bad block."""
         blocks: dict[Source, bytes] = {}
-        ciphertext: bytes | None = None
         asked: list[Source] = []
 
         async def block(source: Source) -> bytes | None:
             asked.append(source)
             began = self._clock.seconds()
-            # One of them is enough to learn the hash of the segment from.
-            found = await self._block(source, number, teaches=len(asked) == 1)
+            # One of them is enough to learn the hashes of the segments from.
+            found = await self._blocks(source, numbers, teaches=len(asked) == 1)
             if found is not None:
-                source.took(self._clock.seconds() - began)
+                source.took((self._clock.seconds() - began) / len(numbers))
             return found
 
-        race = Race(self._located, block, self._pace, self._clock)
+        race = Race(self._located, block, self._pace, self._clock, len(numbers))
         try:
             while True:
                 await race.run(blocks)
-                bad = await self._not_taught(blocks, number)
+                bad = await self._not_taught(blocks, numbers)
                 if not bad:
-                    bad, ciphertext = await self._join(blocks, number)
-                if ciphertext is not None:
-                    return ciphertext
+                    bad, found = await self._join(blocks, numbers)
+                    if found or len(numbers) > 1:
+                        return found
                 for source in bad:
                     del blocks[source]
         finally:
@@ -134,28 +156,29 @@ class Fetcher:
             source.reader.begin(reads)
 
     async def _not_taught(
-        self, blocks: Mapping[Source, bytes], segment: int
+        self, blocks: Mapping[Source, bytes], segments: range
     ) -> set[Source]:
-        """Return the sources of *blocks* that could not tell the hash of the segment."""
-        if self.file.crypttext.missing(segment):
+        """Return the sources of *blocks* that could not tell the hashes of *segments*."""
+        for segment in _unknown(self.file.crypttext, segments):
             for source in blocks:
                 if not await self._teach(source, segment):
                     return {source}
         return set()
 
     async def _join(
-        self, blocks: Mapping[Source, bytes], segment: int
-    ) -> tuple[set[Source], bytes | None]:
-        """Return the sources whose blocks are bad, and tell of them; else the segment."""
+        self, blocks: Mapping[Source, bytes], segments: range
+    ) -> tuple[set[Source], list[bytes] | None]:
+        """Return the sources whose blocks are bad; else the segments."""
         try:
-            bad, ciphertext = await self._cpu.run(_join, self.file, segment, blocks)
+            bad, found = await self._cpu.run(_join, self.file, segments, blocks)
         except ValueError:
             raise BrokenFile from None
-        for source in bad:
-            source.demote()
-            reason = f"the block of segment {segment} is wrong"
-            self._located.report(source, reason, corrupt=True)
-        return bad, ciphertext
+        if len(segments) == 1:
+            for source in bad:
+                source.demote()
+                reason = f"the block of segment {segments[0]} is wrong"
+                self._located.report(source, reason, corrupt=True)
+        return bad, found
 
     async def _teach(self, source: Source, segment: int) -> bool:
         """Know what the ciphertext must hash to; False when *source* was given up."""
@@ -181,12 +204,16 @@ class Fetcher:
             return True
         return False
 
-    async def _block(self, source: Source, segment: int, teaches: bool) -> bytes | None:
-        """Return a block, not verified yet, whose hash is known; None if there is none."""
+    async def _blocks(self, source: Source, segments: range, teaches: bool) -> bytes | None:
+        """
+        Return the adjacent blocks of *segments*, not verified yet; None if there are none.
+
+        Their hashes are known then.
+        """
         found: list[bytes] = []
 
-        async def block() -> None:
-            where = _proof(source).block_range(self.file.geometry, segment)
+        async def blocks() -> None:
+            where = _proof(source).block_range(self.file.geometry, segments)
             found.append(await source.reader.read(*where))
 
         async def read() -> None:
@@ -194,15 +221,18 @@ class Fetcher:
             trees = [(proof.blocks, proof.offsets.block_tree)]
             if teaches:
                 trees.append((self.file.crypttext, proof.offsets.crypttext_tree))
+            learning = [
+                self._learn(source, tree, start, segment)
+                for tree, start in trees
+                for segment in _unknown(tree, segments)
+            ]
             # Most of the time all hashes are known.
-            unknown = [each for each in trees if each[0].missing(segment)]
-            if unknown:
-                learning = [self._learn(source, *each, segment) for each in unknown]
-                await together([block(), *learning])
+            if learning:
+                await together([blocks(), *learning])
             else:
-                await block()
+                await blocks()
 
-        self._begin(source, segment, teaches)
+        self._begin(source, segments[0], teaches)
         if not await self._located.prove(source):
             return None
         return found[0] if await self._tried(source, read()) else None
@@ -234,16 +264,30 @@ def _proof(source: Source) -> ShareProof:
     return source.proof
 
 
-def _join(
-    file: FileProof, segment: int, blocks: Mapping[Source, bytes]
-) -> tuple[set[Source], bytes | None]:
-    """
-    Return the sources whose block is not what their share must hold; else the ciphertext.
+def _unknown(tree: PagedTree, leaves: range) -> list[int]:
+    """Return leaves that *tree* needs before it knows all of *leaves*."""
+    # They are fewer than a page has, so those between come with the first or the last.
+    ends = {leaves[0], leaves[-1]}
+    return [leaf for leaf in sorted(ends) if tree.missing(leaf)]
 
-    :raises ValueError: when good blocks do not make the segment.
+
+def _join(
+    file: FileProof, segments: range, blocks: Mapping[Source, bytes]
+) -> tuple[set[Source], list[bytes] | None]:
     """
-    bad = {each for each in blocks if not _proof(each).is_good(segment, blocks[each])}
-    if bad:
-        return bad, None
-    numbered = {source.number: block for source, block in blocks.items()}
-    return bad, join_segment(file, segment, numbered)
+    Return the sources with a block that is not what their share must hold; else the
+    ciphertext of *segments*.
+
+    :raises ValueError: when good blocks do not make a segment.
+    """
+    size = file.geometry.block_size
+    joined = []
+    for place, segment in enumerate(segments):
+        at = slice(place * size, (place + 1) * size)
+        cut = {source: memoryview(row)[at] for source, row in blocks.items()}
+        bad = {each for each in cut if not _proof(each).is_good(segment, cut[each])}
+        if bad:
+            return bad, None
+        numbered = {source.number: block for source, block in cut.items()}
+        joined.append(join_segment(file, segment, numbered))
+    return set(), joined

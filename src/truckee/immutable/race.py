@@ -27,10 +27,9 @@ class Pace:
 
     _usual: float | None = field(default=None, init=False)  # seconds
 
-    @property
-    def patience(self) -> float:
-        """Seconds after which another source is asked too."""
-        return FIRST if self._usual is None else max(LEAST, FACTOR * self._usual)
+    def patience(self, weight: int = 1) -> float:
+        """Seconds after which another source is asked too, what takes *weight* times."""
+        return FIRST if self._usual is None else max(LEAST, FACTOR * self._usual * weight)
 
     def took(self, seconds: float) -> None:
         """An answer took so long."""
@@ -53,7 +52,8 @@ class Race(Generic[T]):
     _question: Callable[[Source], Work[T | None]]
     _pace: Pace
     _clock: IReactorTime
-    tried: set[Source] = field(factory=set)
+    _weight: int = 1  # of the question, for what one alone takes
+    tried: set[Source] = field(factory=set, init=False)
     _running: dict[Source, tuple[float, Deferred[None]]] = field(
         factory=dict, init=False, repr=False
     )
@@ -113,7 +113,7 @@ class Race(Generic[T]):
             self._error = error
         else:
             if answer is not None:
-                self._pace.took(self._clock.seconds() - began)
+                self._pace.took((self._clock.seconds() - began) / self._weight)
                 if source.number not in {each.number for each in found}:
                     found[source] = answer
         finally:
@@ -123,7 +123,7 @@ class Race(Generic[T]):
 
     async def _wait(self) -> None:
         """Return when one has ended, or has become slow."""
-        now, patience = self._clock.seconds(), self._pace.patience
+        now, patience = self._clock.seconds(), self._pace.patience(self._weight)
         quick = [
             (began + patience - now, source)
             for source, (began, _) in self._running.items()

@@ -7,6 +7,8 @@ is kept between reads.  The key is with the readers.
 
 from __future__ import annotations
 
+from functools import partial
+
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
@@ -17,6 +19,7 @@ from truckee.codec.geometry import Geometry
 from truckee.codec.guess import Guess
 from truckee.flow.cpu import Workers
 from truckee.flow.shared import Shared
+from truckee.flow.together import together
 from truckee.immutable.cache import Cache
 from truckee.immutable.fetch import Fetcher
 from truckee.immutable.locate import Find, Located, NotEnoughShares
@@ -39,6 +42,7 @@ class SharedFile:
     _learning: Shared[str, FileProof] = field(factory=Shared, init=False, repr=False)
     _locating: Shared[str, Fetcher] = field(factory=Shared, init=False, repr=False)
     _segments: Shared[int, bytes] = field(factory=Shared, init=False, repr=False)
+    _fetches: Shared[range, list[bytes]] = field(factory=Shared, init=False, repr=False)
 
     async def geometry(self, start: int = 0) -> Geometry:
         """
@@ -51,14 +55,33 @@ class SharedFile:
             self._file = await self._learning.run("", lambda: self._learn(start))
         return self._file.geometry
 
-    async def segment(self, number: int) -> bytes:
+    async def segments(self, numbers: range) -> list[bytes]:
         """
-        Return the ciphertext of one segment, verified.
+        Return the ciphertext of adjacent segments, verified.
 
-        :raises NotEnoughShares: when too few shares are good for it.
+        There are at most ``fetch.MOST_AT_ONCE``.
+
+        :raises NotEnoughShares: when too few shares are good for one of them.
         """
         self.used = self._clock.seconds()
-        return await self._segments.run(number, lambda: self._segment(number))
+        return await together(
+            self._segments.run(number, partial(self._segment, number, run))
+            for run in self._runs(numbers)
+            for number in run
+        )
+
+    def _runs(self, numbers: range) -> list[range]:
+        """Cut *numbers* into what is to be fetched at once, and what is at hand."""
+        runs: list[range] = []
+        fetched = False
+        for number in numbers:
+            new = not (number in self._segments or self._cache.has(self.cap, number))
+            if new and fetched:
+                runs[-1] = range(runs[-1].start, number + 1)
+            else:
+                runs.append(range(number, number + 1))
+            fetched = new
+        return runs
 
     def settle(self) -> None:
         """Forget what was read for one who did not come to take it."""
@@ -70,24 +93,26 @@ class SharedFile:
         """The bytes of its hash trees in memory."""
         return 0 if self._fetcher is None else self._fetcher.held
 
-    async def _segment(self, number: int) -> bytes:
+    async def _segment(self, number: int, run: range) -> bytes:
+        """Return one segment, which is fetched with the others of *run* if it must be."""
         cached = await self._cache.get(self.cap, number)
         if cached is not None:
             return cached
-        ciphertext = await self._fetch(number)
+        found = await self._fetches.run(run, lambda: self._fetch(run))
+        ciphertext = found[number - run.start]
         self._cache.put(self.cap, number, ciphertext)
         return ciphertext
 
-    async def _fetch(self, number: int) -> bytes:
+    async def _fetch(self, numbers: range) -> list[bytes]:
         fetcher = self._fetcher or await self._locate()
         try:
-            return await fetcher.segment(number)
+            return await fetcher.segments(numbers)
         except NotEnoughShares:
             # Servers may have come back, or others have the shares now.
             self._give_up(fetcher)
             fetcher = self._fetcher or await self._locate()
         try:
-            return await fetcher.segment(number)
+            return await fetcher.segments(numbers)
         except NotEnoughShares:
             # Shares may be mended before the next one asks, who shall not be told of old.
             self._give_up(fetcher)

@@ -96,8 +96,8 @@ class ShareVerifier:
                     await self._cpu.run(share.blocks.add, segment, rows)
             leaves = [share.blocks.leaf(segment) for segment in batch]
             lengths = [geometry.block_length(segment) for segment in batch]
-            offset, _length = share.block_range(geometry, first)
-            async with self._reading(reader, [(offset, sum(lengths))]) as [data]:
+            where = share.block_range(geometry, batch)
+            async with self._reading(reader, [where]) as [data]:
                 wrong = await self._cpu.run(_find_wrong, data, lengths, leaves)
             if wrong is not None:
                 raise ValueError(f"block {first + wrong} is wrong")

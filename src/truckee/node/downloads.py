@@ -62,6 +62,5 @@ def build_downloads(
 
     files = OpenFiles(open_file, reactor)
     budget = Budget(memory)
-    return Downloads(
-        cache, files, Downloader(files, cpu, Holdings(budget, reactor)), budget
-    )
+    downloader = Downloader(files, cpu, Holdings(budget, reactor), reactor)
+    return Downloads(cache, files, downloader, budget)
