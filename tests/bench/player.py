@@ -1,11 +1,13 @@
 """
 A real player: Chromium seeks in a film that comes from ten stock servers.
 
-    python -m tests.bench.player [--mb 200] [--seeks 20] [--seed N] [--directory DIR]
+    python -m tests.bench.player [--mb 200] [--seeks 20] [--segment KIB] [--seed N]
+        [--directory DIR]
 
 The film is made with ffmpeg.  A page plays it from the gateway and seeks to random
 places; each time a frame from there must be shown.  Told are the bytes that the servers
-read, beside those that the browser took of its answers.  Needs chromium and ffmpeg.
+sent, beside those that the browser took of its answers.  A whole segment is read for any
+byte of it, so that *segment* decides how many more they are.  Needs chromium and ffmpeg.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,18 +24,19 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
+from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, socket
 from statistics import median
 from threading import Thread
 from typing import Any
 from unittest import SkipTest
 from urllib.parse import urlsplit
 
-from tests.bench.bad_server import _bytes_read
 from tests.bench.report import report
-from tests.integration.stock_grid import NodeProcess, grid
+from tests.integration.stock_grid import NodeProcess, Shape, grid
 from tests.processes import curl
 
 LENGTH = 120  # seconds
+_WAITING = 64 << 10  # bytes
 
 PAGE = """<!doctype html><video id="v" muted preload="metadata" src="/film"></video><script>
 const places = %s, video = document.getElementById("v"), told = [];
@@ -104,6 +108,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         film = self.server.film
         gateway = HTTPConnection(film.hostname or "", film.port, timeout=60)
+        # What waits in the system here would wait in the browser's, were it there alone.
+        self.connection.setsockopt(SOL_SOCKET, SO_SNDBUF, _WAITING)
+        gateway.sock = socket()
+        gateway.sock.setsockopt(SOL_SOCKET, SO_RCVBUF, _WAITING)
+        gateway.sock.connect((film.hostname or "", film.port or 80))
         asked = self.headers.get("Range")
         target = f"{film.path}?{film.query}"
         gateway.request("GET", target, headers={"Range": asked} if asked else {})
@@ -163,11 +172,19 @@ def watch(gateway: NodeProcess, cap: str, places: list[float]) -> tuple[Between,
     return between, told
 
 
+def bytes_from(server: NodeProcess) -> int:
+    """Return the bytes that the gateway has received from *server*."""
+    command = ["ss", "-tinH", "dport", "=", f":{server.port}"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return sum(map(int, re.findall(r"bytes_received:(\d+)", told)))
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mb", type=int, default=200)
     parser.add_argument("--seeks", type=int, default=20)
+    parser.add_argument("--segment", type=int, default=1024, help="KiB of the film's")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--directory", default=None, help="on the disk to be measured")
     options = parser.parse_args()
@@ -175,12 +192,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         film = Path(name) / "film.mp4"
         make_film(film, options.mb * 10**6)
-        with grid(Path(name), gateways=("ours",)) as on:
+        shape = Shape(segment=options.segment << 10)
+        with grid(Path(name), shape=shape, gateways=("ours",)) as on:
             cap = curl("-T", str(film), f"{on.ours.url}uri").decode()
-            before = sum(map(_bytes_read, on.servers))
+            before = sum(map(bytes_from, on.servers))
             places = [chance.uniform(0.02, 0.98) for _ in range(options.seeks)]
             between, told = watch(on.ours, cap, places)
-            fetched = sum(map(_bytes_read, on.servers)) - before
+            fetched = sum(map(bytes_from, on.servers)) - before
     shown = [each["ms"] for each in told if 0 <= each["off"] < 0.2]
     row: dict[str, object] = {
         "film, MB": options.mb,
@@ -189,8 +207,8 @@ def main() -> None:
         "median, ms": median(shown) if shown else "-",
         "requests": between.requests,
         "browser took, MB": between.taken / 1e6,
-        "servers read, MB": fetched / 1e6,
-        "read / took": fetched / between.taken,
+        "servers sent, MB": fetched / 1e6,
+        "sent / took": fetched / between.taken,
     }
     report("Chromium seeks, 3-of-10, ten stock servers", [row])
 

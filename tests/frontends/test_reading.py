@@ -200,6 +200,25 @@ class ReadingTests(TestCase):
         got = self.bodies(await wire.reply())
         self.assertTrue(got == [file.plaintext[start:end] for start, end in ranges])
 
+    async def test_little_is_wanted(self) -> None:
+        """For one who did not say how much it wants, little is fetched beyond that."""
+        kib = 1024
+        file = self.serve(64 * kib, 160)
+        wire = await self.ask(file, "Range: bytes=100-")
+        handle: Any = wire.transport.getHandle()
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        await wire.until(lambda: len(wire.data) > 1000)
+        wire.transport.pauseProducing()
+        before = -1
+        while before != self.reads():
+            before = self.reads()
+            await pause(0.3)
+        fetched = before * 64 * kib // 2
+        self.assertLess(fetched - len(wire.data), MIB)  # and not what the system would take
+        wire.transport.resumeProducing()
+        [got] = self.bodies(await wire.reply())
+        self.assertTrue(got == file.plaintext[100:])
+
     async def test_nothing_can_be_read(self) -> None:
         """Until the first byte of the first part an error has its status, and no range."""
         file = self.serve(64, 40)

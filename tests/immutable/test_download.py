@@ -184,7 +184,7 @@ class DownloadTests(TestCase):
         player = opened.read()
         player.go_on(5 * SEGMENT + 1, file.cap.size, open_ended=True)
         self.assertEqual(await self.ahead(grid, player, 3), 0)
-        self.assertEqual(await self.ahead(grid, player, 6), 2)
+        self.assertEqual(await self.ahead(grid, player, 14), 2)
         player.stop()
 
     async def pieces(self, grid: Grid, file: MadeFile) -> list[bytes]:

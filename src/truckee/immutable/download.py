@@ -38,7 +38,7 @@ MOST_OF_RUN = 4 << 20
 _MOMENT, _LONG = 0.2, 1.0  # seconds
 # One who asks for all from some byte on may stop at any moment, as players do: it has one
 # segment fetched ahead for so many that it took.
-_TAKEN_FOR_ONE_AHEAD = 4
+_TAKEN_FOR_ONE_AHEAD = 8
 
 
 @define(eq=False)

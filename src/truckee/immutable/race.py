@@ -17,7 +17,7 @@ T = TypeVar("T")
 # Until it is known how long an answer usually takes.
 FIRST = 1.0  # seconds
 # Nobody is called slow who takes no longer than this, or as many times the usual.
-LEAST = 0.25  # seconds
+LEAST = 0.125  # seconds
 FACTOR = 4.0
 
 

@@ -26,6 +26,7 @@ from truckee.frontends.http.conditions import (
 from truckee.frontends.http.ranges import RangeNotSatisfiable, parse_ranges
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder
+from truckee.frontends.http.unsent import bound_unsent
 from truckee.frontends.web.arguments import BadArgument, arguments, boolean
 from truckee.frontends.web.checking import Checks, check
 from truckee.frontends.web.etags import entity_tags
@@ -49,6 +50,9 @@ _PACKED = {
 # as long as a cache keeps anything (a year).  But caps are keys: what was decrypted for
 # one client is not left in a cache that others share, even where they cannot know the URL.
 _KEEP = "private, max-age=31536000, immutable"
+
+# What the system may take for a client that may not want it.
+_UNSENT = 64 << 10  # bytes
 
 # Answers about a file have its caps in them.
 _ABOUT = {"content-type": TEXT, "cache-control": "no-store"}
@@ -175,6 +179,7 @@ class FileResource(Resource):
         async with aclosing(_pieces(file, body)) as pieces:
             # The head waits for the first segment: until then an error has a status.
             piece = await anext(pieces)
+            bound_unsent(request.transport, _UNSENT if _open_ended(body) else 0)
             _set_head(request, body.status, headers)
             progress.phase = "sending"
             with Outbound(request) as outbound:
@@ -191,9 +196,7 @@ async def _pieces(file: OpenFile, body: Body) -> AsyncGenerator[bytes, None]:
     try:
         for head, part in body.parts:
             before = head
-            # Players ask for all from some byte on, and take what they need.
-            open_ended = body.status == 206 and part.end == part.size
-            download.go_on(part.start, part.end, open_ended=open_ended)
+            download.go_on(part.start, part.end, open_ended=_open_ended(body))
             async for piece in download:
                 yield before + piece if before else piece
                 before = b""
@@ -201,6 +204,16 @@ async def _pieces(file: OpenFile, body: Body) -> AsyncGenerator[bytes, None]:
         download.stop()
     if body.tail:
         yield body.tail
+
+
+def _open_ended(body: Body) -> bool:
+    """
+    Tell whether the client may want less than it asked for.
+
+    Players ask for all from some byte on, and take what they need.
+    """
+    last = body.parts[-1][1]
+    return body.status == 206 and last.end == last.size
 
 
 def literal_body(data: bytes, body: Body) -> bytes:

@@ -1,0 +1,26 @@
+"""What the system takes for a client, beyond what has left."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.interfaces import ISystemHandle
+
+from truckee.frontends.http.closing import innermost
+
+
+def bound_unsent(transport: Any, limit: int) -> None:
+    """
+    Have the system take no more than *limit* bytes that cannot leave yet; 0: as it likes.
+
+    It takes megabytes otherwise, which somebody fetched for a client that may never read
+    them.  What is on its way is not bounded, so that no line is slower.
+    """
+    transport = innermost(transport)
+    sock = transport.getHandle() if ISystemHandle.providedBy(transport) else None
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if isinstance(sock, socket.socket) and option is not None:
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, option, limit)
