@@ -15,17 +15,18 @@ from enum import Enum
 from typing import Protocol
 
 from attrs import define, evolve, field
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import KEY_SIZE
 from truckee.errors import Corrupt, TruckeeError, Unavailable
 from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Exclusive
+from truckee.immutable.attempts import Attempts
+from truckee.immutable.intake import Digest, Intake
 from truckee.immutable.keys import RandomKey
 from truckee.immutable.open_errors import (
     AlreadyStored,
@@ -51,8 +52,6 @@ log = Logger()
 
 _PATIENCE = 5  # requests that may come in between
 _SYNC = 16 << 20  # bytes of one piece that may be lost in a power cut
-_FIRST_RETRY = 2.0  # seconds
-_LAST_RETRY = 300.0  # seconds
 
 
 class State(Enum):
@@ -63,16 +62,6 @@ class State(Enum):
     STORED = "stored"
     FAILED = "failed"
     ABORTED = "aborted"
-
-
-class Digest(Protocol):
-    """Tells whether the bytes of one piece are right."""
-
-    def update(self, data: Buffer, /) -> None:
-        """Take the next bytes, in a worker thread."""
-
-    def check(self) -> None:
-        """:raises TruckeeError: if they are not."""
 
 
 class Host(Protocol):
@@ -109,23 +98,21 @@ class OpenUpload:
     state: State = field(default=State.OPEN, init=False)
     # What ended it, or what is in its way while it is open.
     error: TruckeeError | None = field(default=None, init=False)
-    run: UploadRun | None = field(default=None, init=False, repr=False)
-    gate: Gate = field(factory=Gate, init=False, repr=False)  # shut while it is paused
-    _last_status: UploadStatus = field(factory=UploadStatus, init=False)
-    _turns: Exclusive = field(factory=Exclusive, init=False, repr=False)
+    _intake: Intake = field(init=False, repr=False)
+    _attempts: Attempts = field(init=False, repr=False)
     _saves: Exclusive = field(factory=Exclusive, init=False, repr=False)
     _forgotten: bool = field(default=False, init=False)  # its record is removed
-    _writer: Deferred[None] | None = field(default=None, init=False, repr=False)
     _changes: Changes = field(factory=Changes, init=False, repr=False)
-    _retry: IDelayedCall | None = field(default=None, init=False, repr=False)
-    _delay: float = field(default=_FIRST_RETRY, init=False)
-    _left: bool = field(default=False, init=False)  # nothing more is to be begun
     _aborting: list[Deferred[None]] | None = field(default=None, init=False, repr=False)
     _gone: bool = field(default=False, init=False)  # nothing is left of it
     # Whether it was given up while it rested, so that a helper may hold what came before.
     left_at_rest: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._intake = Intake(self.taken, self._disk, self)
+        self._attempts = Attempts(
+            lambda: self._host.new_run(self), self._host.run_over, self._clock
+        )
         if self.record.cap is not None:
             self.state = State.STORED
         elif self.record.error is not None:
@@ -160,7 +147,17 @@ class OpenUpload:
     @property
     def status(self) -> UploadStatus:
         """What became of it in its last run."""
-        return self._last_status if self.run is None else self.run.status
+        return self._attempts.status
+
+    @property
+    def run(self) -> UploadRun | None:
+        """Its run, if there is one."""
+        return self._attempts.run
+
+    @property
+    def gate(self) -> Gate:
+        """What is shut while it is paused."""
+        return self._attempts.gate
 
     @property
     def ended(self) -> bool:
@@ -170,7 +167,7 @@ class OpenUpload:
     @property
     def fed(self) -> bool:
         """Whether somebody is bringing bytes."""
-        return self._writer is not None
+        return self._intake.busy
 
     async def append(
         self, offset: int | None, chunks: AsyncIterator[bytes], digest: Digest | None = None
@@ -189,18 +186,11 @@ class OpenUpload:
         self._check()
         if offset is not None and offset > self.offset:
             raise WrongOffset(offset, self.offset)
-        self._take_over()
-        writer = Deferred.fromCoroutine(self._take(offset, chunks, digest))
-        self._writer = writer
         try:
-            await writer
-        except CancelledError:
-            if self._writer is not writer:
-                raise (self._final or TakenOver()) from None
+            await self._intake.take(offset, chunks, digest)
+        except TakenOver:
+            self._check()
             raise
-        finally:
-            if self._writer is writer:
-                self._writer = None
         return self.offset
 
     async def settle(self) -> int:
@@ -237,9 +227,9 @@ class OpenUpload:
             raise OnlyAPart
         if self.state is State.OPEN:
             self._check_end(end)
-            self._take_over()
+            self._intake.cut_off()
             # Whoever was cut off is done with the log then.
-            async with self._turns.hold(self):
+            async with self._intake.at_rest():
                 await self._shut(end)
         elif end not in (None, self.offset):
             raise NotTheEnd(end or 0, self.offset)
@@ -262,7 +252,7 @@ class OpenUpload:
         if not self.ended:
             self.left_at_rest = self.run is None and self.offset > 0
             self.state, self.error = State.ABORTED, UploadAborted()
-            self._take_over()
+            self._intake.cut_off()
             self._changes.wake()
         if self._aborting is None:
             self._aborting = []
@@ -281,7 +271,7 @@ class OpenUpload:
             # First: whoever dies behind this leaves nothing that would go on.
             await self.forget()
             await self.leave()
-            async with self._turns.hold(self):
+            async with self._intake.at_rest():
                 await self.taken.remove()
         finally:
             self._gone = True
@@ -329,35 +319,26 @@ class OpenUpload:
 
     async def park(self) -> None:
         """Free the memory and the servers; the next piece begins again."""
-        run, self.run = self.run, None
-        if run is not None:
-            self._last_status = run.status
-            await run.stop()
-            self._host.run_over()
+        await self._attempts.park()
 
     async def leave(self) -> None:
         """End all that goes on, and leave what is on the disk."""
-        self._left = True
-        retry, self._retry = self._retry, None
-        if retry is not None and retry.active():
-            retry.cancel()
-        await self.park()
+        await self._attempts.leave()
         self._changes.wake()
 
     async def shelve(self) -> None:
         """End all that goes on, and close what is on the disk."""
         await self.leave()
-        self._take_over()
-        async with self._turns.hold(self):
+        self._intake.cut_off()
+        async with self._intake.at_rest():
             self.taken.close()
 
     def begin(self) -> None:
         """Begin a run, if that is what it waits for."""
-        if self.run is None and not (self.ended or self._left or self.record.partial):
-            run = self.run = self._host.new_run(self)
+        if not (self.ended or self.record.partial):
+            run = self._attempts.next()
             if run is not None:
                 self.error = None
-                run.status.gate = self.gate
                 run.start()
 
     # Taking bytes
@@ -371,61 +352,8 @@ class OpenUpload:
     def _final(self) -> TruckeeError | None:
         return self.error if self.ended else None
 
-    def _take_over(self) -> None:
-        """Cut off the one who is appending."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.cancel()
-
-    async def _take(
-        self, offset: int | None, chunks: AsyncIterator[bytes], digest: Digest | None
-    ) -> None:
-        async with self._turns.hold(self):
-            try:
-                if digest is None:
-                    await self._take_each(offset, chunks)
-                else:
-                    await self._take_checked(offset, chunks, digest)
-            finally:
-                if not self.ended:
-                    await self.taken.sync()
-
-    async def _take_each(self, offset: int | None, chunks: AsyncIterator[bytes]) -> None:
-        skip = 0 if offset is None else self.offset - offset
-        behind = 0 if self.run is None else self.run.replay.behind
-        async for chunk in chunks:
-            fresh = chunk[skip:] if skip else chunk
-            skip = max(0, skip - len(chunk))
-            if fresh:
-                self._check_room(self.offset, len(fresh))
-                await self.taken.append(fresh)
-                await self._taken(behind)
-
-    async def _take_checked(
-        self, offset: int | None, chunks: AsyncIterator[bytes], digest: Digest
-    ) -> None:
-        skip = 0 if offset is None else self.offset - offset
-        behind = 0 if self.run is None else self.run.replay.behind
-        staged = 0
-        try:
-            async for chunk in chunks:
-                await self._disk.run(digest.update, chunk)
-                fresh = chunk[skip:] if skip else chunk
-                skip = max(0, skip - len(chunk))
-                if fresh:
-                    self._check_room(self.offset + staged, len(fresh))
-                    await self.taken.stage(fresh)
-                    staged += len(fresh)
-            digest.check()
-        except Exception:
-            await self.taken.drop()
-            raise
-        await self.taken.commit()
-        if staged:
-            await self._taken(behind)
-
-    def _check_room(self, offset: int, amount: int) -> None:
-        """:raises TruckeeError: if *amount* bytes at *offset* are too many."""
+    def check_room(self, offset: int, amount: int) -> None:
+        """See ``Taking``."""
         self._check()
         if self.state is not State.OPEN:
             raise PastTheEnd(self.offset)
@@ -433,8 +361,13 @@ class OpenUpload:
             raise PastTheEnd(self.size)
         self._host.check_space(amount)
 
-    async def _taken(self, behind: int) -> None:
-        """Bytes came: let them be uploaded, and wait if they are not."""
+    @property
+    def behind(self) -> int:
+        """See ``Taking``."""
+        return 0 if self.run is None else self.run.replay.behind
+
+    async def came(self, behind: int) -> None:
+        """See ``Taking``."""
         self.touched = self._clock.seconds()
         if self.taken.unsynced >= _SYNC:
             await self.taken.sync()
@@ -470,28 +403,17 @@ class OpenUpload:
 
     def _run(self) -> None:
         """Have all be stored that there is."""
-        retry, self._retry = self._retry, None
-        if retry is not None and retry.active():
-            retry.cancel()
+        self._attempts.calm()
         self.begin()
         if self.run is not None:
             self.run.replay.end()
         elif not self.ended:
-            self._try_later()
-
-    def _try_later(self) -> None:
-        if self._retry is None and not self._left:
-            self._retry = self._clock.callLater(self._delay, self._try)
-
-    def _try(self) -> None:
-        self._retry = None
-        self._run()
+            self._attempts.later(self._run)
 
     def run_ended(self, run: UploadRun, outcome: Cap | Exception) -> None:
         """Take note of what a run came to."""
-        if run is not self.run:
+        if not self._attempts.over(run):
             return
-        self._last_status, self.run = run.status, None
         if isinstance(outcome, (Unavailable, Corrupt)):
             self._set_back(outcome)
         elif isinstance(outcome, Exception):
@@ -507,8 +429,7 @@ class OpenUpload:
         """It cannot be stored now."""
         self.error = error
         if self.state is State.CLOSING:
-            self._try_later()
-            self._delay = min(2 * self._delay, _LAST_RETRY)
+            self._attempts.later(self._run, failed=True)
         self._changes.wake()
 
     def _finish(
@@ -519,7 +440,7 @@ class OpenUpload:
         self._host.over(self)
         self._changes.wake()
         if error is not None:
-            self._take_over()
+            self._intake.cut_off()
         Deferred.fromCoroutine(self._tidy()).addErrback(
             lambda failure: log.failure("An upload's end was not kept", failure=failure)
         )
@@ -528,7 +449,7 @@ class OpenUpload:
         """Keep the end, then free the space."""
         await self._keep()
         if self.state is State.FAILED:
-            async with self._turns.hold(self):
+            async with self._intake.at_rest():
                 await self.taken.remove()
         elif self.state is State.STORED:  # nobody writes to it any more
             await self.taken.remove()
