@@ -182,6 +182,7 @@ class Download:
         self._ahead.popleft()
         self._current = run
         self._plaintexts = dict(zip(run.numbers, plaintexts, strict=True))
+        plaintexts.clear()  # the run would keep what was given of it
 
     def _look_ahead(self, number: int) -> None:
         """Ask for as many segments behind *number* as are worth it."""
