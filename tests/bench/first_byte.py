@@ -84,7 +84,14 @@ def main() -> None:
 def first_byte(url: str, wanted: str) -> float:
     """Return the seconds from the request to the first byte of the file."""
     started = time.perf_counter()
-    command = ["curl", "-s", "-N", *(["-H", f"Range: {wanted}"] if wanted else []), url]
+    command = [
+        "curl",
+        "-s",
+        "-f",
+        "-N",
+        *(["-H", f"Range: {wanted}"] if wanted else []),
+        url,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as reading:
         assert reading.stdout is not None
         if not reading.stdout.read(1):
