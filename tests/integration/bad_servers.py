@@ -83,8 +83,9 @@ def full(grid: Grid, server: NodeProcess) -> Iterator[None]:
     """Let it run with no space to give; the gateway is connected to it."""
     config = server.directory / "tahoe.cfg"
     before = config.read_text()
-    _restart(grid, server, before.replace("reserved_space = 0", "reserved_space = 1000T"))
     try:
+        full = before.replace("reserved_space = 0", "reserved_space = 1000T")
+        _restart(grid, server, full)
         yield
     finally:
         _restart(grid, server, before)
@@ -92,7 +93,8 @@ def full(grid: Grid, server: NodeProcess) -> Iterator[None]:
 
 def _restart(grid: Grid, server: NodeProcess, config: str) -> None:
     server.stop()
-    eventually(lambda: connected(grid.ours) < len(grid.servers), 20)
+    # Over HTTPS, which it may have come back by, nobody notices before the next look.
+    eventually(lambda: connected(grid.ours) < len(grid.servers), 2 * START_TIME)
     (server.directory / "tahoe.cfg").write_text(config)
     server.spawn("stock")
     server.wait_until(server.listens)

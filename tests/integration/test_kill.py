@@ -132,8 +132,9 @@ class KillTests(SynchronousTestCase):
             self.check_disk(upload, moment)
         self.check_all()
         print(dict(sorted(self.outcomes.items())))
-        self.assertGreater(len(self.answered), ROUNDS // 4)
-        self.assertGreater(ROUNDS - len(self.answered), ROUNDS // 4)
+        # How many live to hear their answer depends on what else the machine does.
+        self.assertGreater(len(self.answered), ROUNDS // 8)
+        self.assertGreater(ROUNDS - len(self.answered), ROUNDS // 8)
 
     def kill_during(self, upload: Upload, delay: float) -> None:
         """Kill the grid *delay* seconds after the upload says so."""
