@@ -41,10 +41,7 @@ def bare_upload(
 
         def segment(number: int) -> None:
             offset = number * SEGMENT
-            counter = (offset // 16).to_bytes(16, "big")
-            ciphertext = memoryview(
-                Cipher(AES(key), CTR(counter)).encryptor().update(plaintext)
-            )
+            ciphertext = memoryview(_crypt(key, offset, plaintext))
             flat.update(ciphertext)
             sha256(ciphertext).digest()
             primary = [ciphertext[i * block : (i + 1) * block] for i in range(k)]
@@ -90,9 +87,7 @@ def bare_download(directory: Path, size: int, *, k: int = 3) -> float:
                 sha256(data).digest()
             ciphertext = b"".join(blocks)
             sha256(ciphertext).digest()
-            offset = number * SEGMENT
-            counter = (offset // 16).to_bytes(16, "big")
-            Cipher(AES(key), CTR(counter)).encryptor().update(ciphertext)
+            _crypt(key, number * SEGMENT, ciphertext)
 
         started = time.perf_counter()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -101,3 +96,8 @@ def bare_download(directory: Path, size: int, *, k: int = 3) -> float:
         for opened in files:
             os.close(opened)
     return seconds
+
+
+def _crypt(key: bytes, offset: int, data: bytes) -> bytes:
+    counter = (offset // 16).to_bytes(16, "big")
+    return Cipher(AES(key), CTR(counter)).encryptor().update(data)

@@ -84,14 +84,7 @@ def main() -> None:
 def first_byte(url: str, wanted: str) -> float:
     """Return the seconds from the request to the first byte of the file."""
     started = time.perf_counter()
-    command = [
-        "curl",
-        "-s",
-        "-f",
-        "-N",
-        *(["-H", f"Range: {wanted}"] if wanted else []),
-        url,
-    ]
+    command = ["curl", "-sfN", *(["-H", f"Range: {wanted}"] if wanted else []), url]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as reading:
         assert reading.stdout is not None
         if not reading.stdout.read(1):

@@ -84,6 +84,18 @@ class ReadingTests(TestCase):
         """Return how often servers were asked for bytes of a share."""
         return sum(server.reads for server in self.grid.servers)
 
+    async def reads_for_paused(self, wire: Wire) -> int:
+        """Have a client read a little and pause; return how often servers were asked."""
+        handle: Any = wire.transport.getHandle()
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        await wire.until(lambda: len(wire.data) > 1000)
+        wire.transport.pauseProducing()
+        before = -1
+        while before != self.reads():
+            before = self.reads()
+            await pause(0.3)
+        return before
+
     def bodies(self, reply: Reply) -> list[bytes]:
         """Return the parts of a body."""
         return [data for _, data in parts_of(reply)]  # type: ignore[arg-type]
@@ -184,14 +196,7 @@ class ReadingTests(TestCase):
         ranges = [(start, start + 3 * MIB // 2) for start in range(0, size, 2 * MIB)]
         spec = ",".join(f"{start}-{end - 1}" for start, end in ranges)
         wire = await self.ask(file, f"Range: bytes={spec}")
-        handle: Any = wire.transport.getHandle()
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        await wire.until(lambda: len(wire.data) > 1000)
-        wire.transport.pauseProducing()
-        before = -1
-        while before != self.reads():
-            before = self.reads()
-            await pause(0.3)
+        before = await self.reads_for_paused(wire)
         # The system's buffers hold a few MiB, we a few segments.
         blocks = (len(wire.data) // MIB + 12 + MOST_AHEAD) * 2
         self.assertLess(before, 7 + blocks)
@@ -205,14 +210,7 @@ class ReadingTests(TestCase):
         kib = 1024
         file = self.serve(64 * kib, 160)
         wire = await self.ask(file, "Range: bytes=100-")
-        handle: Any = wire.transport.getHandle()
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        await wire.until(lambda: len(wire.data) > 1000)
-        wire.transport.pauseProducing()
-        before = -1
-        while before != self.reads():
-            before = self.reads()
-            await pause(0.3)
+        before = await self.reads_for_paused(wire)
         fetched = before * 64 * kib // 2
         self.assertLess(fetched - len(wire.data), MIB)  # and not what the system would take
         wire.transport.resumeProducing()

@@ -522,6 +522,12 @@ class LiarTests(_Case):
 
 
 class FetcherTests(_Case):
+    async def fetcher(self, grid: Grid, file: MadeFile) -> Fetcher:
+        """Return what reads a file from where its shares are."""
+        cap = file.cap.verify_cap()
+        located = await Located.search(cap, grid.selector.find)
+        return Fetcher(cap, located, grid.cpu, REACTOR)
+
     async def test_side_by_side(self) -> None:
         """Segments asked for at once come out right, with broken shares among theirs."""
         rng = random.Random(3)
@@ -534,9 +540,7 @@ class FetcherTests(_Case):
                     rng, file, file, number
                 )
             put_share(grid.servers[number % 3], INDEX, number, share)
-        cap = file.cap.verify_cap()
-        located = await Located.search(cap, grid.selector.find)
-        fetcher = Fetcher(cap, located, grid.cpu, REACTOR)
+        fetcher = await self.fetcher(grid, file)
         segments = (await fetcher.geometry()).segments
         order = list(range(segments)) * 2
         rng.shuffle(order)
@@ -558,9 +562,7 @@ class FetcherTests(_Case):
                     part = rng.choice(["block tree", "crypttext tree", "data", "data"])
                     share = flip_in(part)(rng, file, file, number)
                 put_share(grid.servers[number % 3], INDEX, number, share)
-            cap = file.cap.verify_cap()
-            located = await Located.search(cap, grid.selector.find)
-            fetcher = Fetcher(cap, located, grid.cpu, REACTOR)
+            fetcher = await self.fetcher(grid, file)
             await fetcher.geometry()
             ciphertext = crypt(KEY, 0, file.plaintext)
             runs = [range(184, 200), range(50, 66), range(1), range(199, 200)]
@@ -579,9 +581,7 @@ class FetcherTests(_Case):
         file = random_file((3, 10, 90, 3000, False))
         grid = Grid.new(self, servers=10)
         self.give_all(grid, file)
-        cap = file.cap.verify_cap()
-        located = await Located.search(cap, grid.selector.find)
-        fetcher = Fetcher(cap, located, grid.cpu, REACTOR)
+        fetcher = await self.fetcher(grid, file)
         await fetcher.geometry()
         await fetcher.segment(20)
         before = [server.reads for server in grid.servers]
@@ -603,9 +603,7 @@ class FetcherTests(_Case):
         file = make_file(plaintext, KEY, Encoding(1, 1, 2))
         grid = Grid.new(self, servers=1)
         put_share(grid.servers[0], INDEX, 0, file.shares[0])
-        cap = file.cap.verify_cap()
-        located = await Located.search(cap, grid.selector.find)
-        fetcher = Fetcher(cap, located, grid.cpu, REACTOR)
+        fetcher = await self.fetcher(grid, file)
         ciphertext = crypt(KEY, 0, plaintext)
         rng = random.Random(5)
         for _ in range(500):

@@ -84,8 +84,8 @@ def full(grid: Grid, server: NodeProcess) -> Iterator[None]:
     config = server.directory / "tahoe.cfg"
     before = config.read_text()
     try:
-        full = before.replace("reserved_space = 0", "reserved_space = 1000T")
-        _restart(grid, server, full)
+        changed = before.replace("reserved_space = 0", "reserved_space = 1000T")
+        _restart(grid, server, changed)
         yield
     finally:
         _restart(grid, server, before)

@@ -270,8 +270,10 @@ class OpenUploads:
         """Free what a helper holds. A run does so itself; a known key finds it again."""
         record = upload.record
         if upload.left_at_rest and isinstance(record.choice, RandomKey):
-            size = record.end if record.size is None else record.size
-            _by_itself(self._uploader.forget(record.choice, size, record.direct))
+            forgetting = self._uploader.forget(
+                record.choice, record.known_size, record.direct
+            )
+            _by_itself(forgetting)
 
     def _begin_task(self, upload: OpenUpload, wanted: str | None) -> str:
         """Let *upload* be watched, and return by which id."""

@@ -52,6 +52,11 @@ class UploadRecord:
         return base32.encode(digest[:10])
 
     @property
+    def known_size(self) -> int | None:
+        """Bytes that were promised or came up to the end; None: neither is known."""
+        return self.end if self.size is None else self.size
+
+    @property
     def ended(self) -> bool:
         """Whether there is nothing left to do."""
         return self.cap is not None or self.error is not None

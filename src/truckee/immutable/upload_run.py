@@ -49,7 +49,7 @@ class UploadRun:
         try:
             outcome = await self._uploader.upload(
                 self.replay,
-                record.end if record.size is None else record.size,
+                record.known_size,
                 record.choice,
                 record.bound,
                 self.status,

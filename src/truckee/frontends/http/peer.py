@@ -26,8 +26,8 @@ def is_gone(transport: Any, missing: int | None) -> bool | None:
     sent all before, so a FIN counts only if fewer bytes are left to read; with None, of
     a chunked body, it never does.
     """
-    sock = transport.getHandle() if ISystemHandle.providedBy(transport) else None
-    if not isinstance(sock, socket.socket) or not _tells(sock):
+    sock = socket_of(transport)
+    if sock is None or not _tells(sock):
         return None
     try:
         # TCP_INFO begins with the state, in one byte.
@@ -37,6 +37,12 @@ def is_gone(transport: Any, missing: int | None) -> bool | None:
     except OSError:
         return True
     return state == _CLOSE
+
+
+def socket_of(transport: Any) -> socket.socket | None:
+    """Return the socket that *transport* itself has, if it has one."""
+    sock = transport.getHandle() if ISystemHandle.providedBy(transport) else None
+    return sock if isinstance(sock, socket.socket) else None
 
 
 def _tells(sock: socket.socket) -> bool:

@@ -6,9 +6,8 @@ import socket
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet.interfaces import ISystemHandle
-
 from truckee.frontends.http.closing import innermost
+from truckee.frontends.http.peer import socket_of
 
 
 def bound_unsent(transport: Any, limit: int) -> None:
@@ -18,9 +17,8 @@ def bound_unsent(transport: Any, limit: int) -> None:
     It takes megabytes otherwise, which somebody fetched for a client that may never read
     them.  What is on its way is not bounded, so that no line is slower.
     """
-    transport = innermost(transport)
-    sock = transport.getHandle() if ISystemHandle.providedBy(transport) else None
+    sock = socket_of(innermost(transport))
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    if isinstance(sock, socket.socket) and option is not None:
+    if sock is not None and option is not None:
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, option, limit)
