@@ -23,7 +23,7 @@ from truckee.frontends.http.conditions import (
     is_known,
     is_wanted,
 )
-from truckee.frontends.http.ranges import RangeNotSatisfiable, parse_ranges
+from truckee.frontends.http.ranges import ByteRange, RangeNotSatisfiable, parse_ranges
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder
 from truckee.frontends.http.unsent import bound_unsent
@@ -179,7 +179,8 @@ class FileResource(Resource):
         async with aclosing(_pieces(file, body)) as pieces:
             # The head waits for the first segment: until then an error has a status.
             piece = await anext(pieces)
-            bound_unsent(request.transport, _UNSENT if _open_ended(body) else 0)
+            open_ended = _open_ended(body, body.parts[-1][1])
+            bound_unsent(request.transport, _UNSENT if open_ended else 0)
             _set_head(request, body.status, headers)
             progress.phase = "sending"
             with Outbound(request) as outbound:
@@ -196,7 +197,7 @@ async def _pieces(file: OpenFile, body: Body) -> AsyncGenerator[bytes, None]:
     try:
         for head, part in body.parts:
             before = head
-            download.go_on(part.start, part.end, open_ended=_open_ended(body))
+            download.go_on(part.start, part.end, open_ended=_open_ended(body, part))
             async for piece in download:
                 yield before + piece if before else piece
                 before = b""
@@ -206,14 +207,13 @@ async def _pieces(file: OpenFile, body: Body) -> AsyncGenerator[bytes, None]:
         yield body.tail
 
 
-def _open_ended(body: Body) -> bool:
+def _open_ended(body: Body, part: ByteRange) -> bool:
     """
-    Tell whether the client may want less than it asked for.
+    Tell whether the client may want less of *part* than it asked for.
 
     Players ask for all from some byte on, and take what they need.
     """
-    last = body.parts[-1][1]
-    return body.status == 206 and last.end == last.size
+    return body.status == 206 and part.end == part.size
 
 
 def literal_body(data: bytes, body: Body) -> bytes:
