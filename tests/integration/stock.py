@@ -15,7 +15,7 @@ from attrs import define, field
 from foolscap.pb import Tub
 
 from tests.processes import START_TIME, ask
-from truckee.flow.private_file import write_private
+from truckee.flow.durable import write_durably
 
 TAHOE = Path(sys.executable).with_name("tahoe")
 
@@ -72,8 +72,8 @@ class StockNode:
         tub = Tub()
         furl = f"pb://{tub.tubID}@tcp:127.0.0.1:{port}/{'s' * 32}"
         private = self.directory / "private"
-        write_private(private / "node.pem", tub.getCertData())
-        write_private(private / "storage.furl", furl.encode() + b"\n")
+        write_durably(private / "node.pem", tub.getCertData())
+        write_durably(private / "storage.furl", furl.encode() + b"\n")
         (private / "servers.yaml").write_text(
             f"storage:\n  the-one:\n    ann:\n      anonymous-storage-FURL: {furl}\n"
         )

@@ -29,7 +29,7 @@ from foolscap.pb import Tub
 from tests.integration.stock import TAHOE
 from tests.processes import START_TIME, ask, curl, truckee
 from truckee.codec import base32
-from truckee.flow.private_file import write_private
+from truckee.flow.durable import write_durably
 from truckee.node.keys import create_keys
 
 MIB = 1 << 20
@@ -326,7 +326,7 @@ def _write_furl(private: Path, port: int, name: str, host: str = LOOPBACK) -> st
     tub = Tub(certData=(private / "node.pem").read_bytes())
     swissnum = base32.encode(secrets.token_bytes(20))
     furl = f"pb://{tub.tubID}@tcp:{host}:{port}/{swissnum}"
-    write_private(private / name, furl.encode() + b"\n")
+    write_durably(private / name, furl.encode() + b"\n")
     return furl
 
 

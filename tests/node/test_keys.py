@@ -11,7 +11,6 @@ from foolscap.pb import Tub
 from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.errors import Misuse
-from truckee.flow.private_file import write_private
 from truckee.node.keys import BadSecret, NodeKeys, create_keys
 
 
@@ -103,28 +102,3 @@ class LoadTests(_Case):
                 self.assertNotIn(bad.decode("latin-1").strip(), str(error))
             path.write_bytes(good)
         NodeKeys.load(self.private)
-
-
-class WriteTests(_Case):
-    def setUp(self) -> None:
-        super().setUp()
-        self.private.mkdir()
-        self.path = self.private / "file"
-
-    def test_replaces(self) -> None:
-        """What was there is replaced, whoever could read it, and no draft stays."""
-        self.path.write_bytes(b"old")
-        self.path.chmod(0o644)
-        write_private(self.path, b"new")
-        self.assertEqual(self.path.read_bytes(), b"new")
-        self.assertEqual(self.mode(self.path), 0o600)
-        self.assertEqual(list(self.private.iterdir()), [self.path])
-
-    def test_old_draft(self) -> None:
-        """A draft that was left, and that others can read, does not lend its mode."""
-        draft = self.path.with_name("file.new")
-        draft.write_bytes(b"draft that is longer")
-        draft.chmod(0o644)
-        write_private(self.path, b"new")
-        self.assertEqual(self.path.read_bytes(), b"new")
-        self.assertEqual(self.mode(self.path), 0o600)

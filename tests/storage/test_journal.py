@@ -21,6 +21,7 @@ from tests.grids import (
 )
 from truckee.codec import base32
 from truckee.flow.cpu import Workers
+from truckee.flow.durable import DRAFT, remove_durably
 from truckee.storage import journal as steps
 from truckee.storage.interfaces import IShareWriter, NoSpace
 from truckee.storage.journal import Journal
@@ -76,7 +77,7 @@ class StepTests(SynchronousTestCase):
     def test_death_before_the_note(self) -> None:
         """Killed while the note is written, nothing is removed but the half note."""
         self.show(self.shares[0])
-        draft = self.note.with_suffix(steps._DRAFT)
+        draft = self.note.with_suffix(DRAFT)
         draft.write_text(str(self.noted[0])[:9])
         self.restart()
         self.assertEqual(files_below(self.root), [self.shares[0]])
@@ -86,7 +87,7 @@ class StepTests(SynchronousTestCase):
         steps._write(self.note, self.noted)
         for share in self.shares:
             self.show(share)
-        steps._strike(self.note)
+        remove_durably(self.note)
         self.restart()
         self.assertEqual(files_below(self.root), sorted(self.shares))
 

@@ -46,7 +46,6 @@ def create_client_command(
         if helper is not None:
             check_furl(node.path, "--helper", helper)
         config = client_config(nickname, webport, shape, helper)
-        # A helper's furl is the right to use it.
-        create_node(node, config, introducer, secret=helper is not None)
+        create_node(node, config, introducer)
     click.echo(f"Made a {shape.needed}-of-{shape.total} gateway in {nodedir}")
     click.echo(f"Start it with: truckee run {nodedir}")

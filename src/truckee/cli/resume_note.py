@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from truckee.flow.private_file import write_private
+from truckee.flow.durable import write_durably
 
 
 @frozen
@@ -42,7 +42,7 @@ class ResumeNote:
     def write(self, handle: str) -> None:
         """Keep *handle*."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self.path, handle.encode("ascii") + b"\n")
+        write_durably(self.path, handle.encode("ascii") + b"\n")
 
     def remove(self) -> None:
         """It is not needed any more."""

@@ -7,11 +7,10 @@ the process dies at any moment, the space is free and what was on the disk is no
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 
 from attrs import define, field
 
@@ -19,6 +18,7 @@ from truckee.codec.cipher import crypt
 from truckee.codec.hashes import Buffer
 from truckee.errors import Misuse, Unavailable
 from truckee.flow.cpu import Workers
+from truckee.flow.durable import DiskFault, disk_faults
 
 
 @define
@@ -41,15 +41,23 @@ class SpoolDiskFull(Unavailable):
     """
 
 
-@contextmanager
-def disk_full() -> Iterator[None]:
-    """:raises SpoolDiskFull: when what is done here fails because the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise SpoolDiskFull from error
-        raise
+@define
+class SpoolUnusable(SpoolDiskFull):
+    """
+    The gateway cannot write to its node directory: {reason}. Send the file with a
+    Content-Length and key=random, which needs no spool, or have its operator mend the disk.
+    """
+
+    reason: str
+
+
+def disk_full() -> AbstractContextManager[None]:
+    """:raises SpoolDiskFull: when the disk takes nothing more of what is done here."""
+    return disk_faults(_refusal)
+
+
+def _refusal(fault: DiskFault) -> SpoolDiskFull:
+    return SpoolDiskFull() if fault is DiskFault.FULL else SpoolUnusable(fault.value)
 
 
 def _open_nameless(directory: str) -> int:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from attrs import define, field
 from truckee.codec.hashes import Buffer
 from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
+from truckee.flow.durable import disk_faults, sync_directory
 
 _CHUNK = 1 << 20  # bytes that are hashed at once
 
@@ -32,15 +32,10 @@ class HelperFull(Unavailable):
     """
 
 
-@contextmanager
-def disk_full() -> Iterator[None]:
-    """:raises HelperFull: when what is done here fails because the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise HelperFull from error
-        raise
+def disk_full() -> AbstractContextManager[None]:
+    """:raises HelperFull: when the disk takes nothing more of what is done here."""
+    # A gateway is not told more: what is wrong with it is the operator's.
+    return disk_faults(lambda _fault: HelperFull())
 
 
 @define(eq=False)
@@ -109,7 +104,8 @@ class CiphertextFile:
         with disk_full():
             os.fsync(self._descriptor)
             os.rename(self.path, path)
-        self.path = path
+            self.path = path
+            sync_directory(path.parent)
 
     def close(self) -> None:
         """Keep the file and give it up; may be called twice."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from truckee.codec.geometry import MAX_SHARES
 from truckee.codec.ueb import geometry_in_ueb
 from truckee.errors import Misuse, Unavailable
 from truckee.flow.cpu import Workers
+from truckee.flow.durable import write_durably
 from truckee.flow.limits import Exclusive
 from truckee.grid.placement import happiness
 from truckee.grid.selection import Selector
@@ -102,7 +102,7 @@ class Uploads:
         for place in (self.incoming, self.encoding):
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             for draft in place.glob("*.new"):
-                if _index_of(draft.stem) is not None:
+                if _index_of(draft.name.partition(".")[0]) is not None:
                     draft.unlink(missing_ok=True)
         self.used = sum(path.stat().st_size for path in self.files())
         self.later(_FIRST_TRY, self._retry)
@@ -435,14 +435,5 @@ def _read_note(path: Path) -> tuple[Parameters, int]:
 
 
 def _write_json(path: Path, told: object) -> None:
-    draft = path.with_suffix(".new")
     with disk_full():
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                json.dump(told, file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(path)
-        except OSError:
-            draft.unlink(missing_ok=True)
-            raise
+        write_durably(path, json.dumps(told).encode("utf-8"))

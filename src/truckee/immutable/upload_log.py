@@ -19,8 +19,8 @@ from attrs import define, field
 from truckee.codec.cipher import crypt
 from truckee.codec.hashes import Buffer
 from truckee.flow.cpu import Workers
+from truckee.flow.durable import sync_directory
 from truckee.flow.spool import disk_full
-from truckee.storage.sharefiles import sync_directory
 
 HEADER_SIZE = 4096  # bytes before the data
 _MAGIC = b"truckee1"

@@ -18,11 +18,10 @@ from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap, LiteralCap, parse_cap
 from truckee.codec.secrets import KEY_SIZE
 from truckee.flow.cpu import Workers
-from truckee.flow.private_file import write_private
+from truckee.flow.durable import write_durably
 from truckee.flow.spool import disk_full
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.upload import Cap
-from truckee.storage.sharefiles import sync_directory
 
 _VERSION = 1
 _CHOICES = {RandomKey: "random", ConvergentKey: "CHK", GivenKey: "given"}
@@ -157,8 +156,7 @@ class UploadFiles:
 
     def _save(self, record: UploadRecord) -> None:
         with disk_full():
-            write_private(self._place(record), record_json(record))
-            sync_directory(self.records)
+            write_durably(self._place(record), record_json(record))
 
     async def forget(self, record: UploadRecord) -> None:
         """Remove *record*, if it is there."""

@@ -11,7 +11,7 @@ from attrs import define
 
 from truckee.codec import base32
 from truckee.errors import Misuse
-from truckee.flow.private_file import write_private
+from truckee.flow.durable import write_durably
 from truckee.node.config import DEFAULT_STORAGE_DIRS, DEFAULT_WEB_PORT, GridShape
 from truckee.node.keys import create_keys
 from truckee.node.layout import NodeDirectory
@@ -35,11 +35,10 @@ def create_node(
     introducer: str | None = None,
     storage_dirs: tuple[str, ...] = (),
     random: Callable[[int], bytes] = os.urandom,
-    secret: bool = False,
 ) -> None:
     """
     Make a node with the text *config* for its ``tahoe.cfg``, which is written last: a
-    directory without it is no node yet.  If it is *secret* only its owner can read it.
+    directory without it is no node yet.  Only its owner can read any of it.
 
     :raises NotEmpty: when something is there already.
     :raises BadPeers: when the furl of the *introducer* is none.
@@ -48,24 +47,20 @@ def create_node(
         raise NotEmpty(node.path)
     if introducer is not None:
         check_furl(node.path, "--introducer", introducer)
-    node.path.mkdir(parents=True, exist_ok=True)
+    node.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     create_keys(node.private, random)
     if introducer is not None:
         entry = {"introducers": {"introducer": {"furl": introducer}}}
-        write_private(node.private / "introducers.yaml", yaml.safe_dump(entry).encode())
+        write_durably(node.private / "introducers.yaml", yaml.safe_dump(entry).encode())
     for name in storage_dirs:
         directory = node.path / name
-        directory.mkdir(parents=True)
+        directory.parent.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(mode=0o700)
         # It tells this directory from an empty mount point, and stays with its shares
         # when they move to another disk.
         identity = base32.encode(random(SERVER_ID_SIZE))
-        (directory / SERVER_ID).write_text(identity + "\n", "ascii")
-    if secret:
-        write_private(node.config, config.encode("utf-8"))
-        return
-    draft = node.config.with_suffix(".new")
-    draft.write_text(config, "utf-8")
-    draft.rename(node.config)
+        write_durably(directory / SERVER_ID, f"{identity}\n".encode("ascii"))
+    write_durably(node.config, config.encode("utf-8"))
 
 
 def create_grid(

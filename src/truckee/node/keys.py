@@ -11,7 +11,7 @@ from foolscap.pb import Tub
 
 from truckee.codec import base32
 from truckee.errors import Misuse
-from truckee.flow.private_file import write_private
+from truckee.flow.durable import write_durably
 
 SECRET_SIZE = 32  # bytes
 _SIGNING = "priv-v0-"
@@ -64,8 +64,8 @@ def create_keys(private: Path, random: Callable[[int], bytes]) -> None:
 
 def _fill(private: Path, random: Callable[[int], bytes]) -> None:
     for name in ("convergence", "secret"):
-        write_private(private / name, base32.encode(random(SECRET_SIZE)).encode() + b"\n")
-    write_private(private / "node.pem", Tub().getCertData())
+        write_durably(private / name, base32.encode(random(SECRET_SIZE)).encode() + b"\n")
+    write_durably(private / "node.pem", Tub().getCertData())
 
 
 def _read_base32(path: Path) -> bytes:
@@ -81,7 +81,7 @@ def load_signing_key(private: Path, random: Callable[[int], bytes]) -> Ed25519Pr
     """Return the key that signs our announcements, which is made at the first start."""
     path = private / "node.privkey"
     if not path.exists():
-        write_private(path, (_SIGNING + base32.encode(random(32)) + "\n").encode())
+        write_durably(path, (_SIGNING + base32.encode(random(32)) + "\n").encode())
     try:
         text = path.read_text("ascii").strip()
         if not text.startswith(_SIGNING):

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from truckee import __version__
 from truckee.codec import base32
 from truckee.errors import Misuse
-from truckee.flow.private_file import write_private
+from truckee.flow.durable import write_durably
 from truckee.grid.announcements import Envelope, sign
 from truckee.node.layout import NodeDirectory
 from truckee.storage.foolscap_server import FoolscapStorage
@@ -64,7 +64,7 @@ class StorageOffer:
         path = self._directory.path / "permutation-seed"
         if not path.exists():
             public = base32.encode(self._key.public_key().public_bytes_raw())
-            write_private(path, (base32.encode(public.encode("ascii")) + "\n").encode())
+            write_durably(path, (base32.encode(public.encode("ascii")) + "\n").encode())
         try:
             return base32.decode(path.read_text("ascii").strip())
         except (OSError, ValueError) as error:
@@ -105,5 +105,5 @@ class StorageOffer:
             number = 1
         except (OSError, ValueError) as error:
             raise BadOffer(path, str(error)) from None
-        write_private(path, b"%d\n" % number)
+        write_durably(path, b"%d\n" % number)
         return number

@@ -15,7 +15,7 @@ from attrs import define
 from twisted.logger import Logger
 
 from truckee.errors import Misuse
-from truckee.flow.private_file import write_private
+from truckee.flow.durable import write_durably
 from truckee.grid.announcements import Announcement, parse_fields, tubid_of
 
 log = Logger()
@@ -93,7 +93,7 @@ def save_cache(path: Path, known: Mapping[str, Announcement]) -> None:
         _cache_entry({"ann": dict(each.fields), "key_s": server_id})
         for server_id, each in known.items()
     )
-    write_private(path, (text or "[]\n").encode("utf-8"))
+    write_durably(path, (text or "[]\n").encode("utf-8"))
 
 
 def _cache_entry(entry: dict[str, Any]) -> str:

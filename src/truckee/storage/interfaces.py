@@ -24,6 +24,13 @@ class NoSpace(Unavailable):
 
 
 @define
+class NotWritable(NoSpace):
+    """{where} cannot be written to: {reason}. Mend its disk, or add a storage directory."""
+
+    reason: str
+
+
+@define
 class ShareTooLarge(Misuse):
     """A write of share {share} ends at byte {end}, past the {size} bytes it was given."""
 

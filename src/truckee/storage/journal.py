@@ -11,7 +11,6 @@ kept while one of its disks is away.
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -22,13 +21,11 @@ from twisted.logger import Logger
 
 from truckee.codec import base32
 from truckee.flow.cpu import Workers
+from truckee.flow.durable import DRAFT, remove_durably, write_durably
 from truckee.storage.interfaces import IStorageServer
 from truckee.storage.server import DiskServer, disk_errors
-from truckee.storage.sharefiles import sync_directory
 
 log = Logger()
-
-_DRAFT = ".new"
 
 
 @frozen
@@ -65,7 +62,7 @@ class Journal:
         self.directory.mkdir(parents=True, exist_ok=True)
         here = {_name(server): server for server in servers}
         for note in sorted(self.directory.iterdir()):
-            if note.suffix == _DRAFT:
+            if note.suffix == DRAFT:
                 note.unlink()
                 continue
             away = []
@@ -78,7 +75,7 @@ class Journal:
             if away:
                 _write(note, away)
             else:
-                _strike(note)
+                remove_durably(note)
 
     @asynccontextmanager
     async def showing(
@@ -105,7 +102,7 @@ class Journal:
             with disk_errors("the disk of the node directory"):
                 await self._disk.run(_write, note, noted)
             yield
-            await self._disk.run(_strike, note)
+            await self._disk.run(remove_durably, note)
         except BaseException:
             await self._disk.run(_undo, note, noted)
             raise
@@ -116,23 +113,13 @@ def _name(server: IStorageServer) -> str:
 
 
 def _write(note: Path, noted: Iterable[_Noted]) -> None:
-    draft = note.with_suffix(_DRAFT)
-    try:
-        with draft.open("w", encoding="ascii") as file:
-            file.writelines(f"{each}\n" for each in noted)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    draft.rename(note)
-    sync_directory(note.parent)
+    write_durably(note, "".join(f"{each}\n" for each in noted).encode("ascii"))
 
 
 def _undo(note: Path, noted: Mapping[_Noted, DiskServer]) -> None:
     for each, server in noted.items():
         _remove(server, each)
-    _strike(note)
+    remove_durably(note)
 
 
 def _remove(server: DiskServer, noted: _Noted) -> None:
@@ -141,8 +128,3 @@ def _remove(server: DiskServer, noted: _Noted) -> None:
     with suppress(OSError):
         home.rmdir()
     log.info("Removed a share of an unfinished upload from {name}", name=server.name)
-
-
-def _strike(note: Path) -> None:
-    note.unlink(missing_ok=True)
-    sync_directory(note.parent)

@@ -4,9 +4,8 @@ A storage server over one directory: what it takes, what it keeps, what it shows
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from typing import ClassVar
 
 from attrs import define, field
@@ -18,6 +17,7 @@ from truckee.codec import container
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.cpu import Workers
+from truckee.flow.durable import DiskFault, disk_faults
 from truckee.flow.limits import Exclusive
 from truckee.flow.together import together
 from truckee.storage.interfaces import (
@@ -26,6 +26,7 @@ from truckee.storage.interfaces import (
     IShareWriter,
     IStorageServer,
     NoSpace,
+    NotWritable,
     ShareClosed,
     ShareTooLarge,
 )
@@ -168,15 +169,15 @@ class DiskServer:
             return await self._disk.run(renew)
 
 
-@contextmanager
-def disk_errors(where: str) -> Iterator[None]:
-    """Turn "no space left" of the system into ours."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(where) from error
-        raise
+def disk_errors(where: str) -> AbstractContextManager[None]:
+    """:raises NoSpace: when the disk takes nothing more of what is done here."""
+
+    def refusal(fault: DiskFault) -> NoSpace:
+        if fault is DiskFault.FULL:
+            return NoSpace(where)
+        return NotWritable(where, fault.value)
+
+    return disk_faults(refusal)
 
 
 @implementer(IShareReader)

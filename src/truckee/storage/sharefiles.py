@@ -22,6 +22,7 @@ from truckee.codec import base32, container
 from truckee.codec.container import ContainerHeader
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
+from truckee.flow.durable import sync_directory
 
 # Bytes written to one share before its pages are sent to the disk, so that little is
 # left to do when it is closed.
@@ -220,12 +221,3 @@ class IncomingShare:
                 directory.rmdir()
             except OSError:
                 return
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in *path* durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,122 @@
+"""
+Files that survive a power cut, and what a disk says that takes no more.
+
+Everything here blocks: it runs in the disk workers, or before the reactor does.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import Enum
+from pathlib import Path
+
+from truckee.errors import TruckeeError
+
+# What the name of a file ends with while it is written.
+DRAFT = ".new"
+
+# File systems that cannot sync a directory answer with one of these.
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+class DiskFault(Enum):
+    """Why a disk takes no more, as the operator reads it."""
+
+    FULL = "the disk is full"
+    READ_ONLY = "the disk is read-only"
+    MISSING = "it is not there"
+    DENIED = "the permission is missing"
+    FAILING = "the disk gives errors"
+
+
+_FAULTS = {
+    errno.ENOSPC: DiskFault.FULL,
+    errno.EDQUOT: DiskFault.FULL,
+    # The largest size of one file that the file system or ulimit permits.
+    errno.EFBIG: DiskFault.FULL,
+    errno.EROFS: DiskFault.READ_ONLY,
+    errno.ENOENT: DiskFault.MISSING,
+    errno.ENOTDIR: DiskFault.MISSING,
+    errno.ENODEV: DiskFault.MISSING,
+    errno.ENXIO: DiskFault.MISSING,
+    # A network file system whose server forgot the file, or is away.
+    errno.ESTALE: DiskFault.MISSING,
+    errno.ENOTCONN: DiskFault.MISSING,
+    errno.EHOSTDOWN: DiskFault.MISSING,
+    errno.EACCES: DiskFault.DENIED,
+    errno.EPERM: DiskFault.DENIED,
+    errno.EIO: DiskFault.FAILING,
+    errno.ETIMEDOUT: DiskFault.FAILING,
+}
+
+
+def fault_of(error: BaseException) -> DiskFault | None:
+    """Return what is wrong with the disk; None: the error says nothing about a disk."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    return _FAULTS.get(error.errno)
+
+
+@contextmanager
+def disk_faults(refusal: Callable[[DiskFault], TruckeeError]) -> Iterator[None]:
+    """Raise what *refusal* returns in place of a system error about the disk."""
+    try:
+        yield
+    except OSError as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        raise refusal(fault) from error
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """
+    Replace *path* by a file with *data* that only its owner can read.
+
+    After a crash or power cut it has the new content or the old one, never a part; when
+    this returns, the new one.
+
+    :raises OSError: the old content is there then, and no draft if it can be helped.
+    """
+    draft = path.with_name(path.name + DRAFT)
+    try:
+        write_synced(draft, data)
+        draft.rename(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read; a crash meanwhile leaves a part of it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        # One that was there already kept its mode.
+        os.fchmod(descriptor, 0o600)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def remove_durably(path: Path) -> None:
+    """Remove the file *path*, if it is there; it is gone after a power cut, too."""
+    path.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in the directory *path* survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
