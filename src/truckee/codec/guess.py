@@ -40,12 +40,7 @@ class Guess:
         """
         kind = ShareLayout.streamed if self._streamed else ShareLayout.stock
         layout = kind(geometry)
-        header = layout.pack_header().ljust(HEADER_SIZE, b"\0")
-        offsets = ShareOffsets.parse(header, geometry.total)
-        blocks = PagedTree(b"", geometry.segments)
-        reads = [(0, HEADER_SIZE), offsets.proof]
-        reads.append((layout.block(segment), geometry.block_length(segment)))
-        reads += [(layout.block_tree + at, size) for at, size in blocks.missing(segment)]
+        reads = [*_identity_reads(layout), *_block_reads(layout, segment)]
         if tree is not None:
             hashes = tree.missing(segment)
             reads += [(layout.crypttext_tree + at, size) for at, size in hashes]
@@ -60,6 +55,31 @@ class Guess:
         )
         if geometry.segments > 1:
             self._segment_size = geometry.segment_size
+
+
+def proof_reads(layout: ShareLayout, segment: int | None) -> list[tuple[int, int]]:
+    """
+    Return offset and length of what proves that a share is of its file.
+
+    With a *segment*, its block and the hashes that prove the block are among it.
+    """
+    reads = _identity_reads(layout)
+    if segment is not None:
+        reads += _block_reads(layout, segment)
+    return _joined(reads)
+
+
+def _identity_reads(layout: ShareLayout) -> list[tuple[int, int]]:
+    header = layout.pack_header().ljust(HEADER_SIZE, b"\0")
+    offsets = ShareOffsets.parse(header, layout.geometry.total)
+    return [(0, HEADER_SIZE), offsets.proof]
+
+
+def _block_reads(layout: ShareLayout, segment: int) -> list[tuple[int, int]]:
+    geometry = layout.geometry
+    tree = PagedTree(b"", geometry.segments)
+    hashes = [(layout.block_tree + at, size) for at, size in tree.missing(segment)]
+    return [(layout.block(segment), geometry.block_length(segment)), *hashes]
 
 
 def _joined(reads: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -15,9 +15,10 @@ from twisted.internet.interfaces import IReactorTime
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.decoder import FileProof
 from truckee.codec.hashes import ueb_hash
-from truckee.codec.share import HEADER_SIZE, ShareOffsets
+from truckee.codec.share import ShareOffsets
 from truckee.codec.ueb import size_in_ueb
 from truckee.flow.together import together
+from truckee.immutable.share_proof import read_proof
 from truckee.immutable.sinks import KeyReused
 from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
 from truckee.storage.limited import in_time
@@ -26,17 +27,6 @@ from truckee.storage.limited import in_time
 GRACE = 2.0  # seconds
 
 Holders = Mapping[int, Mapping[IStorageServer, IShareReader]]
-
-
-async def read_proof(reader: IShareReader, total: int) -> tuple[ShareOffsets, bytes, bytes]:
-    """
-    Return a share's offsets, its hash chain and its UEB, none of them checked.
-
-    :raises ValueError: when they are not where the header says.
-    """
-    offsets = ShareOffsets.parse(await reader.read(0, HEADER_SIZE), total)
-    chain, ueb = offsets.split_proof(await reader.read(*offsets.proof))
-    return offsets, chain, ueb
 
 
 @define(eq=False)

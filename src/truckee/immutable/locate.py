@@ -13,8 +13,9 @@ from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.decoder import FileProof, ShareProof
 from truckee.errors import Unavailable
 from truckee.flow.limits import Exclusive
-from truckee.immutable.existing import Holders, read_proof
+from truckee.immutable.existing import Holders
 from truckee.immutable.head_start import HeadStart
+from truckee.immutable.share_proof import read_proof
 from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
 
 log = Logger()

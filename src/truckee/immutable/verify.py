@@ -19,7 +19,7 @@ from truckee.codec.hashes import HASH_SIZE, block_hash
 from truckee.codec.merkle import check_row, check_top, width_of
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
-from truckee.immutable.existing import read_proof
+from truckee.immutable.share_proof import read_proof
 from truckee.storage.interfaces import IShareReader
 
 # So much of the blocks is read at a time, and so many; one block can be larger.
