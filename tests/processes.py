@@ -21,8 +21,13 @@ START_TIME = 60.0  # seconds
 
 
 def truckee(*arguments: str) -> list[str]:
-    """Return the command line of the ``truckee`` that is installed for this Python."""
-    return [sys.executable, "-m", "truckee", *arguments]
+    """
+    Return the command line of the ``truckee`` that is installed for this Python.
+
+    ``TRUCKEE_PYTHON`` names another one, so that benchmarks can compare two.
+    """
+    python = os.environ.get("TRUCKEE_PYTHON", sys.executable)
+    return [python, "-m", "truckee", *arguments]
 
 
 @define(eq=False)

@@ -1,0 +1,1 @@
+"""Attacks on a node, each with the test that it does no harm."""
