@@ -149,6 +149,24 @@ class ShareOffsets:
         return cls(data, crypttext, blocks, chain, ueb, _UEB_LENGTHS[version])
 
     @property
+    def ueb_length(self) -> tuple[int, int]:
+        """Offset and length of the field that says how long the UEB is."""
+        return self.ueb, self._length.size
+
+    def end(self, ueb_length: bytes) -> int:
+        """
+        Return where the share ends at the earliest, given that field.
+
+        :raises ValueError: when it is not whole or says what cannot be.
+        """
+        if len(ueb_length) != self._length.size:
+            raise ValueError("the share ends before its UEB")
+        (length,) = self._length.unpack(ueb_length)
+        if not 0 < length <= MAX_SIZE:
+            raise ValueError("the UEB has an impossible length")
+        return self.ueb + self._length.size + int(length)
+
+    @property
     def proof(self) -> tuple[int, int]:
         """Offset and length of the read that holds the chain and the UEB."""
         return self.chain, self.ueb - self.chain + self._length.size + MAX_SIZE

@@ -30,6 +30,7 @@ from truckee.storage.interfaces import (
     ShareClosed,
     ShareTooLarge,
 )
+from truckee.storage.share_leases import TooManyLeases
 
 T = TypeVar("T")
 
@@ -287,6 +288,7 @@ _STATUSES: dict[type[TruckeeError], int] = {
     OtherSecret: 401,
     NotInProgress: 404,
     ShareClosed: 404,
+    TooManyLeases: 409,
     ShareTooLarge: 416,
     Unavailable: 503,
 }

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from truckee.codec import container
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
+from truckee.errors import TruckeeError
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import DiskFault, disk_faults
 from truckee.flow.limits import Exclusive
@@ -30,6 +31,7 @@ from truckee.storage.interfaces import (
     ShareClosed,
     ShareTooLarge,
 )
+from truckee.storage.share_leases import NoRoomForLease, TooManyLeases
 from truckee.storage.sharefiles import IncomingShare, ShareDirectory, ShareFile
 
 log = Logger()
@@ -79,7 +81,10 @@ class DiskServer:
         open_ended: bool = False,
     ) -> Allocation:
         """See ``IStorageServer``.  An open-ended share is promised nothing."""
-        finished = await self._renew(storage_index, container.OWNER_OF_ALLOCATION, secrets)
+        # A share without room for one more lease is there all the same.
+        finished, _refusal = await self._renew(
+            storage_index, container.OWNER_OF_ALLOCATION, secrets
+        )
         free = await self._disk.run(self.directory.free_space)
         writers: dict[int, DiskWriter] = {}
         try:
@@ -110,8 +115,12 @@ class DiskServer:
         return {share: DiskReader(file, self._disk) for share, file in finished.items()}
 
     async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
-        """See ``IStorageServer``."""
-        await self._renew(storage_index, container.OWNER_OF_ADDED_LEASE, secrets)
+        """See ``IStorageServer``.  :raises NoRoomForLease: :raises TooManyLeases:"""
+        _finished, refusal = await self._renew(
+            storage_index, container.OWNER_OF_ADDED_LEASE, secrets
+        )
+        if refusal is not None:
+            raise refusal
 
     async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
         """See ``IStorageServer``; the text is left in ``corruption-advisories``."""
@@ -151,22 +160,37 @@ class DiskServer:
 
     async def _renew(
         self, storage_index: bytes, owner: int, secrets: LeaseSecrets
-    ) -> dict[int, ShareFile]:
-        """Renew or add a lease on the finished shares of a file, and return them."""
+    ) -> tuple[dict[int, ShareFile], TruckeeError | None]:
+        """
+        Renew or add a lease on the finished shares of a file.
 
-        def renew() -> dict[int, ShareFile]:
+        Return these, and why one of them has no lease with these secrets now.
+        """
+
+        def renew() -> tuple[dict[int, ShareFile], TruckeeError | None]:
             finished = self.directory.shares(storage_index)
+            refusal: TruckeeError | None = None
+            room = self._has_room_for_leases(len(finished))
             for file in finished.values():
                 try:
-                    file.renew_lease(owner, secrets, self._now())
+                    file.renew_lease(owner, secrets, self._now(), room=room)
+                except (NoRoomForLease, TooManyLeases) as error:
+                    refusal = error
                 except (OSError, ValueError):
                     # A lease that cannot be renewed must not keep a reader or writer away.
                     log.failure("{server} could not renew a lease", server=self.name)
-            return finished
+            return finished, refusal
 
         # Two at once would write their leases to the same place.
         async with self._leases.hold(storage_index):
             return await self._disk.run(renew)
+
+    def _has_room_for_leases(self, count: int) -> bool:
+        """Tell whether *count* more leases may go to the disk; blocks for a moment."""
+        if self.readonly:
+            return False
+        free = self._unpromised(self.directory.free_space())
+        return free >= count * container.LEASE_SIZE
 
 
 def disk_errors(where: str) -> AbstractContextManager[None]:

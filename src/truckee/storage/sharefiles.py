@@ -23,6 +23,7 @@ from truckee.codec.container import ContainerHeader
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.durable import sync_directory
+from truckee.storage.share_leases import read_lease_area, renew_lease, sync_data
 
 # Bytes written to one share before its pages are sent to the disk, so that little is
 # left to do when it is closed.
@@ -31,7 +32,6 @@ SYNC_EVERY = 4 << 20
 _MAX_BUFFERS = 1024
 # How often a directory is made again that somebody else removes; once is rare.
 _TRIES = 100
-_sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 @frozen
@@ -105,9 +105,12 @@ class ShareFile:
     @classmethod
     def open(cls, path: Path) -> ShareFile:
         """:raises ValueError: when it is not a container of an immutable share."""
-        with path.open("rb") as file:
-            header = ContainerHeader.parse(file.read(container.HEADER_SIZE))
-            return cls(path, header.share_length(os.fstat(file.fileno()).st_size))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _header, area = read_lease_area(descriptor)
+            return cls(path, area.share_length)
+        finally:
+            os.close(descriptor)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return the bytes at *offset*, none past the end."""
@@ -121,24 +124,16 @@ class ShareFile:
         finally:
             os.close(descriptor)
 
-    def renew_lease(self, owner: int, secrets: LeaseSecrets, now: float) -> None:
-        """Renew the lease with these secrets, or add one for *owner*."""
-        with self.path.open("r+b") as file:
-            header = ContainerHeader.parse(file.read(container.HEADER_SIZE))
-            start = container.HEADER_SIZE + self.length
-            file.seek(start)
-            leases = container.parse_leases(file.read(container.LEASE_SIZE * header.leases))
-            for number, lease in enumerate(leases):
-                if lease.renew == header.stored(secrets.renew):
-                    file.seek(start + container.LEASE_SIZE * number)
-                    file.write(container.renewed(lease, now).pack())
-                    return
-            # The record before the count: between the two, the file is still whole.
-            file.seek(0, os.SEEK_END)
-            file.write(header.lease(owner, secrets, now).pack())
-            file.flush()
-            file.seek(8)
-            file.write((header.leases + 1).to_bytes(4, "big"))
+    def renew_lease(
+        self, owner: int, secrets: LeaseSecrets, now: float, *, room: bool = True
+    ) -> None:
+        """
+        Renew the lease with these secrets, or add one for *owner*; it is durable then.
+
+        :raises NoRoomForLease: when it would be a new one and there is no *room* for it.
+        :raises TooManyLeases:
+        """
+        renew_lease(self.path, owner, secrets, now, room)
 
 
 @define(eq=False)
@@ -183,7 +178,7 @@ class IncomingShare:
                     views[0] = views[0][count:]
         if self._unsynced >= SYNC_EVERY:
             self._unsynced = 0
-            _sync_data(self._descriptor)
+            sync_data(self._descriptor)
 
     def publish(self, size: int, secrets: LeaseSecrets, now: float) -> None:
         """Make a whole container of it, durable, and give it its name."""
