@@ -12,7 +12,9 @@ from struct import pack
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.grids import OTHER_SECRETS, SECRETS, files_below, new_directory
+from tests.storage.test_open_files import descriptors_below
 from truckee.codec.secrets import LeaseSecrets
+from truckee.storage.open_files import OpenFiles
 from truckee.storage.sharefiles import IncomingShare, ShareDirectory, ShareFile
 
 MONTH = 31 * 24 * 60 * 60
@@ -331,3 +333,47 @@ class CorruptionTests(_Case):
         time.strptime(notes[0].name.split("--")[0], "%Y-%m-%dT%H%M%SZ")
         text = notes[0].read_text("utf-8")
         self.assertIn(f"storage_index: {NAME}\nshare_number: 7\n\nit smells\n", text)
+
+
+class DescriptorTests(_Case):
+    def test_few(self) -> None:
+        """Any number of shares can be written at once with a few descriptors."""
+        files = OpenFiles(kept=2)
+        home, incoming = self.directory.home(INDEX), self.directory.incoming(INDEX)
+        shares = [
+            IncomingShare(incoming / str(number), home / str(number), files)
+            for number in range(10)
+        ]
+        for share in shares:
+            share.create()
+        for offset in range(3):
+            for number, share in enumerate(shares):
+                share.write(offset, [b"%d" % number])
+        self.assertLessEqual(len(descriptors_below(self.root)), 2)
+        for share in shares:
+            share.publish(3, SECRETS, NOW)
+        self.assertEqual(descriptors_below(self.root), [])
+        for number, file in self.directory.shares(INDEX).items():
+            self.assertEqual(file.read(0, 9), b"%d" % number * 3)
+
+    def test_lost_write(self) -> None:
+        """An error that the disk had while a share had no descriptor is not forgotten."""
+        files = OpenFiles(kept=1)
+        home, incoming = self.directory.home(INDEX), self.directory.incoming(INDEX)
+        first = IncomingShare(incoming / "1", home / "1", files)
+        first.create()
+        first.write(0, [b"x"])
+        # A pipe takes no fdatasync: the only such error that can be had without a bad disk.
+        (descriptor, _), end = files._idle[incoming / "1"], os.pipe()
+        os.dup2(end[0], descriptor)
+        self.addCleanup(os.close, end[1])
+        os.close(end[0])
+        self.incoming("2")  # of another cache
+        other = IncomingShare(incoming / "3", home / "3", files)
+        other.create()
+        for refused in (
+            lambda: first.write(1, [b"y"]),
+            lambda: first.publish(2, SECRETS, NOW),
+        ):
+            self.assertRaises(OSError, refused)
+        first.discard()

@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from truckee.errors import TruckeeError
+from truckee.flow.descriptors import descriptor_errors
 
 # What the name of a file ends with while it is written.
 DRAFT = ".new"
@@ -62,9 +63,14 @@ def fault_of(error: BaseException) -> DiskFault | None:
 
 @contextmanager
 def disk_faults(refusal: Callable[[DiskFault], TruckeeError]) -> Iterator[None]:
-    """Raise what *refusal* returns in place of a system error about the disk."""
+    """
+    Raise what *refusal* returns in place of a system error about the disk.
+
+    :raises TooManyOpenFiles: when it could not be asked.
+    """
     try:
-        yield
+        with descriptor_errors():
+            yield
     except OSError as error:
         fault = fault_of(error)
         if fault is None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+
+from truckee.flow.descriptors import TooManyOpenFiles, ended
 
 log = Logger()
 
@@ -36,6 +38,7 @@ class Round(Generic[S]):
     _silent: set[S] = field(factory=set)
     _harm: bool = False
     answers: dict[S, Any] = field(factory=dict, init=False)
+    failures: list[Exception] = field(factory=list, init=False)  # of those that failed
     _running: dict[S, Deferred[None]] = field(factory=dict, init=False, repr=False)
     _over: bool = field(default=False, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
@@ -81,6 +84,7 @@ class Round(Generic[S]):
         except CancelledError:
             return
         except Exception as error:
+            self.failures.append(error)
             log.warn(
                 "{server} did not answer: {error}", server=_name(server), error=str(error)
             )
@@ -118,6 +122,16 @@ class Round(Generic[S]):
 
 def _name(server: object) -> object:
     return getattr(server, "name", server)
+
+
+def check_descriptors(failures: Iterable[Exception]) -> None:
+    """
+    Call this when too few servers answered.
+
+    :raises TooManyOpenFiles: when that is the reason, and not the servers.
+    """
+    if any(map(ended, failures)):
+        raise TooManyOpenFiles
 
 
 def most(servers: Sequence[S]) -> Callable[[Mapping[S, Any]], bool]:

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from truckee.codec.secrets import LeaseSecrets, lease_secrets
 from truckee.errors import Unavailable
-from truckee.grid.asking import Round, most
+from truckee.grid.asking import Round, check_descriptors, most
 from truckee.grid.permute import permuted
 from truckee.grid.placement import happiness, plan, plan_missing
 from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServer, NoSpace
@@ -93,9 +93,10 @@ class Selector:
         def enough(held: Held) -> bool:
             return len({share for found in held.values() for share in found}) >= needed
 
-        held = await Round(servers, self._clock, enough, self._silent).ask(
-            lambda server: server.buckets(storage_index)
-        )
+        question = Round(servers, self._clock, enough, self._silent)
+        held = await question.ask(lambda server: server.buckets(storage_index))
+        if not enough(held):
+            check_descriptors(question.failures)
         return _by_share(servers, held)
 
     async def survey(
@@ -103,7 +104,7 @@ class Selector:
     ) -> Mapping[int, Mapping[IStorageServer, IShareReader]]:
         """Return the finished shares of a file where a new one would be placed."""
         candidates = permuted(self._servers(), storage_index)[: 2 * total]
-        held = await self._ask(storage_index, candidates)
+        held = await self._ask(storage_index, candidates, [])
         return _of_file(total, candidates, held)
 
     async def everywhere(self, storage_index: bytes) -> Held:
@@ -115,11 +116,16 @@ class Selector:
         )
 
     async def _ask(
-        self, storage_index: bytes, candidates: Sequence[IStorageServer]
+        self,
+        storage_index: bytes,
+        candidates: Sequence[IStorageServer],
+        failures: list[Exception],
     ) -> Held:
-        return await Round(candidates, self._clock, most(candidates), self._silent).ask(
-            lambda server: server.buckets(storage_index)
-        )
+        """Return the finished shares by server; *failures* get why others said nothing."""
+        question = Round(candidates, self._clock, most(candidates), self._silent)
+        held = await question.ask(lambda server: server.buckets(storage_index))
+        failures += question.failures
+        return held
 
     async def place(
         self, storage_index: bytes, total: int, size: int, open_ended: bool = False
@@ -129,14 +135,16 @@ class Selector:
 
         Servers that take no open ends get none then; what they have is counted.
 
-        :raises NoSpace: when there is not enough happiness because servers are full.
+        :raises TooManyOpenFiles: when there is not enough happiness for that reason.
+        :raises NoSpace: when there is not enough because servers are full.
         :raises NotEnoughServers: when there is not enough for another reason.
         """
         order = permuted(self._servers(), storage_index)
         able = [server for server in order if server.takes_open_ends or not open_ended]
         asked = {*order[: 2 * total], *able[: 2 * total]}
         candidates = [server for server in order if server in asked]
-        held = await self._ask(storage_index, candidates)
+        failures: list[Exception] = []
+        held = await self._ask(storage_index, candidates, failures)
         existing = _of_file(total, candidates, held)
         writeable = [server for server in able if server in held]
         writers: dict[int, IShareWriter] = {}
@@ -150,7 +158,7 @@ class Selector:
                 if not wanted:
                     break
                 refused = await self._allocate(
-                    storage_index, wanted, size, open_ended, writers, servers
+                    storage_index, wanted, size, open_ended, writers, servers, failures
                 )
                 if not refused:
                     break
@@ -158,6 +166,7 @@ class Selector:
             placement = Placement(writers, servers, existing, writeable)
             happy = placement.happiness()
             if happy < self._happy or not (writers or existing):
+                check_descriptors(failures)
                 await self._explain(candidates, happy, size)
         except Exception:
             for writer in writers.values():
@@ -187,6 +196,7 @@ class Selector:
         refuse = {share: set(refusing.get(share, ())) for share in missing}
         writers: dict[int, IShareWriter] = {}
         servers: dict[int, IStorageServer] = {}
+        failures: list[Exception] = []
         try:
             for _ in range(_ROUNDS):
                 known = {share: list(found) for share, found in good.items()}
@@ -196,13 +206,14 @@ class Selector:
                 if not wanted:
                     break
                 refused = await self._allocate(
-                    storage_index, wanted, size, False, writers, servers
+                    storage_index, wanted, size, False, writers, servers, failures
                 )
                 writeable = [server for server in writeable if server not in refused]
                 for share, server in wanted.items():
                     if servers.get(share) is not server:
                         refuse[share].add(server)
             if not writers:
+                check_descriptors(failures)
                 await self._explain(candidates, 0, size)
         except Exception:
             for writer in writers.values():
@@ -252,8 +263,13 @@ class Selector:
         open_ended: bool,
         writers: dict[int, IShareWriter],
         servers: dict[int, IStorageServer],
+        failures: list[Exception],
     ) -> set[IStorageServer]:
-        """Carry out a plan, add to *writers* and *servers*, return who refused."""
+        """
+        Carry out a plan, add to *writers* and *servers*, return who refused.
+
+        *failures* get the errors of those who did not answer.
+        """
         shares: dict[IStorageServer, set[int]] = {}
         for share, server in wanted.items():
             shares.setdefault(server, set()).add(share)
@@ -268,9 +284,9 @@ class Selector:
             return wishes <= answer.writers.keys() | answer.already
 
         asked = list(shares)
-        pleased = await Round(asked, self._clock, most(asked), self._silent, harm=True).ask(
-            allocate
-        )
+        question = Round(asked, self._clock, most(asked), self._silent, harm=True)
+        pleased = await question.ask(allocate)
+        failures += question.failures
         return {server for server in asked if not pleased.get(server)}
 
     def secrets(self, storage_index: bytes, server: IStorageServer) -> LeaseSecrets:

@@ -195,7 +195,7 @@ class Fetcher:
             self._located.give_up(source, str(error), corrupt=True)
         except Unavailable as error:
             # It is gone, or takes too long for one segment, and so for the next.
-            self._located.give_up(source, str(error))
+            self._located.unreadable(source, error)
         except ReadError as error:
             # A disk may have one bad spot.
             source.demote()

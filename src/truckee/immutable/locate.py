@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.decoder import FileProof, ShareProof
 from truckee.errors import Unavailable
+from truckee.flow.descriptors import TooManyOpenFiles, ended
 from truckee.flow.limits import Exclusive
 from truckee.immutable.existing import Holders
 from truckee.immutable.head_start import HeadStart
@@ -93,6 +94,8 @@ class Located:
     file: FileProof | None = field(default=None, init=False)
     _sources: list[Source] = field(factory=list, init=False)
     _proving: Exclusive = field(factory=Exclusive, init=False, repr=False)
+    # Why a source could not be read, when that was our own fault.
+    _out_of_descriptors: bool = field(default=False, init=False)
 
     @classmethod
     async def search(
@@ -152,8 +155,14 @@ class Located:
         for source in self._sources:
             source.reader.settle()
 
-    def not_enough(self, avoid: Set[Source]) -> NotEnoughShares:
-        """Return the error that tells how many good shares there are beside *avoid*."""
+    def not_enough(self, avoid: Set[Source]) -> NotEnoughShares | TooManyOpenFiles:
+        """
+        Return the error that tells how many good shares there are beside *avoid*.
+
+        Where this process had no descriptor to read one with, nothing is said of shares.
+        """
+        if self._out_of_descriptors:
+            return TooManyOpenFiles()
         good = {
             source.number
             for source in self._sources
@@ -167,6 +176,11 @@ class Located:
             if source.proof is None and not source.useless:
                 await self._prove(source)
         return not source.useless
+
+    def unreadable(self, source: Source, error: Exception) -> None:
+        """Never use *source* again, which could not be read."""
+        self._out_of_descriptors |= ended(error)
+        self.give_up(source, str(error))
 
     def give_up(self, source: Source, reason: str, *, corrupt: bool = False) -> None:
         """Never use *source* again; if it is *corrupt*, tell its server."""
@@ -243,4 +257,4 @@ class Located:
         except ValueError as error:
             self.give_up(source, str(error), corrupt=True)
         except ReadError as error:
-            self.give_up(source, str(error))
+            self.unreadable(source, error)

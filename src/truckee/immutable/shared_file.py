@@ -18,6 +18,7 @@ from truckee.codec.decoder import FileProof
 from truckee.codec.geometry import Geometry
 from truckee.codec.guess import Guess
 from truckee.flow.cpu import Workers
+from truckee.flow.descriptors import TooManyOpenFiles
 from truckee.flow.shared import Shared
 from truckee.flow.together import together
 from truckee.immutable.cache import Cache
@@ -107,13 +108,13 @@ class SharedFile:
         fetcher = self._fetcher or await self._locate()
         try:
             return await fetcher.segments(numbers)
-        except NotEnoughShares:
+        except (NotEnoughShares, TooManyOpenFiles):
             # Servers may have come back, or others have the shares now.
             self._give_up(fetcher)
             fetcher = self._fetcher or await self._locate()
         try:
             return await fetcher.segments(numbers)
-        except NotEnoughShares:
+        except (NotEnoughShares, TooManyOpenFiles):
             # Shares may be mended before the next one asks, who shall not be told of old.
             self._give_up(fetcher)
             self._located = None

@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from truckee.flow.cpu import Workers
+from truckee.flow.descriptors import raise_limit
 from truckee.flow.limits import Budget
 from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
@@ -130,6 +131,7 @@ class Node:
 
         :raises TruckeeError: with a text for the operator; nothing runs then.
         """
+        raise_limit()
         self._lock = self.directory.lock()
         try:
             for what in self.config.unsupported:

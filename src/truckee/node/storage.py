@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.logger import Logger
 
 from truckee.codec import base32
@@ -14,6 +14,7 @@ from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.node.config import StorageConfig
 from truckee.node.create import SERVER_ID, SERVER_ID_SIZE
+from truckee.storage.open_files import OpenFiles
 from truckee.storage.server import DiskServer
 from truckee.storage.sharefiles import ShareDirectory
 
@@ -35,6 +36,7 @@ class StorageOpener:
     """Makes servers over directories of this machine; each is cleaned first."""
 
     disk: Workers
+    _open_files: OpenFiles = field(factory=OpenFiles, init=False)  # of all together
 
     def open_grid(self, paths: Sequence[Path], reserved_space: int) -> list[DiskServer]:
         """
@@ -88,6 +90,7 @@ class StorageOpener:
             disk=self.disk,
             now=time.time,
             reserved_space=reserved_space,
+            open_files=self._open_files,
         )
         server.start()
         return server

@@ -18,6 +18,7 @@ from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import TruckeeError
 from truckee.flow.cpu import Workers
+from truckee.flow.descriptors import descriptor_errors
 from truckee.flow.durable import DiskFault, disk_faults
 from truckee.flow.limits import Exclusive
 from truckee.flow.together import together
@@ -31,6 +32,7 @@ from truckee.storage.interfaces import (
     ShareClosed,
     ShareTooLarge,
 )
+from truckee.storage.open_files import OpenFiles
 from truckee.storage.share_leases import NoRoomForLease, TooManyLeases
 from truckee.storage.sharefiles import IncomingShare, ShareDirectory, ShareFile
 
@@ -58,6 +60,7 @@ class DiskServer:
     _now: Callable[[], float]  # Unix seconds
     reserved_space: int = 0  # bytes of the disk that shares never use
     readonly: bool = False  # take no more shares
+    open_files: OpenFiles = field(factory=OpenFiles)
     _writers: dict[tuple[bytes, int], DiskWriter] = field(factory=dict, init=False)
     _leases: Exclusive = field(factory=Exclusive, init=False)
 
@@ -99,7 +102,7 @@ class DiskServer:
                 with disk_errors(self.name):
                     await self._disk.run(writer.file.create)
             # A share may have been finished by another writer since the first look.
-            finished = await self._disk.run(self.directory.shares, storage_index)
+            finished = await self._shares(storage_index)
             for share in finished.keys() & writers.keys():
                 await writers[share].abort()
                 del writers[share]
@@ -111,7 +114,7 @@ class DiskServer:
 
     async def buckets(self, storage_index: bytes) -> Mapping[int, IShareReader]:
         """See ``IStorageServer``."""
-        finished = await self._disk.run(self.directory.shares, storage_index)
+        finished = await self._shares(storage_index)
         return {share: DiskReader(file, self._disk) for share, file in finished.items()}
 
     async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
@@ -125,7 +128,9 @@ class DiskServer:
     async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
         """See ``IStorageServer``; the text is left in ``corruption-advisories``."""
         log.warn("{server} was told of a corrupt share", server=self.name)
-        await self._disk.run(self.directory.note_corruption, storage_index, share, reason)
+        note = self.directory.note_corruption
+        with descriptor_errors():
+            await self._disk.run(note, storage_index, share, reason)
 
     def has_room(self) -> bool:
         """Tell whether one more write may go to the disk; blocks for a moment."""
@@ -147,12 +152,18 @@ class DiskServer:
         file = IncomingShare(
             self.directory.incoming(storage_index) / name,
             self.directory.home(storage_index) / name,
+            self.open_files,
         )
         writer = DiskWriter(
             self, storage_index, share, secrets, size, promised, file, self._disk, self._now
         )
         self._writers[storage_index, share] = writer
         return writer
+
+    async def _shares(self, storage_index: bytes) -> dict[int, ShareFile]:
+        """Return the finished shares of a file."""
+        with descriptor_errors():
+            return await self._disk.run(self.directory.shares, storage_index)
 
     def _unpromised(self, free: int) -> int:
         promised = sum(writer.owed for writer in self._writers.values())
@@ -183,7 +194,8 @@ class DiskServer:
 
         # Two at once would write their leases to the same place.
         async with self._leases.hold(storage_index):
-            return await self._disk.run(renew)
+            with descriptor_errors():
+                return await self._disk.run(renew)
 
     def _has_room_for_leases(self, count: int) -> bool:
         """Tell whether *count* more leases may go to the disk; blocks for a moment."""
@@ -214,7 +226,8 @@ class DiskReader:
 
     async def read(self, offset: int, length: int) -> bytes:
         """See ``IShareReader``."""
-        return await self._disk.run(self._file.read, offset, length)
+        with descriptor_errors():
+            return await self._disk.run(self._file.read, offset, length)
 
 
 @implementer(IShareWriter)

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -22,7 +22,9 @@ from truckee.codec import base32, container
 from truckee.codec.container import ContainerHeader
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
+from truckee.flow.descriptors import ended
 from truckee.flow.durable import sync_directory
+from truckee.storage.open_files import OpenFiles
 from truckee.storage.share_leases import read_lease_area, renew_lease, sync_data
 
 # Bytes written to one share before its pages are sent to the disk, so that little is
@@ -64,7 +66,11 @@ class ShareDirectory:
         return status.f_frsize * status.f_bavail
 
     def shares(self, storage_index: bytes) -> dict[int, ShareFile]:
-        """Return the finished shares of a file, without what is no container."""
+        """
+        Return the finished shares of a file, without what is no container.
+
+        :raises OSError: when no descriptor is left, which says nothing about the shares.
+        """
         home = self.home(storage_index)
         try:
             names = os.listdir(home)
@@ -75,8 +81,9 @@ class ShareDirectory:
             if re.fullmatch("0|[1-9][0-9]{0,2}", name):
                 try:
                     found[int(name)] = ShareFile.open(home / name)
-                except (OSError, ValueError):
-                    continue
+                except (OSError, ValueError) as error:
+                    if ended(error):
+                        raise
         return found
 
     def note_corruption(self, storage_index: bytes, share: int, reason: str) -> None:
@@ -138,37 +145,45 @@ class ShareFile:
 
 @define(eq=False)
 class IncomingShare:
-    """A share that is being written; one thread at a time uses it."""
+    """
+    A share that is being written; one thread at a time uses it.
+
+    It has a descriptor only while it is written to, and for as long as *files* keep it.
+    """
 
     _incoming: Path
     _final: Path
+    _files: OpenFiles = field(factory=OpenFiles)
     written: int = field(default=0, init=False)  # bytes, those written twice count twice
     _unsynced: int = field(default=0, init=False)
-    _descriptor: int = field(default=-1, init=False)
+    _failed: OSError | None = field(default=None, init=False)
     _named: bool = field(default=False, init=False)  # it has its final name
 
     def create(self) -> None:
         """Make the file."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         for left in reversed(range(_TRIES)):
             # Another share of the file may go and take the directory with it, at any time.
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 self._incoming.parent.mkdir(parents=True, exist_ok=True)
             try:
-                self._descriptor = os.open(self._incoming, flags, 0o666)
-                return
+                with self._open(os.O_CREAT | os.O_EXCL):
+                    return
             except FileNotFoundError:
                 if not left:
                     raise
 
     def write(self, offset: int, parts: Sequence[Buffer]) -> None:
         """Store *parts* at *offset* of the share."""
+        with self._open() as descriptor:
+            self._write(descriptor, offset, parts)
+
+    def _write(self, descriptor: int, offset: int, parts: Sequence[Buffer]) -> None:
         position = container.HEADER_SIZE + offset
         for start in range(0, len(parts), _MAX_BUFFERS):
             group = parts[start : start + _MAX_BUFFERS]
             views = [memoryview(part) for part in group if part]
             while views:
-                count = os.pwritev(self._descriptor, views, position)
+                count = os.pwritev(descriptor, views, position)
                 position += count
                 self.written += count
                 self._unsynced += count
@@ -178,15 +193,16 @@ class IncomingShare:
                     views[0] = views[0][count:]
         if self._unsynced >= SYNC_EVERY:
             self._unsynced = 0
-            sync_data(self._descriptor)
+            sync_data(descriptor)
 
     def publish(self, size: int, secrets: LeaseSecrets, now: float) -> None:
         """Make a whole container of it, durable, and give it its name."""
         lease = ContainerHeader(2, 1).lease(container.OWNER_OF_ALLOCATION, secrets, now)
-        os.ftruncate(self._descriptor, container.HEADER_SIZE + size)
-        os.pwrite(self._descriptor, container.pack_header(size, 1), 0)
-        os.pwrite(self._descriptor, lease.pack(), container.HEADER_SIZE + size)
-        os.fsync(self._descriptor)
+        with self._open() as descriptor:
+            os.ftruncate(descriptor, container.HEADER_SIZE + size)
+            os.pwrite(descriptor, container.pack_header(size, 1), 0)
+            os.pwrite(descriptor, lease.pack(), container.HEADER_SIZE + size)
+            os.fsync(descriptor)
         self._close()
         self._final.parent.mkdir(parents=True, exist_ok=True)
         os.rename(self._incoming, self._final)
@@ -204,10 +220,29 @@ class IncomingShare:
             self._final.unlink(missing_ok=True)
         self._tidy()
 
+    @contextlib.contextmanager
+    def _open(self, flags: int = 0) -> Iterator[int]:
+        """Lend a descriptor.  :raises OSError: too, for what was written before."""
+        if self._failed is not None:
+            raise self._failed
+        with self._files.use(self._incoming, os.O_RDWR | flags, self._flush) as descriptor:
+            yield descriptor
+
+    def _flush(self, descriptor: int) -> None:
+        """
+        Leave nothing to a descriptor that is about to be closed; called while unused.
+
+        The system tells an error of the disk only to those who have the file open.
+        """
+        if self._unsynced:
+            self._unsynced = 0
+            try:
+                sync_data(descriptor)
+            except OSError as error:
+                self._failed = error
+
     def _close(self) -> None:
-        if self._descriptor != -1:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._files.close(self._incoming)
 
     def _tidy(self) -> None:
         """Remove the directories above it that are empty now."""

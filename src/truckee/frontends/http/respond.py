@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, Request
 
 from truckee.errors import Corrupt, Misuse, Refused, TruckeeError, Unavailable
+from truckee.flow.descriptors import TooManyOpenFiles, ended
 
 log = Logger()
 
@@ -79,6 +80,9 @@ class Responder:
 
     def of_error(self, error: BaseException) -> Answer:
         """Return the answer for *error*; only our own errors tell the client anything."""
+        if ended(error):
+            # Wherever it was that a descriptor was missing, nothing is wrong with the rest.
+            error = TooManyOpenFiles()
         if not isinstance(error, TruckeeError):
             text = "Something went wrong inside the gateway. Its log says more.\n"
             return Answer(text.encode(), 500, _ERROR)
