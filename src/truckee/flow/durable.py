@@ -110,10 +110,32 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
 
 
+def make_directories(path: Path, mode: int = 0o700) -> None:
+    """
+    Make the directory *path*, and those above it, where they are not there yet.
+
+    They are there after a power cut, too: what is synced in a directory is lost with the
+    name of that directory.
+    """
+    for directory in (*reversed(path.parents), path):
+        if not directory.is_dir():
+            directory.mkdir(mode, exist_ok=True)
+        elif directory != path:
+            continue
+        # Whoever made one that is there may have died before it was synced.
+        sync_directory(directory.parent)
+
+
 def remove_durably(path: Path) -> None:
     """Remove the file *path*, if it is there; it is gone after a power cut, too."""
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def sync_data(descriptor: int) -> None:
+    """Make the bytes and the length of a file survive a power cut."""
+    # macOS has no fdatasync.
+    getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
 def sync_directory(path: Path) -> None:

@@ -16,7 +16,7 @@ from truckee.codec.geometry import MAX_SHARES
 from truckee.codec.ueb import geometry_in_ueb
 from truckee.errors import Misuse, Unavailable
 from truckee.flow.cpu import Workers
-from truckee.flow.durable import write_durably
+from truckee.flow.durable import make_directories, write_durably
 from truckee.flow.limits import Exclusive
 from truckee.grid.placement import happiness
 from truckee.grid.selection import Selector
@@ -100,7 +100,7 @@ class Uploads:
     def start(self) -> None:
         """Find what is kept, and go on with what is complete."""
         for place in (self.incoming, self.encoding):
-            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_directories(place)
             for draft in place.glob("*.new"):
                 if _index_of(draft.name.partition(".")[0]) is not None:
                     draft.unlink(missing_ok=True)

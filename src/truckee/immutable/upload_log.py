@@ -19,7 +19,7 @@ from attrs import define, field
 from truckee.codec.cipher import crypt
 from truckee.codec.hashes import Buffer
 from truckee.flow.cpu import Workers
-from truckee.flow.durable import sync_directory
+from truckee.flow.durable import sync_data, sync_directory
 from truckee.flow.spool import disk_full
 
 HEADER_SIZE = 4096  # bytes before the data
@@ -179,9 +179,9 @@ class UploadLog:
 
     def _sync(self, staged: int) -> None:
         size = self.size
-        os.fdatasync(self._descriptor)
+        sync_data(self._descriptor)
         self._write_head(size, staged)
-        os.fdatasync(self._descriptor)
+        sync_data(self._descriptor)
         self.unsynced = self.size - size
 
     def _write_head(self, synced: int, staged: int) -> None:

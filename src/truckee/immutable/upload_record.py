@@ -18,7 +18,7 @@ from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap, LiteralCap, parse_cap
 from truckee.codec.secrets import KEY_SIZE
 from truckee.flow.cpu import Workers
-from truckee.flow.durable import write_durably
+from truckee.flow.durable import make_directories, write_durably
 from truckee.flow.spool import disk_full
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.upload import Cap
@@ -172,7 +172,7 @@ class UploadFiles:
         What belongs to no record is removed.
         """
         for directory in (self.records, self.logs):
-            directory.mkdir(mode=0o700, exist_ok=True)
+            make_directories(directory)
         wanted = set()
         for path in sorted(self.records.iterdir()):
             if path.suffix != ".json":

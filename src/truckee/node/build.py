@@ -69,6 +69,7 @@ class Node:
 
     directory: NodeDirectory
     reactor: Any
+    boot: bytes = field(factory=boot_id)  # which start of the machine this is
     config: NodeConfig = field(init=False)
     local: list[DiskServer] = field(factory=list, init=False)  # of an embedded grid
     network: Network | None = field(default=None, init=False)
@@ -77,8 +78,8 @@ class Node:
     _disk: Workers = field(init=False)
     _lock: DirectoryLock | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
-    _uploader: Uploader | None = field(default=None, init=False)
-    _open_uploads: OpenUploads | None = field(default=None, init=False)
+    uploader: Uploader | None = field(default=None, init=False)
+    open_uploads: OpenUploads | None = field(default=None, init=False)
     _repairer: Repairer = field(init=False)
     downloads: Downloads | None = field(default=None, init=False)
     _tasks: Tasks | None = field(default=None, init=False)
@@ -176,8 +177,8 @@ class Node:
             )
             self.downloads.start()
             self._site = self._build_site(keys, self.downloads)
-            if self._open_uploads is not None:
-                await self._open_uploads.start()
+            if self.open_uploads is not None:
+                await self.open_uploads.start()
             if self.config.web_port is not None:
                 self._web = await listen_web(
                     self.reactor, self._site, self.directory, self.config.web_port
@@ -205,8 +206,8 @@ class Node:
             await drained
             self._site.abort()
         deadline = self.reactor.seconds() + CLEANUP_TIME
-        if self._open_uploads is not None:
-            rest = Deferred.fromCoroutine(self._open_uploads.stop())
+        if self.open_uploads is not None:
+            rest = Deferred.fromCoroutine(self.open_uploads.stop())
             rest.addTimeout(CLEANUP_TIME, self.reactor, lambda *_: None)
             await rest
         while self._storing() and self.reactor.seconds() < deadline:
@@ -227,7 +228,7 @@ class Node:
 
     def _storing(self) -> bool:
         """Tell whether uploads or repairs still clean up behind themselves."""
-        return bool(self._uploader and (self._uploader.active or self._repairer.active))
+        return bool(self.uploader and (self.uploader.active or self._repairer.active))
 
     def _server_id(self, server: IStorageServer) -> str:
         """Return what clients call a server, as the welcome page does."""
@@ -274,7 +275,7 @@ class Node:
         limits = config.limits
         if self.is_grid:
             limits = evolve(limits, max_unknown_size=limits.max_size)
-        self._uploader = Uploader(
+        self.uploader = Uploader(
             config.encoding,
             self._sinks(),
             keys.convergence,
@@ -292,21 +293,21 @@ class Node:
         tasks = self._tasks = Tasks(self.reactor, time.time, os.urandom)
         events = self._events = Events(tasks, self.reactor, time.time)
         records, logs = self.directory.upload_records, self.directory.upload_logs
-        self._open_uploads = OpenUploads(
-            self._uploader,
+        self.open_uploads = OpenUploads(
+            self.uploader,
             UploadFiles(records, logs, self._disk),
             self._disk,
             self.reactor,
             os.urandom,
             time.time,
-            digest_of_boot(boot_id()),
+            digest_of_boot(self.boot),
             tasks,
             config.open_uploads,
         )
-        resumable = Resumable(self._open_uploads, responder, time.time, limits.max_size)
-        told = readings(self.status, self.budget, self._open_uploads, events, self.uploads)
+        resumable = Resumable(self.open_uploads, responder, time.time, limits.max_size)
+        told = readings(self.status, self.budget, self.open_uploads, events, self.uploads)
         root = RootResource(
-            self._uploader,
+            self.uploader,
             downloads.downloader,
             responder,
             self.status,
@@ -317,6 +318,6 @@ class Node:
             events=events,
             metrics=Metrics(tasks, told),
         )
-        tus = Tus(self._open_uploads, responder, time.time, limits.max_size)
+        tus = Tus(self.open_uploads, responder, time.time, limits.max_size)
         root.putChild(b"tus", TusResource(tus))
         return StreamingSite(root, responder, reactor=self.reactor)

@@ -11,7 +11,7 @@ from attrs import define
 
 from truckee.codec import base32
 from truckee.errors import Misuse
-from truckee.flow.durable import write_durably
+from truckee.flow.durable import make_directories, write_durably
 from truckee.node.config import DEFAULT_STORAGE_DIRS, DEFAULT_WEB_PORT, GridShape
 from truckee.node.keys import create_keys
 from truckee.node.layout import NodeDirectory
@@ -47,15 +47,14 @@ def create_node(
         raise NotEmpty(node.path)
     if introducer is not None:
         check_furl(node.path, "--introducer", introducer)
-    node.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directories(node.path)
     create_keys(node.private, random)
     if introducer is not None:
         entry = {"introducers": {"introducer": {"furl": introducer}}}
         write_durably(node.private / "introducers.yaml", yaml.safe_dump(entry).encode())
     for name in storage_dirs:
         directory = node.path / name
-        directory.parent.mkdir(mode=0o700, exist_ok=True)
-        directory.mkdir(mode=0o700)
+        make_directories(directory)
         # It tells this directory from an empty mount point, and stays with its shares
         # when they move to another disk.
         identity = base32.encode(random(SERVER_ID_SIZE))

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from truckee.codec import base32
 from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
+from truckee.flow.durable import make_directories
 from truckee.node.config import StorageConfig
 from truckee.node.create import SERVER_ID, SERVER_ID_SIZE
 from truckee.storage.open_files import OpenFiles
@@ -67,7 +68,7 @@ class StorageOpener:
         self, config: StorageConfig, name: str, permutation_seed: bytes, tubid: bytes
     ) -> DiskServer:
         """Return the server that a storage node offers to others."""
-        config.directory.mkdir(parents=True, exist_ok=True)
+        make_directories(config.directory)
         server = self._open(
             config.directory, name, permutation_seed, tubid, config.reserved_space
         )

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from truckee.codec import base32
 from truckee.flow.cpu import Workers
-from truckee.flow.durable import DRAFT, remove_durably, write_durably
+from truckee.flow.durable import DRAFT, make_directories, remove_durably, write_durably
 from truckee.storage.interfaces import IStorageServer
 from truckee.storage.server import DiskServer, disk_errors
 
@@ -59,7 +59,7 @@ class Journal:
 
         *servers* are those that are there now.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_directories(self.directory)
         here = {_name(server): server for server in servers}
         for note in sorted(self.directory.iterdir()):
             if note.suffix == DRAFT:
@@ -124,7 +124,9 @@ def _undo(note: Path, noted: Mapping[_Noted, DiskServer]) -> None:
 
 def _remove(server: DiskServer, noted: _Noted) -> None:
     home = server.directory.home(base32.decode(noted.storage_index))
-    (home / str(noted.share)).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        # Before its note goes: a share that came back would belong to no cap.
+        remove_durably(home / str(noted.share))
     with suppress(OSError):
         home.rmdir()
     log.info("Removed a share of an unfinished upload from {name}", name=server.name)

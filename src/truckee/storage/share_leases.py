@@ -21,9 +21,8 @@ from truckee.codec.secrets import LeaseSecrets
 from truckee.codec.share import HEADER_SIZE as SHARE_HEADER_SIZE
 from truckee.codec.share import ShareOffsets
 from truckee.errors import Refused
+from truckee.flow.durable import sync_data
 from truckee.storage.interfaces import NoSpace
-
-sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 @define

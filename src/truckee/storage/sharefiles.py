@@ -23,9 +23,9 @@ from truckee.codec.container import ContainerHeader
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.descriptors import ended
-from truckee.flow.durable import sync_directory
+from truckee.flow.durable import make_directories, sync_data, sync_directory
 from truckee.storage.open_files import OpenFiles
-from truckee.storage.share_leases import read_lease_area, renew_lease, sync_data
+from truckee.storage.share_leases import read_lease_area, renew_lease
 
 # Bytes written to one share before its pages are sent to the disk, so that little is
 # left to do when it is closed.
@@ -58,7 +58,8 @@ class ShareDirectory:
     def clear_incoming(self) -> None:
         """Remove what writers left when their process died."""
         shutil.rmtree(self.root / "shares" / "incoming", ignore_errors=True)
-        (self.root / "shares" / "incoming").mkdir(parents=True)
+        make_directories(self.root / "shares", 0o777)
+        (self.root / "shares" / "incoming").mkdir()
 
     def free_space(self) -> int:
         """Return the bytes that an unprivileged writer could still write here."""
