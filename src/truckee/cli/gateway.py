@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Coroutine
 from io import FileIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import treq
@@ -17,6 +19,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import deferLater, react
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
@@ -50,18 +53,47 @@ class Unreachable(Problem):
 
 
 def find_gateway(url: str | None, nodedir: str | None) -> str:
-    """Return the address of the web API, with a slash at its end."""
+    """Return the address of the web API, with a slash at its end.  :raises Problem:"""
     if url:
-        return url.rstrip("/") + "/"
-    usual = (Path(DEFAULT_NODEDIR), Path.home() / ".tahoe")
+        return _checked_url(url, "--node-url")
+    # Without a home directory expanduser leaves the ~, and nothing is found there.
+    usual = (Path(DEFAULT_NODEDIR), Path(os.path.expanduser("~")) / ".tahoe")
     places = [Path(nodedir)] if nodedir else usual
     for place in places:
+        file = place / "node.url"
         try:
-            return (place / "node.url").read_text("ascii").strip().rstrip("/") + "/"
+            return _checked_url(file.read_text("ascii").strip(), str(file))
         except (OSError, UnicodeDecodeError):
             continue
     named = " or ".join(str(place) for place in places)
-    raise Problem(f"no gateway: there is no node.url in {named}; name one with --node-url")
+    raise Problem(
+        f"no gateway: there is no node.url in {named}; name the gateway with --node-url "
+        "or its node directory with --node-directory"
+    )
+
+
+def _checked_url(url: str, where: str) -> str:
+    """Return *url* with a slash at its end.  :raises Problem: when it is none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        good = (
+            url.isascii()
+            and url.isprintable()
+            and " " not in url
+            and parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and port != 0
+            and not (parts.query or parts.fragment or parts.username)
+        )
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        good = False
+    if not good:
+        raise Problem(
+            f"{where}: {url!r} is no address of a gateway; one looks like "
+            "http://127.0.0.1:3456/"
+        )
+    return url.rstrip("/") + "/"
 
 
 node_url = click.option(
@@ -111,7 +143,7 @@ def run(
     for problem in problems:
         if isinstance(problem, (click.ClickException, BrokenPipeError)):
             raise problem  # of a reader that has enough click makes no words
-        raise Problem(str(problem))
+        raise Problem(_sentence(problem))
     if not ended:
         raise SystemExit(STOPPED)
 
@@ -122,35 +154,31 @@ class Gateway:
 
     url: str
     reactor: Any
-    _client: Any = field(init=False, repr=False)
+    _agent: Any = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         pool = HTTPConnectionPool(self.reactor, persistent=False)
-        agent = Agent(self.reactor, pool=pool, connectTimeout=_CONNECT)
-        self._client = treq.client.HTTPClient(agent)
+        self._agent = Agent(self.reactor, pool=pool, connectTimeout=_CONNECT)
 
     async def ask(
         self,
         method: str,
         path: str,
-        data: object = None,
+        body: IBodyProducer | None = None,
         headers: dict[str, str] | None = None,
     ) -> Any:
         """Return the response.  :raises Unreachable: if there is none."""
+        # Twisted's own agent: hyperlink, and so treq, takes [::1] for a name.
+        sent = Headers({name: [value] for name, value in (headers or {}).items()})
+        url = (self.url + path).encode("ascii")
         try:
-            return await self._client.request(
-                method,
-                self.url + path,
-                data=data,
-                headers=headers,
-                unbuffered=True,
-                allow_redirects=False,
-            )
+            return await self._agent.request(method.encode("ascii"), url, sent, body)
         except Exception as error:
-            raise Unreachable(reason_of(error)) from None
+            told = _problem_within(error)
+            raise told or Unreachable(reason_of(error)) from None
 
     async def text(
-        self, method: str, path: str, data: object = None, most: int = 1 << 20
+        self, method: str, path: str, data: IBodyProducer | None = None, most: int = 1 << 20
     ) -> str:
         """Return the body of a good answer.  :raises Problem: of any other."""
         response = await self.ask(method, path, data)
@@ -172,6 +200,25 @@ class Gateway:
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""
         await deferLater(self.reactor, seconds)
+
+
+def _sentence(error: Exception) -> str:
+    """Return an error of the system in words."""
+    if isinstance(error, OSError) and error.strerror:
+        named = f"{error.filename}: " if error.filename else ""
+        return f"{named}{error.strerror}"
+    return str(error)
+
+
+def _problem_within(error: Exception) -> Problem | None:
+    """Return what our own side found wrong while it made the body of a request."""
+    for inner in getattr(error, "reasons", ()):
+        found = getattr(inner, "value", inner)
+        if isinstance(found, Problem):
+            return found
+        if isinstance(found, OSError) and found.errno is not None:
+            return Problem(f"cannot read: {found.strerror}")
+    return error if isinstance(error, Problem) else None
 
 
 async def read(response: Any, most: int = _MOST_TEXT) -> bytes:
@@ -198,7 +245,7 @@ def problem_of(status: int, body: bytes) -> Problem:
     return Problem(f"the gateway said {status}: {told}", kinds.get(status, FAILED))
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Return why a request broke, without its address."""
     reasons = getattr(error, "reasons", None)
     if reasons:
@@ -214,7 +261,8 @@ class FileBody:
     The rest of a file, as the body of a request; reads only what was asked for.
 
     It waits for what is not there yet as for the network, so that a pipe in which nothing
-    comes holds up nothing else.  The file has no buffer, and is left open.
+    comes holds up nothing else.  Of a known length it gives that many bytes, or fails when
+    the file has fewer.  The file has no buffer, and is left open.
     """
 
     _file: FileIO
@@ -224,6 +272,10 @@ class FileBody:
     _consumer: Any = field(default=None, init=False)
     _done: Deferred[None] = field(factory=Deferred, init=False)
     _ended: bool = field(default=False, init=False)
+    _left: int | None = field(init=False)  # bytes; None: until the file ends
+
+    def __attrs_post_init__(self) -> None:
+        self._left = self.length if isinstance(self.length, int) else None
 
     def startProducing(self, consumer: Any) -> Deferred[None]:
         self._consumer = consumer
@@ -248,16 +300,27 @@ class FileBody:
         return "file"
 
     def doRead(self) -> None:
+        left = self._left
         try:
-            piece = self._file.read(_PIECE)
+            piece = self._file.read(_PIECE if left is None else min(_PIECE, left))
         except OSError as error:
             self.stopProducing()
-            self._done.errback(error)
+            self._done.errback(Problem(f"cannot read: {error.strerror}"))
             return
         if piece:
+            if left is not None:
+                self._left = left - len(piece)
             self._sent(len(piece))
             self._consumer.write(piece)
-        elif piece is not None:
+        if piece == b"" and left:
+            self.stopProducing()
+            self._done.errback(
+                Problem(
+                    f"the file ended {left} bytes before its size: it became shorter, or "
+                    "says another size than it has; then pipe it: truckee put < FILE"
+                )
+            )
+        elif piece == b"" or self._left == 0:
             self.stopProducing()
             self._done.callback(None)
 

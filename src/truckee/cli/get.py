@@ -7,26 +7,26 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import click
-import treq
 
 from truckee.cli.gateway import (
     NOT_FOUND,
     Gateway,
     Problem,
-    Unreachable,
     find_gateway,
     node_directory,
     node_url,
     problem_of,
     read,
-    reason_of,
     run,
 )
+from truckee.cli.output import copy_body
+from truckee.cli.paths import find_target, open_special, part_of, publish, unfinished
 from truckee.cli.progress import Bar
 
 _TAIL = 64 * 1024  # bytes of a part that are compared before it is gone on with
@@ -73,63 +73,69 @@ def get_command(
     url = find_gateway(node_url, node_directory)
     place = f"uri/{quote(cap, safe='')}"
     if file == "-":
-        run(lambda reactor: _to_stdout(Gateway(url, reactor), place, wanted))
-    else:
-        path = Path(file)
-        run(
-            lambda reactor: _to_file(
-                Gateway(url, reactor), place, path, wanted, resume, quiet
+        if sys.stdout is None:
+            raise Problem("standard output is closed")
+        run(lambda reactor: _into(Gateway(url, reactor), place, wanted, 1))
+        return
+    path, replaced = find_target(file)
+    if replaced:
+        with unfinished(path) as part:
+            run(
+                lambda reactor: _to_file(
+                    Gateway(url, reactor), place, part, path, wanted, resume, quiet
+                )
             )
-        )
+    elif resume:
+        raise click.UsageError("--resume needs a regular FILE")
+    else:
+        with open_special(path) as special:
+            into = special.fileno()
+            run(lambda reactor: _into(Gateway(url, reactor), place, wanted, into))
 
 
-async def _to_stdout(gateway: Gateway, place: str, wanted: str | None) -> None:
+async def _into(gateway: Gateway, place: str, wanted: str | None, descriptor: int) -> None:
+    """Write what comes into a pipe, a device or what standard output is."""
     response = await _asked(gateway, place, wanted)
-    output = sys.stdout.buffer
-    await _copy(response, output.write)
-    output.flush()
+    await _copy(response, descriptor, gateway.reactor, lambda _: None)
 
 
 async def _to_file(
-    gateway: Gateway, place: str, path: Path, wanted: str | None, resume: bool, quiet: bool
+    gateway: Gateway,
+    place: str,
+    part: FileIO,
+    path: Path,
+    wanted: str | None,
+    resume: bool,
+    quiet: bool,
 ) -> None:
-    part = path.with_name(path.name + ".part")
-    have = await _checked(gateway, place, part) if resume else 0
+    have = await _checked(gateway, place, part, path) if resume else 0
     response = await _asked(gateway, place, f"{have}-" if have else wanted, have)
     if response.code == 200:
         have = 0  # all of it comes
     size = None if not isinstance(response.length, int) else have + response.length
     bar = Bar(sys.stderr, size, time.monotonic, quiet)
-    with part.open("r+b" if have else "wb") as target:
-        target.seek(have)
-        target.truncate()
-        done = [have]
+    part.seek(have)
+    part.truncate()
+    done = [have]
 
-        def write(piece: bytes) -> None:
-            target.write(piece)
-            done[0] += len(piece)
-            bar.show(done[0])
+    def count(written: int) -> None:
+        done[0] += written
+        bar.show(done[0])
 
-        try:
-            if response.code != 416:
-                await _copy(response, write)
-        finally:
-            bar.end()
-            target.flush()
-        os.fsync(target.fileno())
-    part.rename(path)
-
-
-async def _checked(gateway: Gateway, place: str, part: Path) -> int:
-    """Return how many bytes of *part* can be kept."""
     try:
-        with part.open("rb") as source:
-            have = source.seek(0, os.SEEK_END)
-            start = max(0, have - _TAIL)
-            source.seek(start)
-            tail = source.read()
-    except FileNotFoundError:
-        return 0
+        if response.code != 416:
+            await _copy(response, part.fileno(), gateway.reactor, count)
+    finally:
+        bar.end()
+    publish(part, path)
+
+
+async def _checked(gateway: Gateway, place: str, part: FileIO, path: Path) -> int:
+    """Return how many bytes of *part* can be kept."""
+    have = part.seek(0, os.SEEK_END)
+    start = max(0, have - _TAIL)
+    part.seek(start)
+    tail = part.read()
     if not tail:
         return 0
     response = await _asked(gateway, place, f"{start}-{have - 1}", have)
@@ -141,7 +147,9 @@ async def _checked(gateway: Gateway, place: str, part: Path) -> int:
         (i for i, (a, b) in enumerate(zip(tail, same, strict=False)) if a != b), len(same)
     )
     if not differ:
-        raise Problem(f"{part} is of another file: move it away, or go without --resume")
+        raise Problem(
+            f"{part_of(path)} is of another file: move it away, or go without --resume"
+        )
     return start + differ
 
 
@@ -161,20 +169,12 @@ async def _asked(gateway: Gateway, place: str, wanted: str | None, have: int = 0
     return response
 
 
-async def _copy(response: Any, write: Callable[[bytes], object]) -> None:
-    """Write all of a body.  :raises Unreachable: if it breaks off."""
-    problems: list[OSError] = []
-
-    def take(piece: bytes) -> None:
-        if not problems:
-            try:
-                write(piece)
-            except OSError as error:
-                problems.append(error)
-
+async def _copy(
+    response: Any, descriptor: int, reactor: Any, count: Callable[[int], None]
+) -> None:
     try:
-        await treq.collect(response, take)
-    except Exception as error:
-        raise Unreachable(reason_of(error)) from None
-    if problems:
-        raise Problem(f"cannot write: {problems[0].strerror}")
+        await copy_body(response, descriptor, reactor, count)
+    except BrokenPipeError:
+        raise  # a reader that has enough
+    except OSError as error:
+        raise Problem(f"cannot write: {error.strerror}") from None

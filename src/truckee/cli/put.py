@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from io import FileIO
@@ -28,6 +27,7 @@ from truckee.cli.gateway import (
     read,
     run,
 )
+from truckee.cli.paths import open_source
 from truckee.cli.progress import Bar
 from truckee.cli.resume_note import ResumeNote
 
@@ -66,6 +66,7 @@ def put_command(
     truckee put --resume holiday.mp4 > holiday.cap     # goes on after a Ctrl-C
     tar c notes | truckee put > notes.cap
 
+    What is no regular file (a pipe, a device, a file of /proc) is read to its end.
     The cap is the right to read the file: keep it. When the line breaks, what is stored is
     not sent again. Exits with 0 when the file is stored, 1 when it failed, 3 when the
     gateway does not answer, 5 when it refuses the file.
@@ -76,34 +77,45 @@ def put_command(
             raise click.UsageError("what comes on standard input cannot be resumed")
         if sys.stdin is None:
             raise Problem("standard input is closed")
-        run(lambda reactor: _stream(Gateway(url, reactor), key, quiet))
+        with FileIO(0, closefd=False) as piped:
+            run(lambda reactor: _stream(Gateway(url, reactor), piped, key, quiet))
         return
     path = Path(file)
-    note = None
-    try:
-        note = ResumeNote.of(url, path, key) if resume else None
-        source = FileIO(path)
-    except OSError as error:
-        raise Problem(f"{file}: {error.strerror}") from None
-    with source:
-        run(lambda reactor: _put(Gateway(url, reactor), source, key, note, quiet))
+    with open_source(path) as source:
+        size = source.size
+        if size is None:
+            if resume:
+                raise click.UsageError(
+                    "--resume needs a regular file that is not empty: what comes from "
+                    "elsewhere cannot be read again"
+                )
+            run(lambda reactor: _stream(Gateway(url, reactor), source.file, key, quiet))
+            return
+        note = ResumeNote.of(url, path, source.snapshot, key) if resume else None
+        run(
+            lambda reactor: _put(Gateway(url, reactor), source.file, size, key, note, quiet)
+        )
+        if not source.unchanged:
+            raise Problem(
+                f"{file} changed while it was read: what is stored may be of both, so put "
+                "it again"
+            )
 
 
-async def _stream(gateway: Gateway, key: str, quiet: bool) -> None:
-    """Store standard input in one request."""
+async def _stream(gateway: Gateway, source: FileIO, key: str, quiet: bool) -> None:
+    """Store what comes, to its end, in one request."""
     bar = Bar(sys.stderr, None, time.monotonic, quiet)
-    with FileIO(0, closefd=False) as source:
-        await _in_one(gateway, source, UNKNOWN_LENGTH, key, bar)
+    await _in_one(gateway, source, UNKNOWN_LENGTH, key, bar)
 
 
 async def _put(
     gateway: Gateway,
     source: FileIO,
+    size: int,
     key: str,
     note: ResumeNote | None,
     quiet: bool,
 ) -> None:
-    size = os.fstat(source.fileno()).st_size
     bar = Bar(sys.stderr, size, time.monotonic, quiet)
     if not await gateway.is_truckee():
         await _in_one(gateway, source, size, key, bar)

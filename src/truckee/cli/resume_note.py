@@ -8,6 +8,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from truckee.cli.gateway import Problem
+from truckee.cli.paths import Snapshot
 from truckee.flow.durable import write_durably
 
 
@@ -18,19 +20,19 @@ class ResumeNote:
     path: Path
 
     @classmethod
-    def of(cls, gateway: str, path: Path, key: str) -> ResumeNote:
-        """Return the note of one file as it is now, for one gateway and choice of key."""
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        stat = path.stat()
-        what = [
-            gateway,
-            str(path.absolute()),
-            str(stat.st_size),
-            str(stat.st_mtime_ns),
-            key,
-        ]
+    def of(cls, gateway: str, path: Path, seen: Snapshot, key: str) -> ResumeNote:
+        """
+        Return the note of one file as it was *seen*, for one gateway and choice of key.
+
+        :raises Problem: without a place for notes.
+        """
+        usual = os.path.expanduser("~/.local/state")
+        state = os.environ.get("XDG_STATE_HOME") or usual
+        if not os.path.isabs(state):
+            raise Problem("--resume needs a place for its note: set HOME or XDG_STATE_HOME")
+        what = [gateway, str(path.absolute()), str(seen.size), str(seen.modified), key]
         name = hashlib.sha256("\0".join(what).encode("utf-8", "surrogateescape"))
-        return cls(Path(home) / "truckee" / f"put-{name.hexdigest()[:32]}")
+        return cls(Path(state) / "truckee" / f"put-{name.hexdigest()[:32]}")
 
     def read(self) -> str | None:
         """Return the handle, if there is one."""
