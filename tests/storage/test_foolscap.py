@@ -261,7 +261,7 @@ class RefusedTests(_Case):
         self.assertEqual(self.incoming(), [])
 
     async def test_mutable_files(self) -> None:
-        """There are none, and nobody can store one."""
+        """Where there are no slots, nobody can store in one."""
         vectors: list[tuple[int, int]] = [(0, 1)]
         read = self.server.call(self.server.remote, "slot_readv", INDEX, [], vectors)
         self.assertEqual(await read, {})

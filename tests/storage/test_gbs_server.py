@@ -174,7 +174,9 @@ class GbsServerTests(TestCase):
             f"{HOME}/x",
             f"{HOME}/0/0",
             f"{HOME}/0",
-            f"/mutable/{index}/shares",
+            f"/mutable/{index}/256",
+            f"/mutable/{index}/0/0",
+            f"/mutable/{index}/0",
         ):
             self.assertEqual((await self.ask("GET", path)).status, 404, path)
         for method, path in (

@@ -35,10 +35,10 @@ from truckee.node.peers import (
     load_static_servers,
     save_cache,
 )
+from truckee.node.storage import OfferedStorage
 from truckee.node.tub import HELPER_DISCONNECT, HELPER_KEEPALIVE, make_tub
 from truckee.storage.gbs_schema import nurls_of
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
-from truckee.storage.interfaces import IStorageServer
 from truckee.storage.port_sharing import SharedEndpoint
 
 log = Logger()
@@ -132,7 +132,7 @@ class Network:
             self.helper = HelperConnection(self._tub, furl, self._reactor, self._now)
             self.helper.start()
 
-    def offer(self, storage: Callable[[bytes], IStorageServer]) -> None:
+    def offer(self, storage: Callable[[bytes], OfferedStorage]) -> None:
         """Serve what *storage* makes, given our permutation seed, and tell introducers."""
         if self._config.tub_port is None or self._config.tub_location is None:
             raise NoTubPort(self._directory.config)
@@ -150,14 +150,14 @@ class Network:
             raise NoTubPort(self._directory.config)
         return register(self._tub, helper, self._directory.private / "helper.furl")
 
-    def _serve_https(self, furl: str, server: IStorageServer) -> list[str]:
+    def _serve_https(self, furl: str, server: OfferedStorage) -> list[str]:
         """Serve *server* over HTTPS too, on the same ports; return where."""
         storage = self._config.storage
         if storage is None or storage.force_foolscap:
             return []
         certificate = self._tub.getCertData()
         swissnum = furl.rpartition("/")[2]
-        self._https = GbsStorage(server, swissnum, self._reactor)
+        self._https = GbsStorage(server.immutable, swissnum, self._reactor, server.mutable)
         for port in self._ports:
             port.https = self._https.https(certificate)
         return [nurl.text for nurl in nurls_of(furl, certificate_hash(certificate))]

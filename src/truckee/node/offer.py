@@ -20,8 +20,8 @@ from truckee.errors import Misuse
 from truckee.flow.durable import write_durably
 from truckee.grid.announcements import Envelope, sign
 from truckee.node.layout import NodeDirectory
+from truckee.node.storage import OfferedStorage
 from truckee.storage.foolscap_server import FoolscapStorage
-from truckee.storage.interfaces import IStorageServer
 
 
 @define
@@ -70,10 +70,11 @@ class StorageOffer:
         except (OSError, ValueError) as error:
             raise BadOffer(path, str(error)) from None
 
-    def register(self, tub: Any, storage: IStorageServer, reactor: IReactorTime) -> str:
+    def register(self, tub: Any, storage: OfferedStorage, reactor: IReactorTime) -> str:
         """Let *tub* serve *storage*; return its furl, the same at every start."""
         path = self._directory.private / "storage.furl"
-        return register(tub, FoolscapStorage(storage, reactor), path)
+        served = FoolscapStorage(storage.immutable, reactor, storage.mutable)
+        return register(tub, served, path)
 
     def announcement(self, furl: str, nurls: Sequence[str]) -> Envelope:
         """

@@ -18,6 +18,8 @@ from truckee.node.create import SERVER_ID, SERVER_ID_SIZE
 from truckee.storage.open_files import OpenFiles
 from truckee.storage.server import DiskServer
 from truckee.storage.sharefiles import ShareDirectory
+from truckee.storage.slotfiles import SlotDirectory
+from truckee.storage.slots import DiskSlots
 
 log = Logger()
 
@@ -30,6 +32,14 @@ class NoStorage(Unavailable):
     """
 
     where: str
+
+
+@frozen
+class OfferedStorage:
+    """What a storage node offers to others, over one directory."""
+
+    immutable: DiskServer
+    mutable: DiskSlots
 
 
 @frozen
@@ -66,14 +76,22 @@ class StorageOpener:
 
     def open_offered(
         self, config: StorageConfig, name: str, permutation_seed: bytes, tubid: bytes
-    ) -> DiskServer:
+    ) -> OfferedStorage:
         """Return the server that a storage node offers to others."""
         make_directories(config.directory)
         server = self._open(
             config.directory, name, permutation_seed, tubid, config.reserved_space
         )
         server.readonly = config.readonly
-        return server
+        slots = DiskSlots(
+            name=name,
+            node_id=tubid,
+            slots=SlotDirectory(server.directory),
+            disk=self.disk,
+            now=time.time,
+            room=server.available_space,
+        )
+        return OfferedStorage(server, slots)
 
     def _open(
         self,

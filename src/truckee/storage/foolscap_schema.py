@@ -15,6 +15,8 @@ from foolscap.api import Any, DictOf, ListOf, Referenceable, RemoteInterface, Se
 from foolscap.constraint import ByteStringConstraint, IntegerConstraint
 from zope.interface import implementer
 
+from truckee.storage.interfaces import MAX_SLOT_READS, MAX_SLOT_TESTS, MAX_SLOT_WRITES
+
 T = TypeVar("T")
 
 _MOST_SHARES = 256
@@ -24,9 +26,9 @@ Secret = ByteStringConstraint(maxLength=32, minLength=32)
 Bytes = ByteStringConstraint()
 Offset = IntegerConstraint(8)
 ShareNumbers = SetOf(int, maxLength=_MOST_SHARES)
-ReadVector = ListOf(TupleOf(Offset, int))
-TestVector = ListOf(TupleOf(Offset, int, bytes, bytes))
-DataVector = ListOf(TupleOf(Offset, Bytes))
+ReadVector = ListOf(TupleOf(Offset, Offset), maxLength=MAX_SLOT_READS)
+TestVector = ListOf(TupleOf(Offset, Offset, bytes, bytes), maxLength=MAX_SLOT_TESTS)
+DataVector = ListOf(TupleOf(Offset, Bytes), maxLength=MAX_SLOT_WRITES)
 
 
 class RIBucketWriter(RemoteInterface):
@@ -80,13 +82,21 @@ class RIStorageServer(RemoteInterface):
     def get_buckets(storage_index=StorageIndex):
         return DictOf(int, RIBucketReader, maxKeys=_MOST_SHARES)
 
-    def slot_readv(storage_index=StorageIndex, shares=ListOf(int), readv=ReadVector):
+    def slot_readv(
+        storage_index=StorageIndex,
+        shares=ListOf(int, maxLength=_MOST_SHARES),
+        readv=ReadVector,
+    ):
         return DictOf(int, ListOf(Bytes))
 
     def slot_testv_and_readv_and_writev(
         storage_index=StorageIndex,
         secrets=TupleOf(Secret, Secret, Secret),
-        tw_vectors=DictOf(int, TupleOf(TestVector, DataVector, Any())),
+        # The last is a number or None.  A choice of the two would let a third type end
+        # the whole connection.
+        tw_vectors=DictOf(
+            int, TupleOf(TestVector, DataVector, Any()), maxKeys=_MOST_SHARES
+        ),
         r_vector=ReadVector,
     ):
         return TupleOf(bool, DictOf(int, ListOf(Bytes)))
@@ -105,6 +115,7 @@ def serves(interface: object) -> Callable[[type[T]], type[T]]:
 # Keys of the answer to get_version.
 PROTOCOL = b"http://allmydata.org/tahoe/protocols/storage/v1"
 MAX_SHARE_SIZE = b"maximum-immutable-share-size"
+MAX_SLOT_SHARE_SIZE = b"maximum-mutable-share-size"
 AVAILABLE_SPACE = b"available-space"
 
 # Of what interface a method is.  A peer says which ones its objects have, and may say

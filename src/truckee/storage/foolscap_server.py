@@ -17,17 +17,29 @@ from twisted.logger import Logger
 
 from truckee import __version__
 from truckee.codec.secrets import LeaseSecrets
-from truckee.errors import Misuse, Refused
+from truckee.errors import Misuse
+from truckee.storage import foolscap_slots
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
     MAX_SHARE_SIZE,
+    MAX_SLOT_SHARE_SIZE,
     PROTOCOL,
     RIBucketReader,
     RIBucketWriter,
     RIStorageServer,
     serves,
 )
-from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServer
+from truckee.storage.interfaces import (
+    IShareReader,
+    IShareWriter,
+    ISlotServer,
+    IStorageServer,
+    OtherKind,
+    SlotChange,
+    SlotRead,
+    SlotSecrets,
+)
+from truckee.storage.no_slots import NoSlots
 
 log = Logger()
 T = TypeVar("T")
@@ -42,11 +54,6 @@ class BadStorageIndex(Misuse):
     """A storage index has 16 bytes, and share numbers are 0 to 255."""
 
 
-@define
-class NoMutableFiles(Refused):
-    """This server takes no mutable files yet."""
-
-
 def _run(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
     return Deferred.fromCoroutine(work)
 
@@ -54,10 +61,11 @@ def _run(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
 @serves(RIStorageServer)
 @define(eq=False)
 class FoolscapStorage(Referenceable):
-    """Serves *storage* to whoever has the furl."""
+    """Serves *storage*, and the *slots* beside it, to whoever has the furl."""
 
     _storage: IStorageServer
     _reactor: IReactorTime
+    _slots: ISlotServer = field(factory=NoSlots)
 
     def remote_get_version(self) -> Deferred[dict[bytes, object]]:
         return _run(self._version())
@@ -69,7 +77,7 @@ class FoolscapStorage(Referenceable):
             PROTOCOL: {
                 MAX_SHARE_SIZE: space,
                 AVAILABLE_SPACE: space,
-                b"maximum-mutable-share-size": 0,
+                MAX_SLOT_SHARE_SIZE: self._slots.max_share_size,
                 b"tolerates-immutable-read-overrun": True,
                 b"delete-mutable-shares-with-zero-length-writev": True,
                 b"fills-holes-with-zero-bytes": True,
@@ -102,6 +110,8 @@ class FoolscapStorage(Referenceable):
         size: int,
         canary: Any,
     ) -> tuple[set[int], dict[int, Bucket]]:
+        if await self._slots.shares(storage_index):
+            raise OtherKind("mutable")
         answer = await self._storage.allocate(storage_index, secrets, shares, size)
         buckets = {
             share: Bucket(writer, size, self._reactor, canary)
@@ -116,7 +126,11 @@ class FoolscapStorage(Referenceable):
     ) -> Deferred[None]:
         _check(storage_index)
         secrets = LeaseSecrets(renew_secret, cancel_secret)
-        return _run(self._storage.add_lease(storage_index, secrets))
+        return _run(self._add_lease(storage_index, secrets))
+
+    async def _add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
+        await self._storage.add_lease(storage_index, secrets)
+        await self._slots.add_lease(storage_index, secrets)
 
     def remote_get_buckets(self, storage_index: bytes) -> Deferred[dict[int, BucketReader]]:
         _check(storage_index)
@@ -124,25 +138,60 @@ class FoolscapStorage(Referenceable):
 
     async def _buckets(self, storage_index: bytes) -> dict[int, BucketReader]:
         found = await self._storage.buckets(storage_index)
+        if not found and await self._slots.shares(storage_index):
+            raise OtherKind("mutable")
         return {
             share: BucketReader(self._storage, storage_index, share, reader)
             for share, reader in found.items()
         }
 
     def remote_slot_readv(
-        self, storage_index: bytes, shares: object, readv: object
-    ) -> object:
-        """There are no slots, which is how a client learns that a file is not here."""
+        self, storage_index: bytes, shares: list[int], readv: list[tuple[int, int]]
+    ) -> Deferred[dict[int, list[bytes]]]:
         _check(storage_index)
-        return {}
+        reads = foolscap_slots.reads_of(readv)
+        return _run(self._slot_readv(storage_index, set(shares), reads))
 
-    def remote_slot_testv_and_readv_and_writev(self, *_: object) -> object:
-        raise NoMutableFiles
+    async def _slot_readv(
+        self, storage_index: bytes, shares: set[int], reads: list[SlotRead]
+    ) -> dict[int, list[bytes]]:
+        found = await self._slots.read(storage_index, shares, reads)
+        return foolscap_slots.answer_of(found)
+
+    def remote_slot_testv_and_readv_and_writev(
+        self,
+        storage_index: bytes,
+        secrets: tuple[bytes, bytes, bytes],
+        tw_vectors: dict[int, foolscap_slots.Vectors],
+        r_vector: list[tuple[int, int]],
+    ) -> Deferred[tuple[bool, dict[int, list[bytes]]]]:
+        _check(storage_index, *tw_vectors)
+        write_enabler, renew, cancel = secrets
+        return _run(
+            self._slot_write(
+                storage_index,
+                SlotSecrets(write_enabler, LeaseSecrets(renew, cancel)),
+                {n: foolscap_slots.change_of(each) for n, each in tw_vectors.items()},
+                foolscap_slots.reads_of(r_vector),
+            )
+        )
+
+    async def _slot_write(
+        self,
+        storage_index: bytes,
+        secrets: SlotSecrets,
+        changes: dict[int, SlotChange],
+        reads: list[SlotRead],
+    ) -> tuple[bool, dict[int, list[bytes]]]:
+        answer = await self._slots.test_and_write(storage_index, secrets, changes, reads)
+        return answer.success, foolscap_slots.answer_of(answer.data)
 
     def remote_advise_corrupt_share(
         self, share_type: bytes, storage_index: bytes, shnum: int, reason: bytes
     ) -> Deferred[None]:
         _check(storage_index, shnum)
+        if share_type == b"mutable":
+            return _run(_note_slot(self._slots, storage_index, shnum, reason))
         return _run(_note(self._storage, storage_index, shnum, reason))
 
 
@@ -232,8 +281,19 @@ async def _note(
 ) -> None:
     """Keep a client's report, if it is about a share that is here."""
     if share in await storage.buckets(storage_index):
-        text = reason[:_MAX_REASON].decode("utf-8", "replace")
-        await storage.advise_corrupt(storage_index, share, text)
+        await storage.advise_corrupt(storage_index, share, _text(reason))
+
+
+async def _note_slot(
+    slots: ISlotServer, storage_index: bytes, share: int, reason: bytes
+) -> None:
+    """Keep a client's report, if it is about a share of a slot that is here."""
+    if share in await slots.shares(storage_index):
+        await slots.advise_corrupt(storage_index, share, _text(reason))
+
+
+def _text(reason: bytes) -> str:
+    return reason[:_MAX_REASON].decode("utf-8", "replace")
 
 
 def _check(storage_index: bytes, *shares: int) -> None:

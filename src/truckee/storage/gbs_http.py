@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Set
 from io import BytesIO
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
@@ -22,6 +22,8 @@ from truckee.flow.outbound import Outbound
 from truckee.storage import gbs_schema
 
 log = Logger()
+T = TypeVar("T")
+B = TypeVar("B")
 
 # Bytes of a body that are read only to be thrown away, so that its sender hears why.
 _MAX_DISCARD = 1 << 20
@@ -129,11 +131,15 @@ class Question(Request):
         except ValueError as error:
             raise Refusal(400, str(error)) from None
 
-    async def small_body(self, limit: int) -> bytes:
-        """Return the body, which is CBOR of at most *limit* bytes."""
+    def check_cbor(self) -> None:
+        """Refuse a body that is said to be no CBOR."""
         kind = self.header("Content-Type")
         if kind and kind.partition(b";")[0].strip().lower() != gbs_schema.CBOR:
             raise Refusal(415, "The body must be application/cbor.")
+
+    async def small_body(self, limit: int) -> bytes:
+        """Return the body, which is CBOR of at most *limit* bytes."""
+        self.check_cbor()
         body = b""
         async for chunk in self.body:
             body += chunk
@@ -225,6 +231,14 @@ class _Channel(HTTPChannel):
         super().resumeProducing()
         if self._held:
             self._networkProducer.pauseProducing()
+
+
+def parse_body(parse: Callable[[B], T], body: B) -> T:
+    """Return what *parse* makes of a body.  :raises Refusal: when it makes nothing of it"""
+    try:
+        return parse(body)
+    except ValueError as error:
+        raise Refusal(400, str(error)) from None
 
 
 # Answers a question, or raises ``Refusal``.

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate
 
 from truckee.codec import base32
+from truckee.codec.hashes import Buffer
 
 PREFIX = "/storage/v1"
 CBOR = b"application/cbor"
@@ -272,13 +273,17 @@ def parse_report(body: bytes) -> str:
     return reason
 
 
-def encode_version(application: bytes, space: int) -> bytes:
-    """Answer what the server is, and how many bytes it would take now."""
+def encode_version(application: bytes, space: int, max_slot_share: int = 0) -> bytes:
+    """
+    Answer what the server is, and how many bytes it would take now.
+
+    *max_slot_share* is the largest share of a mutable file it would take.
+    """
     return cbor2.dumps(
         {
             _PROTOCOL: {
                 _MAX_SHARE_SIZE: space,
-                b"maximum-mutable-share-size": 0,
+                b"maximum-mutable-share-size": max_slot_share,
                 _AVAILABLE_SPACE: space,
             },
             _APPLICATION: application,
@@ -351,7 +356,7 @@ def _check_plain(data: bytes) -> None:
             due.pop()
             continue
         due[-1] -= 1
-        kind, number, position = _head(data, position)
+        kind, number, position = item_head(data, position)
         if kind in _STRINGS:
             position += number
         elif kind in _INSIDE:
@@ -373,7 +378,7 @@ _TAG, _SIMPLE = 6, 7
 _KNOWN = {_TAG: (258,), _SIMPLE: (20, 21, 22)}  # a set; false, true, null
 
 
-def _head(data: bytes, position: int) -> tuple[int, int, int]:
+def item_head(data: Buffer, position: int) -> tuple[int, int, int]:
     """Return the kind and the number of the item at *position*, and where they end."""
     if position >= len(data):
         raise ValueError("it is cut off")
@@ -383,6 +388,8 @@ def _head(data: bytes, position: int) -> tuple[int, int, int]:
         width = 1 << (number - 24)
         if width > 8 or kind == _SIMPLE:
             raise ValueError("it has floats, or no known length")
+        if position + width > len(data):
+            raise ValueError("it is cut off")
         number = int.from_bytes(data[position : position + width], "big")
         position += width
     return kind, number, position

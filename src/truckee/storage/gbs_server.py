@@ -7,7 +7,7 @@ Source: ``docs/formats/storage-https.md``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from hmac import compare_digest
 from typing import Any, TypeVar
 
@@ -21,15 +21,24 @@ from truckee import __version__
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import TruckeeError, Unavailable
 from truckee.storage import gbs_schema
-from truckee.storage.gbs_http import Question, Refusal, Site
+from truckee.storage.gbs_http import Question, Refusal, Site, parse_body
+from truckee.storage.gbs_paths import parse_path, share_number_of, storage_index_of
+from truckee.storage.gbs_slots import GbsSlots
 from truckee.storage.gbs_uploads import NotInProgress, OtherSecret, TooManyGaps, Uploads
 from truckee.storage.interfaces import (
+    BadSlotRequest,
+    BadWriteEnabler,
     IShareReader,
+    ISlotServer,
     IStorageServer,
     NoSpace,
+    OtherKind,
     ShareClosed,
     ShareTooLarge,
+    SlotDamaged,
+    SlotTooLarge,
 )
+from truckee.storage.no_slots import NoMutableFiles, NoSlots
 from truckee.storage.share_leases import TooManyLeases
 
 T = TypeVar("T")
@@ -41,7 +50,7 @@ _PIECE = 256 * 1024
 @define(eq=False)
 class GbsStorage:
     """
-    Serves *storage* to whoever knows the *swissnum*.
+    Serves *storage*, and the *mutable* slots beside it, to whoever knows the *swissnum*.
 
     ``stop`` removes all shares in progress.
     """
@@ -49,10 +58,13 @@ class GbsStorage:
     _storage: IStorageServer
     _swissnum: str = field(repr=False)
     _reactor: Any
+    _mutable: ISlotServer = field(factory=NoSlots)
     _uploads: Uploads = field(init=False)
+    _slots: GbsSlots = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._uploads = Uploads(self._reactor)
+        self._slots = GbsSlots(self._mutable, self._reactor)
 
     def stop(self) -> None:
         """Forget what is in progress."""
@@ -74,7 +86,7 @@ class GbsStorage:
         if not compare_digest(question.header("Authorization"), known):
             raise Refusal(401, "This server is for those who know its address.")
         try:
-            await self._answer(question, _way(question.uri))
+            await self._answer(question, parse_path(question.uri))
         except TruckeeError as error:
             refusal = _refusal(error)
             if refusal is None:
@@ -89,29 +101,34 @@ class GbsStorage:
                 await question.empty_body()
                 application = b"truckee/" + __version__.encode("ascii")
                 space = await self._storage.available_space()
-                question.answer(200, gbs_schema.encode_version(application, space))
+                most = self._mutable.max_share_size
+                question.answer(200, gbs_schema.encode_version(application, space, most))
             case ["lease", index]:
-                await self._lease(question, _index(index))
+                await self._lease(question, storage_index_of(index))
             case ["immutable", index]:
-                await self._allocate(question, _index(index))
+                await self._allocate(question, storage_index_of(index))
             case ["immutable", index, "shares"]:
                 question.check(b"GET")
                 question.secrets(set())
                 await question.empty_body()
-                found = await self._storage.buckets(_index(index))
+                found = await self._storage.buckets(storage_index_of(index))
+                if not found:
+                    await self._slots.refuse_other_kind(storage_index_of(index))
                 question.answer(200, gbs_schema.encode_shares(found.keys()))
             case ["immutable", index, number]:
-                place = _index(index), _number(number)
+                place = storage_index_of(index), share_number_of(number)
                 if question.check(b"GET", b"PATCH") == b"GET":
                     await self._read(question, *place)
                 else:
                     await self._write(question, *place)
             case ["immutable", index, number, "abort"]:
-                await self._abort(question, _index(index), _number(number))
+                await self._abort(
+                    question, storage_index_of(index), share_number_of(number)
+                )
             case ["immutable", index, number, "corrupt"]:
-                await self._note(question, _index(index), _number(number))
-            case ["mutable", *_]:
-                raise Refusal(404, "This server has no mutable files.")
+                await self._note(question, storage_index_of(index), share_number_of(number))
+            case ["mutable", index, *rest]:
+                await self._slots.answer(question, storage_index_of(index), rest)
             case _:
                 raise Refusal(404, "There is nothing here.")
 
@@ -119,9 +136,11 @@ class GbsStorage:
         question.check(b"PUT")
         secrets = question.secrets({gbs_schema.RENEW, gbs_schema.CANCEL})
         await question.empty_body()
-        if not await self._storage.buckets(storage_index):
+        immutable = bool(await self._storage.buckets(storage_index))
+        if not immutable and not await self._mutable.shares(storage_index):
             raise Refusal(404, "There are no shares of this file.")
         await self._storage.add_lease(storage_index, _lease_secrets(secrets))
+        await self._mutable.add_lease(storage_index, _lease_secrets(secrets))
         question.answer(204)
 
     async def _allocate(self, question: Question, storage_index: bytes) -> None:
@@ -129,7 +148,8 @@ class GbsStorage:
         wanted = {gbs_schema.RENEW, gbs_schema.CANCEL, gbs_schema.UPLOAD}
         secrets = question.secrets(wanted)
         body = await question.small_body(gbs_schema.MAX_ALLOCATE)
-        shares, size = _parse(gbs_schema.parse_allocate, body)
+        shares, size = parse_body(gbs_schema.parse_allocate, body)
+        await self._slots.refuse_other_kind(storage_index)
         answer = await self._storage.allocate(
             storage_index,
             _lease_secrets(secrets),
@@ -184,7 +204,7 @@ class GbsStorage:
         question.check(b"POST")
         question.secrets(set())
         body = await question.small_body(gbs_schema.MAX_REPORT)
-        reason = _parse(gbs_schema.parse_report, body)
+        reason = parse_body(gbs_schema.parse_report, body)
         if number not in await self._storage.buckets(storage_index):
             raise Refusal(404, "This share is not here.")
         await self._storage.advise_corrupt(storage_index, number, reason)
@@ -195,6 +215,7 @@ class GbsStorage:
         await question.empty_body()
         reader = (await self._storage.buckets(storage_index)).get(number)
         if reader is None:
+            await self._slots.refuse_other_kind(storage_index)
             raise Refusal(404, "This share is not here.")
         text = question.header("Range")
         begin, end = 0, gbs_schema.MAX_NUMBER
@@ -247,47 +268,21 @@ async def _pieces(
         piece = await reader.read(begin, min(_PIECE, end - begin)) if begin < end else b""
 
 
-def _way(uri: bytes) -> list[str]:
-    """Return what the path of *uri* names, behind the prefix."""
-    path = uri.partition(b"?")[0].decode("ascii", "replace")
-    if not path.startswith(gbs_schema.PREFIX + "/"):
-        raise Refusal(404, "There is nothing here.")
-    return path.removeprefix(gbs_schema.PREFIX + "/").split("/")
-
-
-def _index(text: str) -> bytes:
-    try:
-        return gbs_schema.parse_storage_index(text)
-    except ValueError as error:
-        raise Refusal(404, str(error)) from None
-
-
-def _number(text: str) -> int:
-    # Other ways to write a number are no paths of shares.
-    if text not in _NUMBERS:
-        raise Refusal(404, "Share numbers are 0 to 255.")
-    return int(text)
-
-
-_NUMBERS = frozenset(map(str, range(gbs_schema.MAX_SHARES)))
-
-
 def _lease_secrets(secrets: dict[str, bytes]) -> LeaseSecrets:
     return LeaseSecrets(secrets[gbs_schema.RENEW], secrets[gbs_schema.CANCEL])
 
 
-def _parse(parse: Callable[[bytes], T], body: bytes) -> T:
-    try:
-        return parse(body)
-    except ValueError as error:
-        raise Refusal(400, str(error)) from None
-
-
 _STATUSES: dict[type[TruckeeError], int] = {
+    BadSlotRequest: 400,
+    SlotTooLarge: 400,
     TooManyGaps: 400,
+    BadWriteEnabler: 401,
     OtherSecret: 401,
+    NoMutableFiles: 404,
     NotInProgress: 404,
     ShareClosed: 404,
+    OtherKind: 409,
+    SlotDamaged: 409,
     TooManyLeases: 409,
     ShareTooLarge: 416,
     Unavailable: 503,

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from zope.interface import Attribute, Interface
 
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
-from truckee.errors import Misuse, TruckeeError, Unavailable
+from truckee.errors import Corrupt, Misuse, Refused, TruckeeError, Unavailable
 
 
 @define
@@ -42,6 +42,50 @@ class ShareTooLarge(Misuse):
 @define
 class ShareClosed(Misuse):
     """Share {share} is closed and takes no more bytes."""
+
+    share: int
+
+
+@define
+class OtherKind(Misuse):
+    """
+    This storage index is in use for {kind} shares; ask for them with the operations for
+    {kind} shares.
+    """
+
+    kind: str  # "immutable" or "mutable"
+
+
+@define
+class BadWriteEnabler(Refused):
+    """The write enabler was recorded by nodeid '{nodeid}'."""
+
+    # The sentence is that of stock servers.  When it is not the server's own nodeid, the
+    # share was moved here by hand.
+    nodeid: str  # base32
+
+
+@define
+class BadSlotRequest(Misuse):
+    """This request for a slot cannot be served: {reason}."""
+
+    reason: str
+
+
+@define
+class SlotTooLarge(Misuse):
+    """A write ends at byte {end} of share {share}, past what a share may have here."""
+
+    share: int
+    end: int
+
+
+@define
+class SlotDamaged(Corrupt):
+    """
+    Share {share} is damaged on the disk of the server and cannot be replaced; its operator
+    finds the file named in the log and can remove it.
+    """
 
     share: int
 
@@ -129,6 +173,125 @@ class IStorageServer(Interface):
 
     async def add_lease(storage_index: bytes, secrets: LeaseSecrets) -> None:
         """Add or renew a lease on all finished shares it holds of a file."""
+
+    async def advise_corrupt(storage_index: bytes, share: int, reason: str) -> None:
+        """Tell its operator that a share is not what it should be."""
+
+
+# The bounds of one request for a slot, whatever the transport.
+MAX_SLOT_READS = 1024  # entries of a read vector; stock clients over HTTPS send 30
+MAX_SLOT_TESTS = 1024  # entries of all test vectors
+MAX_SLOT_WRITES = 16_384  # entries of all write vectors: an MDMF share has one a segment
+MAX_SLOT_DATA = 64 << 20  # bytes that are written, and bytes that are answered
+MAX_SLOT_SHARES = 256
+
+
+@frozen
+class SlotRead:
+    """A range of bytes of a share; what is past its end is left out of the answer."""
+
+    offset: int
+    length: int
+
+
+@frozen
+class SlotTest:
+    """The condition that a share has *specimen* at a range of bytes."""
+
+    offset: int
+    length: int
+    specimen: bytes = field(repr=False)
+
+
+@frozen
+class SlotWrite:
+    """Bytes to store in a share; a gap before them is filled with zeros."""
+
+    offset: int
+    data: Buffer = field(repr=False)
+
+
+@frozen
+class SlotChange:
+    """What is asked of one share.  A share that is not there tests as an empty one."""
+
+    tests: Sequence[SlotTest] = ()
+    writes: Sequence[SlotWrite] = ()
+    new_length: int | None = None  # cut to this after the writes; 0: delete the share
+
+
+@frozen
+class SlotSecrets:
+    """What a client shows one server to write a slot."""
+
+    write_enabler: bytes = field(repr=False)
+    leases: LeaseSecrets
+
+
+@frozen
+class SlotAnswer:
+    """What became of a request to write a slot."""
+
+    success: bool  # all tests held, and all was written
+    data: Mapping[int, Sequence[bytes]]  # of every share, as it was before the writes
+
+
+class ISlotReader(IShareReader):
+    """
+    A share of a slot as it was when it was opened, whatever is written since.
+
+    Whoever opened it closes it.
+    """
+
+    length: int = Attribute("Bytes of the share.")
+
+    async def close() -> None:
+        """Let go of it; may be called twice."""
+
+
+class ISlotServer(Interface):
+    """
+    A place for the shares of mutable files.
+
+    The shares of one storage index are a slot; all of them have one write enabler.
+    """
+
+    max_share_size: int = Attribute("The longest share it takes, in bytes.")
+
+    async def shares(storage_index: bytes) -> Set[int]:
+        """Return the numbers of the shares it holds; none of a file nobody stored."""
+
+    async def read(
+        storage_index: bytes, shares: Set[int], reads: Sequence[SlotRead]
+    ) -> Mapping[int, Sequence[bytes]]:
+        """
+        Return what *reads* find in each of *shares* that it holds; no *shares*: in all.
+
+        :raises OtherKind: when it holds none, and immutable ones.  :raises BadSlotRequest:
+        """
+
+    async def open(storage_index: bytes, share: int) -> ISlotReader | None:
+        """Return one share; None: it is not here.  :raises OtherKind:"""
+
+    async def test_and_write(
+        storage_index: bytes,
+        secrets: SlotSecrets,
+        changes: Mapping[int, SlotChange],
+        reads: Sequence[SlotRead],
+    ) -> SlotAnswer:
+        """
+        Make *changes* if all their tests hold; answer what *reads* found before.
+
+        Each share is changed wholly or not at all, durably, and its lease renewed or
+        added.  Shares that are not there are made, with this write enabler.
+        :raises BadWriteEnabler: :raises OtherKind: :raises BadSlotRequest:
+        :raises SlotTooLarge: :raises SlotDamaged: :raises NoSpace:
+        """
+
+    async def add_lease(storage_index: bytes, secrets: LeaseSecrets) -> None:
+        """
+        Add or renew a lease on all shares it holds.  :raises NoSpace: :raises Refused:
+        """
 
     async def advise_corrupt(storage_index: bytes, share: int, reason: str) -> None:
         """Tell its operator that a share is not what it should be."""

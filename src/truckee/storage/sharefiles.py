@@ -87,7 +87,9 @@ class ShareDirectory:
                         raise
         return found
 
-    def note_corruption(self, storage_index: bytes, share: int, reason: str) -> None:
+    def note_corruption(
+        self, storage_index: bytes, share: int, reason: str, kind: str = "immutable"
+    ) -> None:
         """Leave a text for the operator."""
         directory = self.root / "corruption-advisories"
         directory.mkdir(exist_ok=True)
@@ -97,7 +99,7 @@ class ShareDirectory:
             return
         stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
         (directory / f"{stamp}--{index}-{share}").write_text(
-            f"report: Share Corruption\ntype: immutable\nstorage_index: {index}\n"
+            f"report: Share Corruption\ntype: {kind}\nstorage_index: {index}\n"
             f"share_number: {share}\n\n{reason}\n",
             encoding="utf-8",
         )

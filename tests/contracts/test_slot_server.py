@@ -1,0 +1,195 @@
+"""The servers of slots that pass the suite: ours, and stock ones over both transports."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from foolscap.api import flushEventualQueue
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from tests.contracts.slot_server import SlotServerContract
+from tests.contracts.test_storage_server import certificate as certificate_of
+from tests.grids import REACTOR, new_directory, new_workers
+from tests.integration.stock import TAHOE
+from tests.integration.stock_grid import NodeProcess, free_ports, write_node
+from tests.storage.gbs_served import SWISSNUM, certificate, listen, stop, tub_id
+from tests.storage.slot_clients import FoolscapSlots, GbsSlots, Refusal
+from truckee.codec import base32
+from truckee.errors import TruckeeError
+from truckee.node.tub import make_tub
+from truckee.storage.foolscap_server import FoolscapStorage
+from truckee.storage.gbs_connection import Connections
+from truckee.storage.gbs_schema import Nurl, nurls_of
+from truckee.storage.gbs_server import GbsStorage, certificate_hash
+from truckee.storage.interfaces import BadWriteEnabler, ISlotServer
+from truckee.storage.server import DiskServer
+from truckee.storage.sharefiles import ShareDirectory
+from truckee.storage.slotfiles import SlotDirectory
+from truckee.storage.slots import DiskSlots
+
+NODE_ID = b"n" * 20
+
+
+def new_disk(
+    case: TestCase, node_id: bytes = NODE_ID, root: Path | None = None
+) -> tuple[DiskServer, DiskSlots]:
+    """Return a server over a directory, and its slots."""
+    directory = ShareDirectory(root or new_directory(case))
+    workers = new_workers(case)
+    now = REACTOR.seconds
+    server = DiskServer(
+        name="disk",
+        permutation_seed=b"p" * 20,
+        lease_seed=node_id,
+        directory=directory,
+        disk=workers,
+        now=now,
+    )
+    server.start()
+    room = server.available_space
+    slots = DiskSlots("disk", node_id, SlotDirectory(directory), workers, now, room)
+    return server, slots
+
+
+async def foolscap_client(case: TestCase, furl: str) -> FoolscapSlots:
+    """Return a client that is connected until the test ends."""
+    return FoolscapSlots(await new_tub(case, "ours").getReference(furl))
+
+
+def serve_foolscap(case: TestCase, disk: DiskServer, slots: DiskSlots) -> str:
+    """Serve a directory until the test ends; return its furl."""
+    tub = new_tub(case, "theirs")
+    port = free_ports(1)[0]
+    tub.listenOn(f"tcp:{port}:interface=127.0.0.1")
+    tub.setLocation(f"tcp:127.0.0.1:{port}")
+    return str(tub.registerReference(FoolscapStorage(disk, REACTOR, slots)))
+
+
+def new_tub(case: TestCase, name: str) -> Any:
+    """Return a tub that lives as long as the test; those of one name have one key."""
+    path = new_directory(case) / name
+    path.write_bytes(certificate_of(name))
+    tub = make_tub(path)
+    tub.startService()
+    case.addCleanup(stop_tub, tub)
+    return tub
+
+
+def stop_tub(tub: Any) -> Deferred[None]:
+    """End its connections, and let those who watch them hear of it."""
+    stopped: Deferred[None] = tub.stopService()
+    return stopped.addCallback(flushEventualQueue)
+
+
+def gbs_client(case: TestCase, nurl: Nurl, tubid: bytes) -> GbsSlots:
+    """Return a client that is stopped when the test ends."""
+    client = GbsSlots(Connections("slots", tubid, nurl, REACTOR))
+    case.addCleanup(client.connections.stop)
+    return client
+
+
+class DiskSlotsTests(SlotServerContract):
+    """In this process."""
+
+    bad_enabler = BadWriteEnabler
+    refusal = TruckeeError
+
+    async def new_server(self) -> ISlotServer:
+        disk, slots = new_disk(self)
+        self.root, self.node_id = disk.directory.root, NODE_ID
+        return slots
+
+
+class FoolscapTests(SlotServerContract):
+    """Ours, over foolscap."""
+
+    bad_enabler = Refusal
+    refusal = Refusal
+
+    async def new_server(self) -> ISlotServer:
+        disk, slots = new_disk(self)
+        self.root, self.node_id = disk.directory.root, NODE_ID
+        return await foolscap_client(self, serve_foolscap(self, disk, slots))
+
+
+class GbsTests(SlotServerContract):
+    """Ours, over HTTPS."""
+
+    bad_enabler = Refusal
+    refusal = Refusal
+
+    async def new_server(self) -> ISlotServer:
+        disk, slots = new_disk(self)
+        self.root, self.node_id = disk.directory.root, NODE_ID
+        storage = GbsStorage(disk, SWISSNUM, REACTOR, slots)
+        nurl = listen(self, storage.https(certificate()), certificate())
+        self.addCleanup(stop, storage)
+        return gbs_client(self, nurl, tub_id())
+
+
+class StockNode:
+    """A stock storage server, which all tests of this module use."""
+
+    node: NodeProcess
+    cleanup = ExitStack()
+
+
+def setUpModule() -> None:
+    """Run it."""
+    if not TAHOE.exists():
+        return
+    with ExitStack() as stack:
+        room = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        port = free_ports(1)[0]
+        StockNode.node = write_node(room / "stock", "", port, storage=True, web=False)
+        StockNode.node.spawn("stock")
+        stack.callback(StockNode.node.stop)
+        StockNode.node.wait_until(StockNode.node.listens)
+        StockNode.cleanup = stack.pop_all()
+
+
+def tearDownModule() -> None:
+    """End it."""
+    StockNode.cleanup.close()
+
+
+class _StockTests(SlotServerContract):
+    bad_enabler = Refusal
+    refusal = Refusal
+
+    def stock(self) -> NodeProcess:
+        """Return the server, and set where its shares are."""
+        if not TAHOE.exists():
+            self.skipTest("tahoe-lafs is not installed")
+        node = StockNode.node
+        self.root = node.directory / "storage"
+        self.node_id = base32.decode(node.furl.removeprefix("pb://").partition("@")[0])
+        return node
+
+
+class StockFoolscapTests(_StockTests):
+    """A stock server, over foolscap."""
+
+    async def new_server(self) -> ISlotServer:
+        return await foolscap_client(self, self.stock().furl)
+
+
+class StockGbsTests(_StockTests):
+    """A stock server, over HTTPS."""
+
+    async def new_server(self) -> ISlotServer:
+        node = self.stock()
+        key = certificate_hash((node.directory / "private" / "node.pem").read_bytes())
+        (nurl,) = nurls_of(node.furl, key)
+        return gbs_client(self, nurl, self.node_id)
+
+    def check_bad_enabler(self, error: Exception) -> None:
+        """The status says it all."""
+        self.assertEqual(getattr(error, "status", 0), 401)
+
+
+del SlotServerContract, _StockTests  # they are no tests of their own here
