@@ -80,6 +80,10 @@ class Selector:
         able = sum(server.takes_open_ends for server in servers)
         return able < self._happy <= len(servers)
 
+    def candidates(self, storage_index: bytes) -> Sequence[IStorageServer]:
+        """Return the servers that can be asked now, the first for a file first."""
+        return permuted(self._servers(), storage_index)
+
     async def find(
         self, storage_index: bytes, needed: int
     ) -> Mapping[int, Mapping[IStorageServer, IShareReader]]:

@@ -14,6 +14,7 @@ from truckee.helper import schema
 from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.upload import ContentDiffers
 from truckee.helper.uploads import HelperBusy, HelperRefuses
+from truckee.immutable.sinks import NotThroughHelper
 from truckee.storage.interfaces import NoSpace
 
 _LONGEST = 500  # characters of what it says of an error
@@ -39,7 +40,7 @@ class HelperSilent(Unavailable):
 
 
 @define
-class HelperLied(Corrupt):
+class HelperLied(Corrupt, NotThroughHelper):
     """
     The helper stored something else than this file, so there is no cap. Use another
     helper, or upload with helper=no.

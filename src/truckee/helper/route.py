@@ -7,13 +7,33 @@ Source: ``docs/architecture.md``, "Routes".
 from __future__ import annotations
 
 from attrs import define
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from truckee.grid.selection import Selector
 from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.connection import HelperConnection, NoHelper
-from truckee.helper.uploads import HelperBusy
-from truckee.immutable.sinks import ICiphertextSink, ICiphertextSinks, NewFile
+from truckee.helper.failures import HelperFailed, HelperSilent
+from truckee.helper.uploads import HelperBusy, HelperRefuses
+from truckee.immutable.sinks import (
+    ICiphertextSink,
+    ICiphertextSinks,
+    NewFile,
+    NotThroughHelper,
+)
+
+log = Logger()
+
+# What a helper may answer to a file that is begun, after which it goes to the servers.
+_REFUSALS = (
+    NoHelper,
+    HelperBusy,
+    HelperFull,
+    HelperRefuses,
+    HelperFailed,
+    HelperSilent,
+    NotThroughHelper,
+)
 
 
 @implementer(ICiphertextSinks)
@@ -24,7 +44,7 @@ class Routes:
 
     A file whose client chose the key goes from here if anything is stored under that key:
     here it is compared, segment by segment, before any of it leaves.  So does one whose
-    helper is lost before it took the file, or has no room for it.
+    helper is lost before it took the file, refuses it, or claims what is not so.
     """
 
     _direct: ICiphertextSinks
@@ -54,9 +74,10 @@ class Routes:
             sinks = self._pushed if self._pushes else self._pulled
             try:
                 return await _opened(sinks, file)
-            except (NoHelper, HelperBusy, HelperFull):
+            except _REFUSALS as error:
                 if file.size is None and self._direct.needs_known_size:
                     raise
+                log.info("The helper takes no part in a file: {why}", why=str(error))
         return await _opened(self._direct, file)
 
     async def forget(self, file: NewFile) -> None:

@@ -161,6 +161,11 @@ class HelperSink:
         """See ``ICiphertextSink``: what the line takes in a moment."""
         return self.session.line.piece
 
+    @property
+    def claimed_ueb(self) -> bytes:
+        """See ``IHelperSink``."""
+        return self._ueb
+
     async def begin(self) -> None:
         """Tell the helper of the file; if this raises, it was told to forget it."""
         remote = self._connection.remote

@@ -89,16 +89,27 @@ def check_results(
     :raises ValueError: when they do not.
     """
     told = vars(results) if isinstance(results, UploadResults) else {}
+    cap = proof.check(_ueb_in(told), root, storage_index, needed, total)
+    if told.get("uri_extension_hash") != cap.ueb_hash:
+        raise ValueError("the hash is that of another UEB")
+    return cap
+
+
+def ueb_in(results: object) -> bytes:
+    """Return the UEB that *results* state, or something that is none."""
+    try:
+        return _ueb_in(vars(results) if isinstance(results, UploadResults) else {})
+    except ValueError:
+        return b"none"
+
+
+def _ueb_in(told: Mapping[str, object]) -> bytes:
     fields = told.get("uri_extension_data")
     if not isinstance(fields, dict) or len(fields) > _MOST_FIELDS:
         raise ValueError("the results tell nothing of the file")
     if not all(isinstance(name, str) for name in fields):
         raise ValueError("the names in the UEB are no text")
-    ueb = ueb_of_fields(fields)
-    cap = proof.check(ueb, root, storage_index, needed, total)
-    if told.get("uri_extension_hash") != cap.ueb_hash:
-        raise ValueError("the hash is that of another UEB")
-    return cap
+    return ueb_of_fields(fields)
 
 
 def holders_in(results: object) -> dict[int, list[str]]:

@@ -31,7 +31,7 @@ from truckee.helper.patience import HelperPatience
 from truckee.helper.proof import CiphertextProof
 from truckee.helper.schema import RIHelper
 from truckee.helper.stock_reader import PulledFile
-from truckee.helper.stock_results import check_results, found_in, holders_in
+from truckee.helper.stock_results import check_results, found_in, holders_in, ueb_in
 from truckee.helper.stock_window import PullWindow
 from truckee.immutable.sinks import ICiphertextSink, ICiphertextSinks, NewFile, WrongSize
 
@@ -116,6 +116,11 @@ class StockHelperSink:
         self._segmenter = Segmenter(self.chunk_size)
         self._proof = CiphertextProof(self.chunk_size)
         self._last_sign = self._clock.seconds()
+
+    @property
+    def claimed_ueb(self) -> bytes:
+        """See ``IHelperSink``; results that make no UEB are found out in the end."""
+        return ueb_in(self._results[0]) if self._results else b""
 
     async def begin(self) -> None:
         """Tell the helper of the file."""

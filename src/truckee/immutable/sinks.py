@@ -9,7 +9,7 @@ from zope.interface import Attribute, Interface
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.hashes import Buffer
-from truckee.errors import Misuse, Refused
+from truckee.errors import Misuse, Refused, TruckeeError
 from truckee.flow.together import Work
 from truckee.immutable.upload_status import UploadStatus
 
@@ -20,6 +20,11 @@ class KeyReused(Refused):
     Another file is already stored under this key. Two files under one key could be read
     without it, so nothing was stored: use another key, or key=random.
     """
+
+
+@define
+class NotThroughHelper(TruckeeError):
+    """The helper did not store this file. Upload it with helper=no."""
 
 
 @define

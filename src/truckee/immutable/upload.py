@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from typing import Protocol
 
 from attrs import define, evolve, field, frozen
+from twisted.logger import Logger
 
 from truckee.codec.caps import ChkReadCap, LiteralCap
 from truckee.codec.cipher import crypt_in_place
@@ -27,9 +28,11 @@ from truckee.flow.limits import Budget, Exclusive
 from truckee.flow.spool import Spool
 from truckee.immutable.body import Body, FileTooLarge, Pieces, UnknownTooLarge
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
-from truckee.immutable.sinks import ICiphertextSinks, NewFile
+from truckee.immutable.sinks import ICiphertextSinks, NewFile, NotThroughHelper
 from truckee.immutable.upload_status import UploadStatus
 from truckee.status.metered import Metered
+
+log = Logger()
 
 Cap = ChkReadCap | LiteralCap
 
@@ -260,7 +263,20 @@ class Uploader:
                 direct=direct,
                 status=status,
             )
-            return await self._stream(spool.read(geometry.segment_size), key, file)
+            return await self._stream_spooled(spool, geometry.segment_size, key, file)
+
+    async def _stream_spooled(
+        self, spool: Spool | KeptBody, piece: int, key: bytes, file: NewFile
+    ) -> ChkReadCap:
+        """Stream what is in *spool*, once more where a helper did not store it."""
+        try:
+            return await self._stream(spool.read(piece), key, file)
+        except NotThroughHelper as error:
+            if file.direct:
+                raise
+            log.warn("A file goes to the servers: {why}", why=str(error))
+            direct = evolve(file, direct=True)
+            return await self._stream(spool.read(piece), key, direct)
 
     async def _upload_spooled(
         self, body: Body, key: bytes, file: NewFile, kept: KeptBody | None
@@ -273,7 +289,7 @@ class Uploader:
                 await spool.append(piece)
                 file.status.spooled = spool.size
             sized = evolve(file, size=spool.size)
-            return await self._stream(spool.read(segment_size), key, sized)
+            return await self._stream_spooled(spool, segment_size, key, sized)
 
     def _spool(self, kept: KeptBody | None) -> closing[Spool | KeptBody]:
         if kept is not None:

@@ -267,7 +267,15 @@ class Node:
         if self.network is None or self.network.helper is None:
             return self._direct
         helper = self.network.helper
-        return build_routes(self._direct, self._selector, helper, self._cpu, self.reactor)
+        return build_routes(
+            self._direct,
+            self._selector,
+            helper,
+            self._cpu,
+            self.reactor,
+            os.urandom,
+            self.config.helper_verify,
+        )
 
     def _build_site(self, keys: NodeKeys, downloads: Downloads) -> StreamingSite:
         config = self.config

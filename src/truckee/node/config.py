@@ -83,6 +83,7 @@ class NodeConfig:
     web_port: str | None  # an endpoint string
     shape: GridShape
     helper_furl: str | None = field(repr=False)  # of the helper that we use
+    helper_verify: bool  # whether what it says it stored is looked for on the servers
     helper: HelperLimits | None  # of the helper that we are
     encoding: Encoding
     memory_limit: int  # bytes
@@ -223,6 +224,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         web_port=get("node", "web.port", None, _or_none),
         shape=shape,
         helper_furl=helper_furl,
+        helper_verify=get("client", "helper.verify", True, _parse_boolean),
         helper=helper,
         encoding=encoding,
         memory_limit=get(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
@@ -12,6 +13,7 @@ from truckee.frontends.web.upload_routes import HelperSeen
 from truckee.grid.pool import ServerPool
 from truckee.grid.selection import Selector
 from truckee.helper.connection import HelperConnection
+from truckee.helper.proved_sink import ProvedSinks
 from truckee.helper.route import Routes
 from truckee.helper.service import Helper
 from truckee.helper.sink import HelperSinks
@@ -20,6 +22,8 @@ from truckee.helper.stock_sink import StockHelperSinks
 from truckee.helper.upload import Parameters
 from truckee.helper.uploads import HelperLimits, Uploads
 from truckee.immutable.grid_sink import GridSinks
+from truckee.immutable.presence import PresenceProver
+from truckee.immutable.sinks import ICiphertextSinks
 from truckee.node.layout import NodeDirectory
 
 
@@ -56,13 +60,22 @@ def build_routes(
     connection: HelperConnection,
     cpu: Workers,
     reactor: Any,
+    random: Callable[[int], bytes],
+    verify: bool,
 ) -> Routes:
-    """Return the sinks of a gateway with a helper."""
+    """Return the sinks of a gateway with a helper, which *verify* what it says."""
     encoding, happy = direct.encoding, selector.happy
+    prover = PresenceProver(selector, cpu, reactor, random)
+
+    def proved(sinks: ICiphertextSinks) -> ICiphertextSinks:
+        if not verify:
+            return sinks
+        return ProvedSinks(sinks, encoding, happy, prover, reactor)
+
     return Routes(
         direct,
-        HelperSinks(encoding, happy, connection, cpu, reactor),
-        StockHelperSinks(encoding, happy, connection, cpu, reactor),
+        proved(HelperSinks(encoding, happy, connection, cpu, reactor)),
+        proved(StockHelperSinks(encoding, happy, connection, cpu, reactor)),
         connection,
         selector,
         encoding.needed,

@@ -62,6 +62,8 @@ _USED_HELPER = """\
 # Uploads go through it while it is connected; the address is in private/helper.furl there.
 helper.furl = {furl}
 #helper.enabled = false
+# A file counts as stored when this node finds its shares on the servers itself.
+#helper.verify = true
 """
 
 _HELPER = """

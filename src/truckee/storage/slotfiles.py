@@ -27,10 +27,10 @@ from truckee.codec.slot_container import (
     SlotHeader,
     SlotLeases,
 )
-from truckee.flow.durable import sync_directory
+from truckee.flow.durable import sync_data, sync_directory
 from truckee.storage.interfaces import SlotWrite
 from truckee.storage.ranges import RangeSet
-from truckee.storage.share_leases import NoRoomForLease, TooManyLeases, sync_data
+from truckee.storage.share_leases import NoRoomForLease, TooManyLeases
 from truckee.storage.sharefiles import ShareDirectory
 
 _NAMES = {str(number): number for number in range(256)}
