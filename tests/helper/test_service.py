@@ -217,7 +217,7 @@ class OpenTests(_Case):
         for place in ("CHK_incoming", "CHK_encoding"):
             (self.helped.home / place).rename(self.helped.home / f"{place}.gone")
         answer = await self.peer.open()
-        self.assertEqual(answer[:2], (schema.REFUSED, schema.FAILED))
+        self.assertEqual(answer[:2], (schema.REFUSED, schema.FULL))
         self.assertNotIn(str(disk).encode(), repr(answer).encode())
         self.flushLoggedErrors()
 

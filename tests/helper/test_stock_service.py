@@ -591,10 +591,10 @@ class LimitTests(_Case):
 class SecretTests(_Case):
     async def test_unexpected(self) -> None:
         """Of an error that nobody thought of a client hears that there was one."""
-        path = self.helped.home / "CHK_incoming"
-        path.rmdir()
-        await self.assert_told(self.client.store(Reader(self.content)), "The helper failed")
+        path = self.helped.path("incoming")
         path.mkdir()
+        await self.assert_told(self.client.store(Reader(self.content)), "The helper failed")
+        path.rmdir()
         self.assertNotEqual(self.flushLoggedErrors(), [])
         await self.client.store(Reader(self.content))
         await self.helped.assert_stored(self.content)
