@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from tests.processes import GridProcess, running
+from tests.processes import GridProcess
 
 # Seconds that a connection has to be made, and to take what is sent.
 TIMEOUT = 5.0
@@ -71,8 +71,16 @@ class Attack(ABC):
 @contextmanager
 def _grid(place: Path) -> Iterator[Node]:
     grid = GridProcess.create(place / "grid", needed=2, happy=2, total=3, storage_dirs=3)
-    with running(grid):
+    grid.start()
+    try:
         yield grid
+    finally:
+        grid.process.terminate()
+        try:
+            grid.process.wait(20)
+        except subprocess.TimeoutExpired:
+            # What is frozen does not end in an orderly way.
+            grid.kill()
 
 
 def connect(node: Node, receive_buffer: int = 0) -> socket.socket | None:

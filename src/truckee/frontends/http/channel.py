@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import ITransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.protocol import connectionDone
-from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
+from zope.interface import implementer
 
-from truckee.errors import TruckeeError
-from truckee.frontends.http import peer
+from truckee.errors import Misuse, TruckeeError
+from truckee.frontends.http.body import Decoder, decoder
+from truckee.frontends.http.body_source import BodySource
 from truckee.frontends.http.closing import Closing, innermost
-from truckee.frontends.http.rate import RateWatch
-from truckee.frontends.http.refusals import REFUSALS, HeadTooLarge, Malformed, TooSlow
+from truckee.frontends.http.head import Head, find_end, parse_head
+from truckee.frontends.http.output import Output
+from truckee.frontends.http.reading import Cause, Reading
+from truckee.frontends.http.refusals import HeadTooLarge, TooSlow, refusal
+from truckee.frontends.http.request_channel import RequestChannel
 from truckee.frontends.http.timer import Timer
 
 if TYPE_CHECKING:
     from truckee.frontends.http.request import StreamingRequest
     from truckee.frontends.http.site import StreamingSite
-
-# An enormous count of digits is an error of int(), not of the request, without this.
-_MAX_LENGTH_DIGITS = 18
-
-# Of a TLS record that is not complete yet, beyond what the system still holds for us.
-_RECORD = 17 * 1024
 
 
 class Phase(Enum):
@@ -42,212 +38,227 @@ class Phase(Enum):
     CLOSING = auto()  # of no interest
 
 
-class StreamingChannel(HTTPChannel):
+@implementer(IHalfCloseableProtocol)
+class StreamingChannel(RequestChannel):
     """
     Dispatch at the end of the head, pause the client, answer early, close safely.
 
-    At most one request is in progress; Twisted keeps what is pipelined behind it.
+    At most one request is in progress, and at most one begins in each turn of the event
+    loop, none of them while an answer waits for the client to take it: however many come
+    in one read, others have their turn between them.
     """
 
     site: StreamingSite
-    transport: ITransport
-    requests: list[StreamingRequest]
-    length: int | None
-    _phase: Phase = Phase.IDLE
-    _fresh: bool = True  # no request has come yet
-    _body_paused: bool = False
-    _close_when_flushed: bool = False
-    _half_sent: bool = False
-    _paused_at: float = 0.0
+    factory: StreamingSite
+    transport: Any
+    persistent = True  # whether another request may follow
+    _phase = Phase.IDLE
+    _fresh = True  # no request has come yet
+    _request: StreamingRequest | None = None
+    _decoder: Decoder
+    _searched = 0  # bytes of the buffer in which no head ends
+    _close_when_flushed = False
+    _half_sent = False
+    _ended = False  # the client will send no more
 
     def connectionMade(self) -> None:
-        limits = self.site.limits
-        self.totalHeadersSize = self.MAX_LENGTH = limits.max_head
-        self._deadline = Timer(self.callLater)
-        self._peer_timer = Timer(self.callLater)
-        self._quiet = Timer(self.callLater)
-        self._stall = Timer(self.callLater)
-        self._rate = RateWatch(
-            self.callLater,
-            self.site.reactor.seconds,
-            limits.body_window,
-            limits.body_minimum,
-            self._too_slow,
-        )
-        self._closing = Closing(self.transport, self.callLater, limits)
+        limits, call_later = self.site.limits, self.site.reactor.callLater
+        self._buffer = bytearray()  # what came and was not taken apart yet
+        self._deadline = Timer(call_later)
+        self._quiet = Timer(call_later)
+        self._turn = Timer(call_later)
+        self._closing = Closing(self.transport, call_later, limits)
+        self._reading = Reading(self.transport)
+        self._output = Output(call_later, limits.stalled_output, self.abort, self._flushed)
         self._wire: Any = innermost(self.transport)
-        self._wire.bufferSize = limits.read_size
+        self._source = BodySource(
+            self.site.reactor,
+            limits,
+            self._reading,
+            self._wire,
+            self._wire is not self.transport,
+            self._missing,
+            self._too_slow,
+            self.abort,
+        )
         self._wire.SEND_LIMIT = limits.send_size
-        super().connectionMade()
-        self._network: Any = self._networkProducer
+        if ITCPTransport.providedBy(self._wire):
+            self._wire.setTcpNoDelay(True)
+        self._read_little()
+        self.transport.registerProducer(self._output, True)
         self._deadline.start(limits.header_deadline, self._too_slow)
         self.site.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._phase = Phase.CLOSING
-        for timer in (self._deadline, self._peer_timer, self._quiet, self._stall):
+        for timer in (self._deadline, self._quiet, self._turn):
             timer.cancel()
-        self._rate.stop()
+        self._output.end()
+        self._source.forget()
         self._closing.forget()
-        super().connectionLost(reason)
-        self.requests = []
-        self._dataBuffer = []
-        self._transferDecoder = None
+        request, self._request = self._request, None
+        if request is not None:
+            request.connectionLost(reason)
+        self._buffer.clear()
         self.site.closed(self)
+
+    def readConnectionLost(self) -> None:
+        """The client will send no more; it is answered what it asked until then."""
+        self._ended = True
+        request = self._request
+        if self._phase is Phase.CLOSING:
+            self._closing.close()
+        elif self._phase is Phase.BODY or (request is not None and request.endless):
+            # Who left a body half sent, or listens to what has no end, has gone away.
+            self.abort()
+        elif self._phase in (Phase.HEAD, Phase.SWALLOW) or not (request or self._buffer):
+            self._close(half_sent=False)
+
+    def writeConnectionLost(self) -> None:
+        """We have said goodbye; the client may not have."""
 
     # What arrives
 
     def dataReceived(self, data: bytes) -> None:
         if self._phase is Phase.CLOSING:
             self._closing.heard()
-            return
-        if self._phase is Phase.SWALLOW:
-            self._quiet.extend(self.site.limits.linger_quiet)
-        elif self._phase is Phase.IDLE and data:
-            self._start_head()
-        LineReceiver.dataReceived(self, data)
+        elif self._phase in (Phase.BODY, Phase.SWALLOW) and not self._buffer:
+            self._take_body(data)
+        else:
+            self._buffer += data
+            self._go_on()
 
-    def _start_head(self) -> None:
-        self._phase = Phase.HEAD
-        if not self._fresh:
-            self._deadline.start(self.site.limits.header_deadline, self._too_slow)
+    def _go_on(self) -> None:
+        """Take apart what came, as far as it is its turn."""
+        if self._phase in (Phase.IDLE, Phase.HEAD) and not self._turn.running:
+            self._take_head()
+        elif (
+            self._phase in (Phase.WORK, Phase.IDLE)
+            and len(self._buffer) > self.site.limits.read_ahead
+        ):
+            self._reading.stop(Cause.PIPELINE)
 
-    def lineReceived(self, line: bytes) -> None:
-        if self._phase is Phase.CLOSING:
-            return
-        if self._phase is Phase.IDLE:
-            # Pipelined in one read with the request before.
-            self._start_head()
-        if self._receivedHeaderSize + len(line) > self.totalHeadersSize:
-            self._fail(HeadTooLarge(self.totalHeadersSize))
-            return
-        super().lineReceived(line)
+    def _next_turn(self) -> None:
+        """Go on with what came before, in another turn of the event loop."""
+        self._reading.go_on(Cause.TURN)
+        if self._phase in (Phase.BODY, Phase.SWALLOW):
+            data = bytes(self._buffer)
+            self._buffer.clear()
+            self._take_body(data)
+        elif not self._output.blocked and self._phase is Phase.IDLE:
+            self._reading.go_on(Cause.PIPELINE)
+            self._take_head()
+            if self._ended and self._phase in (Phase.IDLE, Phase.HEAD):
+                self._close(half_sent=False)
 
-    def lineLengthExceeded(self, line: bytes) -> None:
-        self._fail(HeadTooLarge(self.totalHeadersSize))
+    def _take_head(self) -> None:
+        limits, buffer = self.site.limits, self._buffer
+        if self._phase is Phase.IDLE and buffer:
+            if buffer.startswith(b"\r\n"):
+                # Some old clients send an empty line behind a form.
+                del buffer[:2]
+            self._phase, self._searched = Phase.HEAD, 0
+            if not self._fresh:
+                self._deadline.start(limits.header_deadline, self._too_slow)
+        try:
+            end = find_end(buffer, self._searched)
+            if (end if end >= 0 else len(buffer)) > limits.max_head:
+                raise HeadTooLarge(limits.max_head)
+            self._searched = len(buffer)
+            if end >= 0:
+                head = parse_head(bytes(buffer[:end]))
+                del buffer[:end]
+                self._begin(head)
+        except TruckeeError as error:
+            self._fail(error)
 
-    def headerReceived(self, line: bytes) -> bool:
-        if self._phase is Phase.CLOSING:
-            return False
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length" and len(value.strip()) > _MAX_LENGTH_DIGITS:
-            self._fail(Malformed())
-            return False
-        return bool(super().headerReceived(line))
-
-    def checkPersistence(self, request: StreamingRequest, version: bytes) -> bool:
-        wishes = b",".join(request.requestHeaders.getRawHeaders(b"Connection", []))
-        tokens = {token.strip().lower() for token in wishes.split(b",")}
-        return version == b"HTTP/1.1" and b"close" not in tokens
-
-    def allHeadersReceived(self) -> None:
-        request = self.requests[-1]
-        request.parseCookies()
-        self.persistent = self.checkPersistence(request, self._version)
+    def _begin(self, head: Head) -> None:
         self._deadline.cancel()
         self._fresh = False
-        request.head_received(self._command, self._path, self._version, self.length)
-        if self.length != 0:
-            self._phase = Phase.BODY
-            self._rate.start()
-            self.pause_body(request)
-            request.begin()
+        self.persistent = head.persistent
+        self._request = request = self.site.requestFactory(self)
+        request.head_received(head)
+        if head.length == 0:
+            self._phase = Phase.WORK
+            request.body_received()
+            return
+        self._phase = Phase.BODY
+        self._decoder = decoder(head.length)
+        self._wire.bufferSize = self.site.limits.read_size
+        self._source.start()
+        request.begin()
+        if self._buffer and self._phase in (Phase.BODY, Phase.SWALLOW):
+            self._next_turn()
 
-    def rawDataReceived(self, data: bytes) -> None:
-        if self._phase is Phase.CLOSING:
+    def _take_body(self, data: bytes) -> None:
+        body, request = self._decoder, self._request
+        try:
+            piece, rest = body.feed(data)
+        except Misuse as error:
+            self._fail(error)
             return
         if self._phase is Phase.BODY:
-            self._rate.got(len(data))
-        super().rawDataReceived(data)
+            self._source.got(len(data))
+        else:
+            self._quiet.extend(self.site.limits.linger_quiet)
+        if piece and request is not None:
+            request.part_received(piece)
+        if self._phase is Phase.CLOSING:
+            return
+        self._buffer += rest
+        if body.ended:
+            self._body_ended()
+        elif rest:
+            self._yield()
 
-    def _finishRequestBody(self, data: bytes) -> None:
-        if self._phase is not Phase.CLOSING:
-            super()._finishRequestBody(data)
+    def _yield(self) -> None:
+        self._reading.stop(Cause.TURN)
+        self._turn.start(0, self._next_turn)
 
-    def allContentReceived(self) -> None:
-        request = self.requests[-1]
+    def _body_ended(self) -> None:
         answered = self._phase is Phase.SWALLOW
         self._phase = Phase.WORK
-        self._deadline.cancel()
-        self._stop_body()
-        super().allContentReceived()
+        self._source.stop()
+        self._read_little()
         if answered:
+            self._deadline.cancel()
             self._quiet.cancel()
-            self.requestDone(request)
+            self._exchange_over()
+        elif self._request is not None:
+            self._request.body_received()
+            self._go_on()
 
-    # The body's source
+    def _read_little(self) -> None:
+        # Between bodies: what a thousand connections may have in memory before anything
+        # is known of them.
+        self._wire.bufferSize = self.site.limits.read_ahead
 
     def resume_body(self, request: StreamingRequest) -> None:
         """Let the body of *request* come, and ask for it if the client waits for that."""
-        if self._phase is not Phase.BODY or self.requests[0] is not request:
-            return
-        if request.take_continue():
-            self._send100Continue()
-        if self._body_paused:
-            self._body_paused = False
-            self._rate.resume()
-            if not self._waitingForTransport:
-                self._network.resumeProducing()
+        if self._phase is Phase.BODY and self._request is request:
+            if request.take_continue():
+                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._source.go_on()
 
     def pause_body(self, request: StreamingRequest) -> None:
         """Stop the body of *request*; one more read of it can arrive."""
-        if self._phase is not Phase.BODY or self.requests[0] is not request:
-            return
-        self._body_paused = True
-        self._rate.pause()
-        self._network.pauseProducing()
-        self._paused_at = self.site.reactor.seconds()
-        if not self._peer_timer.running:
-            self._peer_timer.start(self.site.limits.peer_look, self._look_at_peer)
+        if self._phase is Phase.BODY and self._request is request:
+            self._source.pause()
 
-    def _look_at_peer(self) -> None:
-        # Goes on while the body stops and flows, which can be thousands of times each
-        # second, and ends with a look that finds it flowing.
-        if not self._body_paused:
-            return
-        missing = None
-        if self.length is not None:
-            slack = 0 if self._wire is self.transport else _RECORD
-            missing = self.length - self.requests[0].received - slack
-        gone = peer.is_gone(self._wire, missing)
-        if gone is None:
-            pause = self.site.reactor.seconds() - self._paused_at
-            gone = pause >= self.site.limits.max_pause
-        if gone:
-            self.abort()
-        else:
-            self._peer_timer.start(self.site.limits.peer_look, self._look_at_peer)
+    def _missing(self) -> int | None:
+        """Return how much of the body is still with the system, None if nobody can tell."""
+        request = self._request
+        if request is None or request.bodyLength is None:
+            return None
+        return request.bodyLength - request.received - len(self._buffer)
 
-    def _stop_body(self) -> None:
-        self._rate.stop()
-        self._peer_timer.cancel()
-        if self._body_paused:
-            # What follows is watched again, so that a client that goes away is noticed.
-            self._body_paused = False
-            if not self._waitingForTransport:
-                self._network.resumeProducing()
-
-    # Our output's way
-
-    def pauseProducing(self) -> None:
-        super().pauseProducing()
-        self._stall.start(self.site.limits.stalled_output, self.abort)
-
-    def resumeProducing(self) -> None:
-        self._stall.cancel()
-        super().resumeProducing()
-        if self._body_paused:
-            self._network.pauseProducing()
-        if self._close_when_flushed:
-            self._say_goodbye()
-
-    # Answers
+    # Answers, for requests
 
     def say_before(
         self, request: StreamingRequest, status: int, reason: str, headers: Headers
     ) -> bool:
         """Write an interim response; return whether *request* can have one now."""
-        waits = self._phase in (Phase.BODY, Phase.WORK) and self.requests[0] is request
+        waits = self._phase in (Phase.BODY, Phase.WORK) and self._request is request
         if not waits or request.startedWriting or request.clientproto != b"HTTP/1.1":
             return False
         self.writeHeaders(b"HTTP/1.1", b"%d" % status, reason.encode("ascii"), headers)
@@ -264,26 +275,43 @@ class StreamingChannel(HTTPChannel):
             headers.setRawHeaders(b"Connection", [b"close"])
 
     def requestDone(self, request: StreamingRequest) -> None:
+        self._request = None
+        if self._phase is Phase.CLOSING:
+            return
         if self._phase is Phase.BODY:
             if self._swallows(request):
                 self._swallow()
             else:
                 self._close(half_sent=True)
-        elif not self.persistent or self.site.draining:
-            self._close(half_sent=False)
         else:
-            self._phase = Phase.IDLE
-            self._deadline.start(self.site.limits.idle_timeout, self.close_idle)
-            super().requestDone(request)
+            self._exchange_over()
+
+    def _exchange_over(self) -> None:
+        """A request is answered, and all of it has come."""
+        if not self.persistent or self.site.draining or (self._ended and not self._buffer):
+            self._close(half_sent=False)
+            return
+        self._phase = Phase.IDLE
+        self._deadline.start(self.site.limits.idle_timeout, self.close_idle)
+        if self._buffer:
+            self._turn.start(0, self._next_turn)
+        else:
+            self._reading.go_on(Cause.PIPELINE)
+
+    def _flushed(self) -> None:
+        if self._close_when_flushed:
+            self._say_goodbye()
+        elif self._buffer and self._phase is Phase.IDLE:
+            self._turn.start(0, self._next_turn)
 
     def _swallows(self, request: StreamingRequest) -> bool:
-        if not self.persistent or request.owes_continue or self.length is None:
+        if not self.persistent or request.owes_continue or request.bodyLength is None:
             return False
-        return self.length - request.received <= self.site.limits.swallow
+        return request.bodyLength - request.received <= self.site.limits.swallow
 
     def _swallow(self) -> None:
         limits = self.site.limits
-        self._stop_body()
+        self._source.stop()
         self._phase = Phase.SWALLOW
         self._deadline.start(limits.linger, self._give_up_swallowing)
         self._quiet.start(limits.linger_quiet, self._give_up_swallowing)
@@ -296,15 +324,15 @@ class StreamingChannel(HTTPChannel):
     @property
     def idle(self) -> bool:
         """Whether no request has begun and none is being answered."""
-        return self._phase is Phase.IDLE
+        return self._phase is Phase.IDLE and not self._buffer
 
     def close_idle(self) -> None:
         """Close a connection on which nothing happens."""
-        if self._waitingForTransport:
+        if self._output.blocked:
             self._close(half_sent=False)
         else:
             self._end()
-            self._network.unregisterProducer()
+            self.transport.unregisterProducer()
             self._closing.close()
 
     def loseConnection(self) -> None:
@@ -316,57 +344,45 @@ class StreamingChannel(HTTPChannel):
         self._closing.abort()
 
     def _too_slow(self) -> None:
-        if self.requests or self._buffer.strip():
+        if self._request is not None or self._buffer.strip():
             self._fail(TooSlow())
         else:
             self.close_idle()
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        self._fail(Malformed())
 
     def _fail(self, error: TruckeeError) -> None:
         """End the request in progress, or the head so far, with one answer at most."""
         if self._phase is Phase.CLOSING:
             return
-        request = self.requests[0] if self.requests else None
+        request = self._request
         self._end()
         if request is None or not request.startedWriting:
-            self._write_refusal(error)
+            self.write(refusal(error, self.site.headers))
         if request is not None:
             cut = request.startedWriting and not request.finished
+            self._request = None
             request.abandon(error)
             if cut:
                 self._closing.abort()
                 return
         self._close(half_sent=True)
 
-    def _write_refusal(self, error: TruckeeError) -> None:
-        answer = REFUSALS.of_error(error)
-        headers = Headers()
-        for name, value in self.site.headers.items():
-            headers.setRawHeaders(name, [value])
-        for key, text in answer.headers.items():
-            headers.setRawHeaders(key, [text])
-        headers.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
-        headers.setRawHeaders(b"Connection", [b"close"])
-        reason = HTTPStatus(answer.status).phrase.encode("ascii")
-        self.writeHeaders(b"HTTP/1.1", b"%d" % answer.status, reason, headers)
-        self.write(answer.body)
-
     def _close(self, half_sent: bool) -> None:
         """Close behind what is written, once the client has had a chance to read it."""
         self._end()
         self._half_sent = half_sent
-        if self._waitingForTransport:
+        if self._output.blocked:
             self._close_when_flushed = True
         else:
             self._say_goodbye()
 
     def _say_goodbye(self) -> None:
         self._close_when_flushed = False
-        self._stall.cancel()
-        self._network.unregisterProducer()
-        self._network.resumeProducing()
+        self._output.end()
+        self.transport.unregisterProducer()
+        if self._ended:
+            self._closing.close()
+            return
+        self._reading.go_on_anyway()
         self._closing.linger(self._half_sent)
 
     def _end(self) -> None:
@@ -374,9 +390,7 @@ class StreamingChannel(HTTPChannel):
         self._phase = Phase.CLOSING
         self._deadline.cancel()
         self._quiet.cancel()
-        self._rate.stop()
-        self._peer_timer.cancel()
-        self._body_paused = False
+        self._turn.cancel()
+        self._source.forget()
         self.persistent = False
-        self.clearLineBuffer()
-        self._dataBuffer = []
+        self._buffer.clear()

@@ -53,7 +53,11 @@ class HttpLimits:
     # To flush what is left once a connection is given up.
     close_deadline: float = 15.0
 
-    # One read.  Twisted's 64 KiB costs a third more processor time for the same bytes.
+    # Of requests that wait behind the one that is answered, and of one read outside of
+    # bodies: a connection has at most both, beside a head, in memory.
+    read_ahead: int = 16 * KIB
+
+    # One read of a body.  Twisted's 64 KiB costs a third more processor time.
     read_size: int = 256 * KIB
     # Bytes given to the system at once: each time costs a round of the event loop.
     send_size: int = 512 * KIB

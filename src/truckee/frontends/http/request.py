@@ -18,8 +18,9 @@ from twisted.web.resource import Resource
 
 from truckee.errors import TruckeeError
 from truckee.flow.inbound import Inbound
+from truckee.frontends.http.head import Head
 from truckee.frontends.http.refusals import BodyAborted
-from truckee.frontends.http.respond import TEXT, BodyTooLarge, NotFound, WrongMethod
+from truckee.frontends.http.respond import TEXT, BodyTooLarge, WrongMethod
 from truckee.frontends.http.streaming import IStreamingResource
 
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ class _Network:
         self._channel.resume_body(self._request)
 
 
+class _Server(Resource):
+    """The target ``*``: the server itself, which is asked by OPTIONS only."""
+
+    def render_OPTIONS(self, request: server.Request) -> bytes:
+        request.setHeader(b"allow", b"GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS")
+        return b""
+
+
 class StreamingRequest(server.Request):
     """
     Looked up once and rendered once.
@@ -54,7 +63,7 @@ class StreamingRequest(server.Request):
     not stream, in memory, and empty for GET and HEAD.
     """
 
-    channel: StreamingChannel
+    channel: StreamingChannel  # type: ignore[assignment]  # in place of Twisted's
     content: BytesIO
     prepath: list[bytes]
     postpath: list[bytes]
@@ -63,24 +72,26 @@ class StreamingRequest(server.Request):
     bodyLength: int | None = 0  # None for chunked
     received: int = 0  # bytes of the body that came
     owes_continue: bool = False  # the client waits for our word to send the body
+    endless: bool = False  # the answer has no end, so a client that hangs up is gone
     _body: Inbound | None = None
     _found: Any = None  # a resource that waits for its body in memory
 
     # From the channel
 
-    def head_received(
-        self, method: bytes, uri: bytes, version: bytes, length: int | None
-    ) -> None:
-        """Take the whole head; *length* is that of the body, None if chunked."""
-        self.method, self.uri, self.clientproto = method, uri, version
-        self.path, _, query = uri.partition(b"?")
+    def head_received(self, head: Head) -> None:
+        """Take the whole head."""
+        self.method, self.uri, self.clientproto = head.method, head.target, head.version
+        self.path, _, query = self.uri.partition(b"?")
         self.args = parse_qs(query, 1) if query else {}
-        self.bodyLength = length
+        self.bodyLength = head.length
         self.content = BytesIO()
         self.site = self.channel.site
-        expect = self.requestHeaders.getRawHeaders(b"Expect", [b""])[0]
+        for name, value in head.headers:
+            self.requestHeaders.addRawHeader(name, value)
         self.owes_continue = (
-            length != 0 and version == b"HTTP/1.1" and expect.lower() == b"100-continue"
+            head.length != 0
+            and head.version == b"HTTP/1.1"
+            and b",".join(head.all(b"expect")).lower() == b"100-continue"
         )
         for name, value in self.site.headers.items():
             self.setHeader(name, value)
@@ -99,7 +110,8 @@ class StreamingRequest(server.Request):
         except Exception:
             self.processingFailed(Failure())
 
-    def handleContentChunk(self, data: bytes) -> None:
+    def part_received(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
         self.received += len(data)
         limit = self.site.limits.max_plain_body
         if self.finished or self._disconnected:
@@ -111,7 +123,8 @@ class StreamingRequest(server.Request):
         elif self.method not in (b"GET", b"HEAD"):
             self.content.write(data)
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+    def body_received(self) -> None:
+        """The body, if there is one, has come to its end."""
         if self.finished or self._disconnected:
             return
         if self._body is not None:
@@ -146,8 +159,8 @@ class StreamingRequest(server.Request):
     # To the resource
 
     def _look_up(self) -> Any:
-        if not self.path.startswith(b"/"):
-            raise NotFound()
+        if self.path == b"*":
+            return _Server()
         self.prepath = []
         self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
         return self.site.getResourceFor(self)

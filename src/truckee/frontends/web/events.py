@@ -13,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from truckee.errors import Unavailable
+from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.web.task_document import listing
 from truckee.status.tasks import Tasks
 
@@ -154,8 +155,9 @@ class EventsResource(Resource):
         super().__init__()
         self.events = events
 
-    def render_GET(self, request: Request) -> int:
+    def render_GET(self, request: StreamingRequest) -> int:
         self.events.check_room()
+        request.endless = True
         request.setHeader(b"content-type", b"text/event-stream")
         request.setHeader(b"cache-control", b"no-store")
         self.events.listen(request)
