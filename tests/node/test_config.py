@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE
+from truckee.codec.lease_expiry import ExpiryPolicy, ShareKind
 from truckee.errors import Misuse
 from truckee.helper.uploads import HelperLimits
 from truckee.immutable.cache import CacheLimits
@@ -75,6 +76,53 @@ class DefaultTests(_Case):
         """What is set and does nothing here is named; what changes nothing is not."""
         config = self.load("[sftpd]\nenabled = true\n[tor]\nenabled = false\n")
         self.assertEqual(config.unsupported, ["[sftpd] enabled = true"])
+
+    def test_expiry(self) -> None:
+        """Leases expire as stock servers are told."""
+        for lines, expected in (
+            ("", None),
+            ("enabled = false\nmode = foo", None),
+            ("enabled = true\nmode = age", ExpiryPolicy()),
+            (
+                "enabled = true\nmode = age\noverride_lease_duration = 60 days\n"
+                "mutable = false",
+                ExpiryPolicy(60 * 86400, None, frozenset([ShareKind.IMMUTABLE])),
+            ),
+            (
+                "enabled = yes\nmode = cutoff-date\ncutoff_date = 2009-01-16\n"
+                "immutable = 0",
+                ExpiryPolicy(None, 1_232_064_000, frozenset([ShareKind.MUTABLE])),
+            ),
+        ):
+            keys = "".join(f"expire.{line}\n" for line in lines.splitlines())
+            storage = self.load(f"[storage]\n{keys}").storage
+            assert storage is not None
+            self.assertEqual(storage.expiry, expected)
+
+    def test_bad_expiry(self) -> None:
+        """A rule that is wrong, or is missing, is named: it would delete."""
+        for key, lines in (
+            ("enabled", "enabled = maybe"),
+            ("mode", "enabled = true"),
+            ("mode", "enabled = true\nmode = foo"),
+            ("cutoff_date", "enabled = true\nmode = cutoff-date"),
+            ("cutoff_date", "enabled = true\nmode = cutoff-date\ncutoff_date = 2009-13-40"),
+            (
+                "override_lease_duration",
+                "enabled = true\nmode = age\noverride_lease_duration = 0 days",
+            ),
+            ("mutable", "enabled = true\nmode = age\nmutable = some"),
+        ):
+            text = "".join(f"expire.{line}\n" for line in lines.splitlines())
+            with self.assertRaises(BadConfig) as caught:
+                self.load(f"[storage]\n{text}")
+            self.assertEqual(caught.exception.where, f"[storage] expire.{key}")
+
+    def test_no_expiry_in_a_grid(self) -> None:
+        """In a grid of its own nothing expires, and the setting is named."""
+        text = "[grid]\nstorage_dirs =\n    a\n[storage]\nenabled = false\n"
+        config = self.load(f"{text}expire.enabled = true\nexpire.mode = age\n")
+        self.assertEqual(config.unsupported, ["[storage] expire.enabled"])
 
     def test_storage(self) -> None:
         """A node offers storage unless it says that it does not."""

@@ -17,7 +17,7 @@ from truckee.codec.hashes import storage_index_of
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.durable import write_durably
 from truckee.immutable.keys import RandomKey
-from truckee.immutable.open_upload import OpenUpload
+from truckee.immutable.open_upload import OpenUpload, State
 from truckee.immutable.upload import Cap
 from truckee.node.build import Node
 from truckee.node.config import GridShape
@@ -65,7 +65,7 @@ class Opened:
 
 @frozen
 class Aborted:
-    """An upload was given up."""
+    """An upload is being given up, or was."""
 
     handle: str = field(repr=False)
 
@@ -81,6 +81,7 @@ def create(path: Path) -> None:
     # The operator's own edit.
     text = (path / "tahoe.cfg").read_text()
     text = text.replace("[client]\n", _CONFIG.lstrip(), 1)
+    text = text.replace("reserved_space = 1G", "reserved_space = 0")
     write_durably(path / "tahoe.cfg", text.encode())
 
 
@@ -161,8 +162,8 @@ class Workload:
         """Give an open upload up."""
         if len(self.open) > 1:
             upload, _data = self.open.pop(0)
-            await upload.abort()
             self.promise(Aborted(upload.handle))
+            await upload.abort()
 
     async def lease(self) -> None:
         """Add a lease of another gateway to all shares of a file."""
@@ -234,11 +235,13 @@ def _leases(node: Node, promise: Leased) -> list[str]:
 async def _open(node: Node, promise: Opened) -> list[str]:
     assert node.open_uploads is not None
     upload = node.open_uploads.find(promise.handle)
-    if promise.cap is not None:
-        if upload.cap is None:
-            cap = await upload.close()
-            return [] if cap == promise.cap else [f"{promise}: another cap"]
-        return [] if upload.cap == promise.cap else [f"{promise}: another cap"]
+    if promise.cap is not None or upload.state is not State.OPEN:
+        # It was closed before the cut, and goes on by itself if it was not stored yet.
+        cap = await upload.close()
+        if promise.cap not in (None, cap):
+            return [f"{promise}: another cap"]
+        found = await _read(node, Stored(cap, promise.data))
+        return [] if found == promise.data else [f"{promise}: not stored"]
     if upload.offset < len(promise.data):
         return [f"{promise}: {upload.offset} of {len(promise.data)} bytes"]
     found = b"".join([piece async for piece in upload.read_all(4096)])

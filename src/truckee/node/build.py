@@ -25,6 +25,7 @@ from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.metrics import Metrics
 from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.root import STATUSES, RootResource
+from truckee.frontends.web.storage_report import StorageReporter
 from truckee.frontends.web.welcome import GridStatus
 from truckee.grid.pool import ServerStatus
 from truckee.grid.selection import Selector
@@ -37,18 +38,19 @@ from truckee.immutable.sinks import ICiphertextSinks
 from truckee.immutable.upload import Uploader
 from truckee.immutable.upload_log import digest_of_boot
 from truckee.immutable.upload_record import UploadFiles
-from truckee.node.config import NodeConfig, load_config
+from truckee.node.config import NodeConfig, StorageConfig, load_config
 from truckee.node.downloads import Downloads, build_downloads
 from truckee.node.helper import build_helper, build_routes, build_uploads, helper_seen
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import DirectoryLock, NodeDirectory, boot_id
 from truckee.node.network import Network
 from truckee.node.readings import readings
-from truckee.node.storage import StorageOpener
+from truckee.node.storage import OfferedStorage, StorageOpener
 from truckee.node.web import WebPort, listen_web
 from truckee.status.tasks import Tasks
 from truckee.storage.interfaces import IStorageServer
 from truckee.storage.journal import Journal
+from truckee.storage.lease_crawler import LeaseCrawler
 from truckee.storage.server import DiskServer
 
 log = Logger()
@@ -82,6 +84,8 @@ class Node:
     open_uploads: OpenUploads | None = field(default=None, init=False)
     _repairer: Repairer = field(init=False)
     downloads: Downloads | None = field(default=None, init=False)
+    crawler: LeaseCrawler | None = field(default=None, init=False)  # of what we offer
+    _storage: StorageReporter | None = field(default=None, init=False)
     _tasks: Tasks | None = field(default=None, init=False)
     _events: Events | None = field(default=None, init=False)
     _site: StreamingSite | None = field(default=None, init=False)
@@ -216,6 +220,8 @@ class Node:
             self.uploads.stop()
         if self.downloads is not None:
             self.downloads.stop()
+        if self.crawler is not None:
+            await self.crawler.stop()
         if self.network is not None:
             await self.network.stop()
         if self._tasks is not None:
@@ -246,9 +252,7 @@ class Node:
         storage = self.config.storage
         if storage is not None:
             network.offer(
-                lambda seed: opener.open_offered(
-                    storage, self.config.nickname, seed, network.tubid
-                )
+                lambda seed: self._open_offered(opener, storage, seed, network.tubid)
             )
         if self.config.helper is not None:
             self.uploads = build_uploads(
@@ -261,6 +265,24 @@ class Node:
             )
             self.uploads.start()
             network.offer_helper(build_helper(self.uploads, network.pool, self.reactor))
+
+    def _open_offered(
+        self, opener: StorageOpener, config: StorageConfig, seed: bytes, tubid: bytes
+    ) -> OfferedStorage:
+        """Return the storage that is offered, and look at its leases from now on."""
+        offered = opener.open_offered(config, self.config.nickname, seed, tubid)
+        server = offered.immutable
+        self.crawler = LeaseCrawler(
+            server.directory.root,
+            offered.remove_expired,
+            config.expiry,
+            self._disk,
+            self.reactor,
+            time.time,
+        )
+        self.crawler.start()
+        self._storage = StorageReporter(server, self.crawler, self._disk, time.time)
+        return offered
 
     def _sinks(self) -> ICiphertextSinks:
         """Return where the files of our clients go."""
@@ -313,7 +335,9 @@ class Node:
             config.open_uploads,
         )
         resumable = Resumable(self.open_uploads, responder, time.time, limits.max_size)
-        told = readings(self.status, self.budget, self.open_uploads, events, self.uploads)
+        told = readings(
+            self.status, self.budget, self.open_uploads, events, self.uploads, self.crawler
+        )
         root = RootResource(
             self.uploader,
             downloads.downloader,
@@ -325,6 +349,7 @@ class Node:
             resumable=resumable,
             events=events,
             metrics=Metrics(tasks, told),
+            storage=self._storage,
         )
         tus = Tus(self.open_uploads, responder, time.time, limits.max_size)
         root.putChild(b"tus", TusResource(tus))

@@ -11,11 +11,17 @@ import re
 from collections.abc import Callable, Sequence
 from configparser import ConfigParser, Error
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from attrs import define, field, frozen
 
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
+from truckee.codec.lease_expiry import (
+    ExpiryPolicy,
+    ShareKind,
+    parse_cutoff_date,
+    parse_lease_duration,
+)
 from truckee.errors import Misuse
 from truckee.flow.durations import parse_duration
 from truckee.flow.sizes import parse_size
@@ -68,6 +74,7 @@ class StorageConfig:
     readonly: bool
     reserved_space: int  # bytes of its disk
     force_foolscap: bool  # no HTTPS
+    expiry: ExpiryPolicy | None = None  # None: nothing expires
 
 
 @frozen
@@ -116,7 +123,6 @@ _UNSUPPORTED = (
     ("client", "mutable.format", "sdmf"),
     ("client", "peers.preferred", ""),
     ("storage", "anonymous", "true"),
-    ("storage", "expire.enabled", "false"),
     ("storage", "grid_management", "false"),
     ("sftpd", "enabled", "false"),
 )
@@ -145,6 +151,37 @@ def _parse_days(text: str) -> float:
     if not 0 < days < 36500:
         raise ValueError(f"{text!r} is not a number of days, as in 14 days")
     return days * 86400
+
+
+class _Get(Protocol):
+    def __call__(
+        self, section: str, key: str, default: T, convert: Callable[[str], T], /
+    ) -> T: ...
+
+
+def _expiry(node: NodeDirectory, get: _Get) -> ExpiryPolicy | None:
+    """Return which leases expire, as ``[storage] expire.*`` says."""
+    if not get("storage", "expire.enabled", False, _parse_boolean):
+        return None
+    mode = get("storage", "expire.mode", "", str)
+    duration = cutoff = None
+    if mode == "age":
+        key = "expire.override_lease_duration"
+        duration = get("storage", key, None, parse_lease_duration)
+    elif mode == "cutoff-date":
+        cutoff = get("storage", "expire.cutoff_date", None, parse_cutoff_date)
+        if cutoff is None:
+            reason = "is needed with expire.mode = cutoff-date"
+            raise BadConfig(node.config, "[storage] expire.cutoff_date", reason)
+    else:
+        reason = f"{mode!r} is not age or cutoff-date"
+        raise BadConfig(node.config, "[storage] expire.mode", reason)
+    kinds = [
+        kind
+        for kind in ShareKind
+        if get("storage", f"expire.{kind.value}", True, _parse_boolean)
+    ]
+    return ExpiryPolicy(duration, cutoff, frozenset(kinds))
 
 
 def load_config(node: NodeDirectory) -> NodeConfig:
@@ -187,6 +224,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             get("storage", "readonly", False, _parse_boolean),
             get("storage", "reserved_space", 0, parse_size),
             get("storage", "force_foolscap", False, _parse_boolean),
+            _expiry(node, get),
         )
     helper = None
     if get("helper", "enabled", False, _parse_boolean):
@@ -211,7 +249,9 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         if (text := get(section, key, "", str).lower()) not in ("", off)
     ]
     if storage_dirs:
-        # A grid of its own connects to nobody.
+        # A grid of its own connects to nobody, and only its own gateway would renew leases.
+        if get("storage", "expire.enabled", False, _parse_boolean):
+            unsupported.append("[storage] expire.enabled")
         given = {"[helper] enabled": helper, "[client] helper.furl": helper_furl}
         unsupported += [key for key, value in given.items() if value is not None]
     return NodeConfig(

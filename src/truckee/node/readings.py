@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from truckee.flow.limits import Budget
 from truckee.frontends.web.events import Events
@@ -10,6 +11,7 @@ from truckee.frontends.web.metrics import Reading
 from truckee.frontends.web.welcome import GridStatus
 from truckee.helper.uploads import Uploads
 from truckee.immutable.open_uploads import OpenUploads
+from truckee.storage.lease_crawler import LeaseCrawler
 
 
 def readings(
@@ -18,8 +20,14 @@ def readings(
     open_uploads: OpenUploads,
     events: Events,
     helping: Uploads | None,
+    crawler: LeaseCrawler | None = None,
 ) -> list[Reading]:
-    """Return all of them; *helping* is the helper that the node is, if it is one."""
+    """
+    Return all of them.
+
+    *helping* is the helper that the node is, if it is one; *crawler* looks at the leases of
+    the storage that it offers.
+    """
 
     def helper_connected() -> int | None:
         helper = status().helper
@@ -75,4 +83,28 @@ def readings(
                 lambda: helping.limits.spool,
             ),
         ]
+    if crawler is not None:
+        found += [
+            Reading(
+                f"storage_{name}",
+                f"{text}, in the last full look at all leases",
+                partial(_counted, crawler, name),
+            )
+            for name, text in _LEASES.items()
+        ]
     return found
+
+
+_LEASES = {
+    "shares": "Shares",
+    "leases": "Leases",
+    "expired_leases": "Leases that have expired",
+    "expired_shares": "Shares all of whose leases have expired",
+    "removed_shares": "Shares that were removed",
+    "unreadable": "Damaged shares",
+}
+
+
+def _counted(crawler: LeaseCrawler, name: str) -> int | None:
+    state = crawler.state
+    return int(getattr(state.last, name)) if state.cycles else None

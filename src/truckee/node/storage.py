@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -40,6 +40,13 @@ class OfferedStorage:
 
     immutable: DiskServer
     mutable: DiskSlots
+
+    async def remove_expired(
+        self, storage_index: bytes, remove: Callable[[Path], None]
+    ) -> None:
+        """Have *remove* look at the shares of a file, while nobody renews their leases."""
+        async with self.mutable.hold(storage_index):
+            await self.immutable.remove_expired(storage_index, remove)
 
 
 @frozen
@@ -83,6 +90,7 @@ class StorageOpener:
             config.directory, name, permutation_seed, tubid, config.reserved_space
         )
         server.readonly = config.readonly
+        server.expires = config.expiry is not None
         slots = DiskSlots(
             name=name,
             node_id=tubid,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import ClassVar
 
 from attrs import define, field
@@ -61,6 +62,7 @@ class DiskServer:
     reserved_space: int = 0  # bytes of the disk that shares never use
     readonly: bool = False  # take no more shares
     open_files: OpenFiles = field(factory=OpenFiles)
+    expires: bool = False  # shares without leases go
     _writers: dict[tuple[bytes, int], DiskWriter] = field(factory=dict, init=False)
     _leases: Exclusive = field(factory=Exclusive, init=False)
 
@@ -84,8 +86,7 @@ class DiskServer:
         open_ended: bool = False,
     ) -> Allocation:
         """See ``IStorageServer``.  An open-ended share is promised nothing."""
-        # A share without room for one more lease is there all the same.
-        finished, _refusal = await self._renew(
+        finished, refused = await self._renew(
             storage_index, container.OWNER_OF_ALLOCATION, secrets
         )
         free = await self._disk.run(self.directory.free_space)
@@ -110,7 +111,9 @@ class DiskServer:
             # All at once: whoever is cancelled again must not leave the rest behind.
             await together(writer.abort() for writer in writers.values())
             raise
-        return Allocation(finished.keys(), writers)
+        # A share that has no lease of theirs will go when those of others have expired.
+        unsafe = refused.keys() if self.expires else set()
+        return Allocation(finished.keys() - unsafe, writers)
 
     async def buckets(self, storage_index: bytes) -> Mapping[int, IShareReader]:
         """See ``IStorageServer``."""
@@ -119,10 +122,10 @@ class DiskServer:
 
     async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
         """See ``IStorageServer``.  :raises NoRoomForLease: :raises TooManyLeases:"""
-        _finished, refusal = await self._renew(
+        _finished, refused = await self._renew(
             storage_index, container.OWNER_OF_ADDED_LEASE, secrets
         )
-        if refusal is not None:
+        for refusal in refused.values():
             raise refusal
 
     async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
@@ -169,28 +172,35 @@ class DiskServer:
         promised = sum(writer.owed for writer in self._writers.values())
         return max(0, free - self.reserved_space - promised)
 
+    async def remove_expired(
+        self, storage_index: bytes, remove: Callable[[Path], None]
+    ) -> None:
+        """Have *remove* look at the shares of a file, while nobody renews their leases."""
+        async with self._leases.hold(storage_index):
+            await self._disk.run(remove, self.directory.home(storage_index))
+
     async def _renew(
         self, storage_index: bytes, owner: int, secrets: LeaseSecrets
-    ) -> tuple[dict[int, ShareFile], TruckeeError | None]:
+    ) -> tuple[dict[int, ShareFile], dict[int, TruckeeError]]:
         """
         Renew or add a lease on the finished shares of a file.
 
-        Return these, and why one of them has no lease with these secrets now.
+        Return these, and why some of them have no lease with these secrets now.
         """
 
-        def renew() -> tuple[dict[int, ShareFile], TruckeeError | None]:
+        def renew() -> tuple[dict[int, ShareFile], dict[int, TruckeeError]]:
             finished = self.directory.shares(storage_index)
-            refusal: TruckeeError | None = None
+            refused: dict[int, TruckeeError] = {}
             room = self._has_room_for_leases(len(finished))
-            for file in finished.values():
+            for number, file in finished.items():
                 try:
                     file.renew_lease(owner, secrets, self._now(), room=room)
                 except (NoRoomForLease, TooManyLeases) as error:
-                    refusal = error
+                    refused[number] = error
                 except (OSError, ValueError):
                     # A lease that cannot be renewed must not keep a reader or writer away.
                     log.failure("{server} could not renew a lease", server=self.name)
-            return finished, refusal
+            return finished, refused
 
         # Two at once would write their leases to the same place.
         async with self._leases.hold(storage_index):

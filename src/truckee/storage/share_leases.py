@@ -57,6 +57,18 @@ def read_leases(path: Path) -> list[Lease]:
         return [each for _number, each in _leases(descriptor, area)]
 
 
+def read_lease_times(path: Path) -> tuple[list[int], bool]:
+    """
+    Return when the leases of a share expire, and whether none of them can be missing.
+
+    :raises ValueError: :raises OSError:
+    """
+    with _opened(path, os.O_RDONLY) as descriptor:
+        _header, area = read_lease_area(descriptor)
+        times = [each.expires for _number, each in _leases(descriptor, area)]
+        return times, area.counted and len(times) == area.records
+
+
 def renew_lease(
     path: Path, owner: int, secrets: LeaseSecrets, now: float, room: bool = True
 ) -> None:

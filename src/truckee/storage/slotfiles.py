@@ -149,6 +149,13 @@ class OpenSlot:
         wanted = min(COUNT_SIZE + count * LEASE_SIZE, self._size - extra)
         return SlotLeases.parse(inline, os.pread(self._descriptor, wanted, extra))
 
+    def lease_times(self) -> tuple[list[int], bool]:
+        """Return when its leases expire, and whether none of them can be missing."""
+        leases = self.leases()
+        behind = len(leases.places) - slot_container.INLINE_LEASES
+        end = self.header.extra_offset + COUNT_SIZE + LEASE_SIZE * behind
+        return [lease.expires for lease in leases.in_use], end == self._size
+
     def copy(self, begin: int, end: int, target: int) -> None:
         """Copy bytes of share and slack to the same place in *target*; holes stay holes."""
         end = min(end, self._size - DATA_OFFSET, self.header.capacity)

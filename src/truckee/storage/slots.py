@@ -7,7 +7,7 @@ Source: ``docs/formats/slots.md``, "What a request does".
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack
 from hmac import compare_digest
 
 from attrs import define, field
@@ -114,6 +114,10 @@ class DiskSlots:
                 return await self._disk.run(
                     self._test_and_write, storage_index, secrets, changes, reads
                 )
+
+    def hold(self, storage_index: bytes) -> AbstractAsyncContextManager[None]:
+        """Keep everybody from changing the shares of a file inside this context."""
+        return self._writing.hold(storage_index)
 
     async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
         """See ``ISlotServer``."""

@@ -25,6 +25,8 @@ from truckee.frontends.web.operations import OperationsResource
 from truckee.frontends.web.reading import Reader
 from truckee.frontends.web.resumable import Resumable, WrongPieceType
 from truckee.frontends.web.status import StatusResource
+from truckee.frontends.web.storage_report import StorageReporter
+from truckee.frontends.web.storage_status import StorageStatusResource
 from truckee.frontends.web.upload_page import StaticResource
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
 from truckee.helper.ciphertext_file import HelperFull
@@ -103,6 +105,7 @@ class RootResource(Resource):
         *,
         events: Events,
         metrics: Metrics | None = None,
+        storage: StorageReporter | None = None,
     ) -> None:
         super().__init__()
         self._status = status
@@ -119,6 +122,7 @@ class RootResource(Resource):
         self.putChild(b"status", StatusResource(events))
         if metrics is not None:
             self.putChild(b"metrics", MetricsResource(metrics))
+        self.putChild(b"storage", StorageStatusResource(storage, responder))
         self.putChild(b"helper_status", HelperStatusResource(helper, responder))
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
