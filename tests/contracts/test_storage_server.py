@@ -15,6 +15,10 @@ from truckee.storage.foolscap_client import CallFailed, FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.interfaces import IStorageServer
 from truckee.storage.limited import LimitedServer
+from truckee.storage.quotas import QuotaLimits, ShareQuotas
+
+# The suite asks for all of it.
+ALL_SPACE = QuotaLimits(space_part=1)
 
 
 class DiskServerTests(StorageServerContract):
@@ -61,7 +65,8 @@ class FoolscapServerTests(StorageServerContract):
         port = allocate_tcp_port()
         theirs.listenOn(f"tcp:{port}:interface=127.0.0.1")
         theirs.setLocation(f"tcp:127.0.0.1:{port}")
-        furl = theirs.registerReference(FoolscapStorage(self.disk, REACTOR))
+        quotas = ShareQuotas(REACTOR.seconds, ALL_SPACE)
+        furl = theirs.registerReference(FoolscapStorage(self.disk, REACTOR, quotas=quotas))
         remote = await ours.getReference(furl)
         return FoolscapServer("foolscap", b"p" * 20, b"l" * 20, remote)
 

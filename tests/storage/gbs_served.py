@@ -17,6 +17,7 @@ from truckee.storage.gbs_client import GbsServer
 from truckee.storage.gbs_schema import Nurl
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
 from truckee.storage.limited import Patience
+from truckee.storage.quotas import QuotaLimits, ShareQuotas
 
 SWISSNUM = "s" * 32
 
@@ -78,7 +79,9 @@ class Served:
     def new(cls, case: TestCase) -> Served:
         """Return one that lives as long as the test."""
         disk = new_server(new_directory(case), new_workers(case))
-        storage = GbsStorage(disk, SWISSNUM, REACTOR)
+        # Tests ask for all there is.
+        quotas = ShareQuotas(REACTOR.seconds, QuotaLimits(space_part=1))
+        storage = GbsStorage(disk, SWISSNUM, REACTOR, quotas=quotas)
         nurl = listen(case, storage.https(certificate()), certificate())
         case.addCleanup(stop, storage)
         return cls(disk, storage, nurl)

@@ -144,6 +144,9 @@ class _Slow:
     go: Deferred[None] = field(factory=Deferred, init=False)
     allocated: Deferred[None] = field(factory=Deferred, init=False)
 
+    async def available_space(self) -> int:
+        return await self.disk.available_space()
+
     async def allocate(self, *arguments: Any) -> Allocation:
         self.asked.callback(None)
         await self.go

@@ -31,6 +31,7 @@ from truckee.storage.gbs_connection import Reply, _AnyCertificate
 from truckee.storage.gbs_schema import Nurl
 from truckee.storage.gbs_server import GbsStorage
 from truckee.storage.interfaces import IStorageServer, ShareTooLarge
+from truckee.storage.quotas import QuotaLimits, ShareQuotas
 
 ANY = range(1000)
 HOME = f"/immutable/{base32.encode(INDEX)}"
@@ -47,7 +48,9 @@ class GbsContractTests(storage_server.StorageServerContract):
     waits_when_cancelled = False
 
     async def new_server(self) -> IStorageServer:
-        storage = GbsStorage(self.disk, SWISSNUM, REACTOR)
+        # The suite asks for all space.
+        quotas = ShareQuotas(REACTOR.seconds, QuotaLimits(space_part=1))
+        storage = GbsStorage(self.disk, SWISSNUM, REACTOR, quotas=quotas)
         self.addCleanup(stop, storage)
         return new_client(self, listen(self, storage.https(certificate()), certificate()))
 

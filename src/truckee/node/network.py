@@ -40,6 +40,7 @@ from truckee.node.tub import HELPER_DISCONNECT, HELPER_KEEPALIVE, make_tub
 from truckee.storage.gbs_schema import nurls_of
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
 from truckee.storage.port_sharing import SharedEndpoint
+from truckee.storage.quotas import ShareQuotas
 
 log = Logger()
 
@@ -139,8 +140,10 @@ class Network:
         key = load_signing_key(self._directory.private, self._random)
         offer = StorageOffer(self._directory, key, self._config.nickname, self._random)
         server = storage(offer.permutation_seed())
-        furl = offer.register(self._tub, server, self._reactor)
-        announcement = offer.announcement(furl, self._serve_https(furl, server))
+        # Of both protocols together.
+        quotas = ShareQuotas(self._reactor.seconds)
+        furl = offer.register(self._tub, server, self._reactor, quotas)
+        announcement = offer.announcement(furl, self._serve_https(furl, server, quotas))
         for introducer in self.introducers:
             introducer.publish(announcement)
 
@@ -150,14 +153,18 @@ class Network:
             raise NoTubPort(self._directory.config)
         return register(self._tub, helper, self._directory.private / "helper.furl")
 
-    def _serve_https(self, furl: str, server: OfferedStorage) -> list[str]:
+    def _serve_https(
+        self, furl: str, server: OfferedStorage, quotas: ShareQuotas
+    ) -> list[str]:
         """Serve *server* over HTTPS too, on the same ports; return where."""
         storage = self._config.storage
         if storage is None or storage.force_foolscap:
             return []
         certificate = self._tub.getCertData()
         swissnum = furl.rpartition("/")[2]
-        self._https = GbsStorage(server.immutable, swissnum, self._reactor, server.mutable)
+        self._https = GbsStorage(
+            server.immutable, swissnum, self._reactor, server.mutable, quotas
+        )
         for port in self._ports:
             port.https = self._https.https(certificate)
         return [nurl.text for nurl in nurls_of(furl, certificate_hash(certificate))]

@@ -22,6 +22,7 @@ from truckee.grid.announcements import Envelope, sign
 from truckee.node.layout import NodeDirectory
 from truckee.node.storage import OfferedStorage
 from truckee.storage.foolscap_server import FoolscapStorage
+from truckee.storage.quotas import ShareQuotas
 
 
 @define
@@ -70,10 +71,16 @@ class StorageOffer:
         except (OSError, ValueError) as error:
             raise BadOffer(path, str(error)) from None
 
-    def register(self, tub: Any, storage: OfferedStorage, reactor: IReactorTime) -> str:
+    def register(
+        self,
+        tub: Any,
+        storage: OfferedStorage,
+        reactor: IReactorTime,
+        quotas: ShareQuotas,
+    ) -> str:
         """Let *tub* serve *storage*; return its furl, the same at every start."""
         path = self._directory.private / "storage.furl"
-        served = FoolscapStorage(storage.immutable, reactor, storage.mutable)
+        served = FoolscapStorage(storage.immutable, reactor, storage.mutable, quotas)
         return register(tub, served, path)
 
     def announcement(self, furl: str, nurls: Sequence[str]) -> Envelope:

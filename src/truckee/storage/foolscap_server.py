@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from attrs import define, field
+from attrs import Factory, define, field
 from foolscap.api import Referenceable
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -40,6 +40,7 @@ from truckee.storage.interfaces import (
     SlotSecrets,
 )
 from truckee.storage.no_slots import NoSlots
+from truckee.storage.quotas import Claim, ShareQuotas
 
 log = Logger()
 T = TypeVar("T")
@@ -66,6 +67,9 @@ class FoolscapStorage(Referenceable):
     _storage: IStorageServer
     _reactor: IReactorTime
     _slots: ISlotServer = field(factory=NoSlots)
+    _quotas: ShareQuotas = Factory(
+        lambda self: ShareQuotas(self._reactor.seconds), takes_self=True
+    )
 
     def remote_get_version(self) -> Deferred[dict[bytes, object]]:
         return _run(self._version())
@@ -112,9 +116,20 @@ class FoolscapStorage(Referenceable):
     ) -> tuple[set[int], dict[int, Bucket]]:
         if await self._slots.shares(storage_index):
             raise OtherKind("mutable")
-        answer = await self._storage.allocate(storage_index, secrets, shares, size)
+        peer = canary.getRemoteTubID()
+        space = await self._storage.available_space() if shares and size else 0
+        claims = self._quotas.claim(peer, shares, size, space)
+        try:
+            allowed = set(claims)
+            answer = await self._storage.allocate(storage_index, secrets, allowed, size)
+        except BaseException:
+            for claim in claims.values():
+                claim.end()
+            raise
+        for share in allowed - answer.writers.keys():
+            claims[share].end()
         buckets = {
-            share: Bucket(writer, size, self._reactor, canary)
+            share: Bucket(writer, size, self._reactor, canary, claims[share])
             for share, writer in answer.writers.items()
         }
         for bucket in buckets.values():
@@ -209,6 +224,7 @@ class Bucket(Referenceable):
     _size: int
     _reactor: IReactorTime
     _canary: Any
+    _claim: Claim
     _turn: DeferredLock = field(factory=DeferredLock, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _marker: Any = field(default=None, init=False)
@@ -223,17 +239,28 @@ class Bucket(Referenceable):
             raise ValueError("a write has an offset of at least 0 and some bytes")
         if self._timer is not None:
             self._timer.reset(IDLE_LIMIT)
-        return _run(self._in_turn(self._writer.write(offset, [data])))
+        return _run(self._in_turn(self._write(offset, data)))
+
+    async def _write(self, offset: int, data: bytes) -> None:
+        await self._writer.write(offset, [data])
+        self._claim.wrote(len(data))
 
     def remote_close(self) -> Deferred[None]:
         return _run(self._in_turn(self._close()))
 
     def remote_abort(self) -> Deferred[None]:
         self._forget()
-        return _run(self._in_turn(self._writer.abort()))
+        return _run(self._in_turn(self._abort()))
+
+    async def _abort(self) -> None:
+        try:
+            await self._writer.abort()
+        finally:
+            self._claim.end()
 
     async def _close(self) -> None:
         await self._writer.close(self._size)
+        self._claim.end()
         self._forget()
 
     async def _in_turn(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
@@ -245,7 +272,7 @@ class Bucket(Referenceable):
 
     def _give_up(self) -> None:
         self._forget()
-        done = _run(self._in_turn(self._writer.abort()))
+        done = _run(self._in_turn(self._abort()))
         done.addErrback(lambda failure: log.failure("A share was not removed", failure))
 
     def _forget(self) -> None:

@@ -110,6 +110,11 @@ class Question(Request):
         if not self._disconnected:
             self.channel.forceAbortClient()
 
+    @property
+    def peer(self) -> str:
+        """The address from which it comes."""
+        return str(getattr(self.channel.getPeer(), "host", ""))
+
     def header(self, name: str) -> bytes:
         """Return the value of a header, empty if it is missing or comes twice."""
         values = self.requestHeaders.getRawHeaders(name.encode("ascii"), [])

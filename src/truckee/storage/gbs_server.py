@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from hmac import compare_digest
 from typing import Any, TypeVar
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.ssl import CertificateOptions, PrivateCertificate, TLSVersion
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -39,6 +39,7 @@ from truckee.storage.interfaces import (
     SlotTooLarge,
 )
 from truckee.storage.no_slots import NoMutableFiles, NoSlots
+from truckee.storage.quotas import ShareQuotas
 from truckee.storage.share_leases import TooManyLeases
 
 T = TypeVar("T")
@@ -59,6 +60,9 @@ class GbsStorage:
     _swissnum: str = field(repr=False)
     _reactor: Any
     _mutable: ISlotServer = field(factory=NoSlots)
+    _quotas: ShareQuotas = Factory(
+        lambda self: ShareQuotas(self._reactor.seconds), takes_self=True
+    )
     _uploads: Uploads = field(init=False)
     _slots: GbsSlots = field(init=False)
 
@@ -145,20 +149,26 @@ class GbsStorage:
 
     async def _allocate(self, question: Question, storage_index: bytes) -> None:
         question.check(b"POST")
-        wanted = {gbs_schema.RENEW, gbs_schema.CANCEL, gbs_schema.UPLOAD}
-        secrets = question.secrets(wanted)
+        secrets = question.secrets({gbs_schema.RENEW, gbs_schema.CANCEL, gbs_schema.UPLOAD})
         body = await question.small_body(gbs_schema.MAX_ALLOCATE)
         shares, size = parse_body(gbs_schema.parse_allocate, body)
         await self._slots.refuse_other_kind(storage_index)
-        answer = await self._storage.allocate(
-            storage_index,
-            _lease_secrets(secrets),
-            # A share of no bytes would never be finished.
-            shares if size else frozenset(),
-            size,
-        )
+        # A share of no bytes would never be finished.
+        wanted = shares if size else frozenset()
+        space = await self._storage.available_space() if wanted else 0
+        claims = self._quotas.claim(question.peer, wanted, size, space)
+        try:
+            answer = await self._storage.allocate(
+                storage_index, _lease_secrets(secrets), claims.keys(), size
+            )
+        except BaseException:
+            for claim in claims.values():
+                claim.end()
+            raise
+        for share in claims.keys() - answer.writers.keys():
+            claims[share].end()
         upload_secret = secrets[gbs_schema.UPLOAD]
-        self._uploads.begin(storage_index, upload_secret, size, answer.writers)
+        self._uploads.begin(storage_index, upload_secret, size, answer.writers, claims)
         allocated = answer.writers.keys()
         question.answer(200, gbs_schema.encode_allocated(answer.already, allocated))
 

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from truckee.errors import Misuse, Refused, TruckeeError
 from truckee.storage.foolscap_server import IDLE_LIMIT
 from truckee.storage.interfaces import IShareWriter
+from truckee.storage.quotas import Claim
 from truckee.storage.ranges import RangeSet
 
 log = Logger()
@@ -60,14 +61,20 @@ class Uploads:
         secret: bytes,
         size: int,
         writers: Mapping[int, IShareWriter],
+        claims: Mapping[int, Claim],
     ) -> None:
-        """Let who knows *secret* write shares of *size* bytes with these *writers*."""
+        """
+        Let who knows *secret* write shares of *size* bytes with these *writers*.
+
+        *claims* has one for each writer; it ends with the share.
+        """
         for number, writer in writers.items():
             place = storage_index, number
             share = GbsShare(
                 size,
                 secret,
                 writer,
+                claims[number],
                 self._reactor,
                 partial(self._shares.pop, place, None),
             )
@@ -100,6 +107,7 @@ class GbsShare:
     size: int
     secret: bytes = field(repr=False)
     _writer: IShareWriter
+    _claim: Claim
     _reactor: Any
     _forget: Callable[[], object]  # takes it out of those in progress
     _written: RangeSet = field(factory=RangeSet, init=False)
@@ -123,7 +131,9 @@ class GbsShare:
         if self._written.count > _MAX_GAPS:
             raise TooManyGaps
         await self._writer.write(offset, parts)
-        self._written.add(offset, offset + sum(map(len, parts)))
+        size = sum(map(len, parts))
+        self._written.add(offset, offset + size)
+        self._claim.wrote(size)
 
     async def finish_if_whole(self) -> bool:
         """Show it to readers if nothing is missing; return whether that was done."""
@@ -137,12 +147,16 @@ class GbsShare:
             self._finishing = False
             raise
         self._end()
+        self._claim.end()
         return True
 
     async def abort(self) -> None:
         """Remove it."""
         self._end()
-        await _to_the_end(self._writer.abort())
+        try:
+            await _to_the_end(self._writer.abort())
+        finally:
+            self._claim.end()
 
     def give_up(self) -> None:
         """Remove it; nobody waits for that."""

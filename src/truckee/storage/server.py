@@ -34,6 +34,7 @@ from truckee.storage.interfaces import (
     ShareTooLarge,
 )
 from truckee.storage.open_files import OpenFiles
+from truckee.storage.promises import Promise, Promises
 from truckee.storage.share_leases import NoRoomForLease, TooManyLeases
 from truckee.storage.sharefiles import IncomingShare, ShareDirectory, ShareFile
 
@@ -63,6 +64,7 @@ class DiskServer:
     readonly: bool = False  # take no more shares
     open_files: OpenFiles = field(factory=OpenFiles)
     expires: bool = False  # shares without leases go
+    promises: Promises = field(factory=Promises, init=False)
     _writers: dict[tuple[bytes, int], DiskWriter] = field(factory=dict, init=False)
     _leases: Exclusive = field(factory=Exclusive, init=False)
 
@@ -139,9 +141,10 @@ class DiskServer:
         """Tell whether one more write may go to the disk; blocks for a moment."""
         return self.directory.free_space() > self.reserved_space
 
-    def forget(self, storage_index: bytes, share: int) -> None:
+    def forget(self, storage_index: bytes, share: int, promise: Promise) -> None:
         """The writer of this share is done with it."""
         del self._writers[storage_index, share]
+        self.promises.remove(promise)
 
     def _new_writer(
         self,
@@ -157,10 +160,12 @@ class DiskServer:
             self.directory.home(storage_index) / name,
             self.open_files,
         )
+        promise = Promise(promised, self._now())
         writer = DiskWriter(
-            self, storage_index, share, secrets, size, promised, file, self._disk, self._now
+            self, storage_index, share, secrets, size, promise, file, self._disk, self._now
         )
         self._writers[storage_index, share] = writer
+        self.promises.add(promise)
         return writer
 
     async def _shares(self, storage_index: bytes) -> dict[int, ShareFile]:
@@ -169,8 +174,7 @@ class DiskServer:
             return await self._disk.run(self.directory.shares, storage_index)
 
     def _unpromised(self, free: int) -> int:
-        promised = sum(writer.owed for writer in self._writers.values())
-        return max(0, free - self.reserved_space - promised)
+        return max(0, free - self.reserved_space - self.promises.owed(self._now()))
 
     async def remove_expired(
         self, storage_index: bytes, remove: Callable[[Path], None]
@@ -250,17 +254,12 @@ class DiskWriter:
     _share: int
     _secrets: LeaseSecrets
     _size: int  # bytes it may grow to
-    _promised: int  # bytes of disk that are kept free for it
+    _promise: Promise  # the space that is kept free for it
     file: IncomingShare
     _disk: Workers
     _now: Callable[[], float]
     _open: bool = field(default=True, init=False)
     _turn: DeferredLock = field(factory=DeferredLock, init=False, repr=False)
-
-    @property
-    def owed(self) -> int:
-        """Bytes that were promised and are not used yet."""
-        return max(0, self._promised - self.file.written)
 
     async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
         """See ``IShareWriter``."""
@@ -269,11 +268,16 @@ class DiskWriter:
             self._check_open()
             if end > self._size:
                 raise ShareTooLarge(self._share, end, self._size)
-            with disk_errors(self._server.name):
-                await self._disk.run(self._write, offset, parts)
+            try:
+                with disk_errors(self._server.name):
+                    await self._disk.run(self._write, offset, parts)
+            finally:
+                self._server.promises.wrote(self._promise, self.file.written)
 
     def _write(self, offset: int, parts: Sequence[Buffer]) -> None:
-        if not self._promised and not self._server.has_room():
+        # Nothing is promised to a share with an open end, nor for ever to any other.
+        kept = self._promise.owed(self._now())
+        if kept < sum(map(len, parts)) and not self._server.has_room():
             raise NoSpace(self._server.name)
         self.file.write(offset, parts)
 
@@ -314,4 +318,4 @@ class DiskWriter:
 
     def _end(self) -> None:
         self._open = False
-        self._server.forget(self._storage_index, self._share)
+        self._server.forget(self._storage_index, self._share, self._promise)
