@@ -17,10 +17,11 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.frontends.wire import Reply, Wire
-from tests.grids import NOW, REACTOR, Grid, make_file, new_events, until
+from tests.grids import NOW, REACTOR, Grid, make_file, new_tasks, until
 from tests.integration.stock_grid import (
     MIB,
     Shape,
@@ -38,6 +39,7 @@ from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
 from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
+from truckee.frontends.web.events import Events
 from truckee.frontends.web.helper_report import MOST_KEPT, HelperReporter
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
@@ -113,7 +115,8 @@ class _Case(TestCase):
             responder,
             lambda: GridStatus([]),
             reporter,
-            events=new_events(self),
+            # By this clock a report takes no time, so each who asks gets a new one.
+            events=Events(new_tasks(self), Clock(), lambda: NOW),
         )
         site = StreamingSite(root, responder, reactor=REACTOR)
         port = REACTOR.listenTCP(0, site, interface="127.0.0.1")

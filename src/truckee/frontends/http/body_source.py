@@ -8,6 +8,7 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
+from truckee.flow.fair import Debt
 from truckee.frontends.http import peer
 from truckee.frontends.http.limits import HttpLimits
 from truckee.frontends.http.rate import RateWatch
@@ -29,6 +30,7 @@ class BodySource:
     _clock: IReactorTime
     _limits: HttpLimits
     _reading: Reading
+    _debt: Debt
     _wire: Any  # the transport with the socket
     _tls: bool
     _missing: Callable[[], int | None]  # bytes that did not reach us; None: unknown
@@ -57,10 +59,12 @@ class BodySource:
     def got(self, count: int) -> None:
         """Count *count* bytes that came."""
         self._rate.got(count)
+        self._debt.pay(count)
 
     def pause(self) -> None:
         """Let none come; one more read can."""
         self._rate.pause()
+        self._debt.rest()
         self._reading.stop(Cause.BODY)
         self._paused_at = self._clock.seconds()
         if not self._peer_timer.running:
@@ -70,11 +74,13 @@ class BodySource:
         """Let them come."""
         if self._reading.is_stopped_by(Cause.BODY):
             self._rate.resume()
+            self._debt.wait()
             self._reading.go_on(Cause.BODY)
 
     def stop(self) -> None:
         """The body is over; the connection is watched again for what follows."""
         self.forget()
+        self._debt.clear()
         self._reading.go_on(Cause.BODY)
 
     def forget(self) -> None:

@@ -12,6 +12,7 @@ from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from truckee.errors import Misuse, TruckeeError
+from truckee.flow.fair import Debt
 from truckee.frontends.http.body import Decoder, decoder
 from truckee.frontends.http.body_source import BodySource
 from truckee.frontends.http.closing import Closing, innermost
@@ -69,12 +70,16 @@ class StreamingChannel(RequestChannel):
         self._turn = Timer(call_later)
         self._closing = Closing(self.transport, call_later, limits)
         self._reading = Reading(self.transport)
-        self._output = Output(call_later, limits.stalled_output, self.abort, self._flushed)
+        self._debt = Debt(self.site.reactor.seconds)
+        self._output = Output(
+            call_later, limits.stalled_output, self.abort, self._flushed, self._debt
+        )
         self._wire: Any = innermost(self.transport)
         self._source = BodySource(
             self.site.reactor,
             limits,
             self._reading,
+            self._debt,
             self._wire,
             self._wire is not self.transport,
             self._missing,
@@ -87,6 +92,7 @@ class StreamingChannel(RequestChannel):
         self._read_little()
         self.transport.registerProducer(self._output, True)
         self._deadline.start(limits.header_deadline, self._too_slow)
+        self._debt.wait()
         self.site.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -174,6 +180,7 @@ class StreamingChannel(RequestChannel):
 
     def _begin(self, head: Head) -> None:
         self._deadline.cancel()
+        self._debt.clear()
         self._fresh = False
         self.persistent = head.persistent
         self._request = request = self.site.requestFactory(self)
@@ -292,6 +299,7 @@ class StreamingChannel(RequestChannel):
             self._close(half_sent=False)
             return
         self._phase = Phase.IDLE
+        self._debt.wait()
         self._deadline.start(self.site.limits.idle_timeout, self.close_idle)
         if self._buffer:
             self._turn.start(0, self._next_turn)
@@ -320,6 +328,16 @@ class StreamingChannel(RequestChannel):
         self._close(half_sent=True)
 
     # The end
+
+    @property
+    def client(self) -> str:
+        """The address that shares its places among its connections."""
+        return str(getattr(self.transport.getPeer(), "host", ""))
+
+    @property
+    def owed(self) -> float:
+        """How long the client was waited for, in seconds; see ``Debt``."""
+        return self._debt.seconds
 
     @property
     def idle(self) -> bool:
@@ -388,6 +406,7 @@ class StreamingChannel(RequestChannel):
     def _end(self) -> None:
         """Take no more bytes, from the wire or from the buffers."""
         self._phase = Phase.CLOSING
+        self._debt.wait()
         self._deadline.cancel()
         self._quiet.cancel()
         self._turn.cancel()

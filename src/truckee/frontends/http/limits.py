@@ -11,8 +11,9 @@ KIB = 1024
 class HttpLimits:
     """Bounds in bytes and seconds, on every connection of one site."""
 
-    # Each costs a descriptor and at most about 1 MiB of buffers; the usual soft limit of
-    # descriptors is 1024, and the grid needs some.
+    # Each costs a descriptor and, beside the bodies that have budgets of their own, at most
+    # a head, a read and what waits behind an answer: some 64 KiB.  When all are taken, the
+    # slowest of the client with the most give way to whoever comes.
     max_connections: int = 1000
 
     # The request line and all headers.  A directory of caps in a header stays far below.
@@ -25,8 +26,9 @@ class HttpLimits:
     # Between two requests.  Proxies that pool connections mostly assume 60 s.
     idle_timeout: float = 60.0
 
-    # Bodies of resources that do not stream are forms and small documents, in memory.
-    max_plain_body: int = 1024 * KIB
+    # Bodies of resources that do not stream are forms, in memory: as many as there are
+    # connections.
+    max_plain_body: int = 32 * KIB
 
     # A body may be silent for minutes (`tar | curl -T -`), not for ever: of each window in
     # which we listen this many bytes have to come, one byte each second.

@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from truckee.flow.fair import Debt
 from truckee.frontends.http.timer import CallLater, Timer
 
 
@@ -25,6 +26,7 @@ class Output:
     _stalled: float
     _give_up: Callable[[], None]
     _flushed: Callable[[], None]  # the transport takes more again
+    _debt: Debt
     blocked: bool = field(default=False, init=False)
     _producer: Any = field(default=None, init=False)
     _timer: Timer = field(init=False)
@@ -48,6 +50,7 @@ class Output:
     def pauseProducing(self) -> None:
         """What is written stays in memory for now."""
         self.blocked = True
+        self._debt.wait()
         self._timer.start(self._stalled, self._give_up)
         if self._producer is not None:
             self._producer.pauseProducing()
@@ -55,6 +58,7 @@ class Output:
     def resumeProducing(self) -> None:
         """All that was written has left."""
         self.blocked = False
+        self._debt.clear()
         self._timer.cancel()
         if self._producer is not None:
             self._producer.resumeProducing()

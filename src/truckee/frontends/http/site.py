@@ -13,6 +13,7 @@ from twisted.web import server
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 
+from truckee.flow.fair import slowest
 from truckee.frontends.http.channel import StreamingChannel
 from truckee.frontends.http.limits import HttpLimits
 from truckee.frontends.http.request import StreamingRequest
@@ -106,10 +107,20 @@ class StreamingSite(server.Site):
             for done in waiting:
                 done.callback(None)
 
+    def _has_room(self) -> bool:
+        """Tell whether there is room for a connection, made by dropping the slowest."""
+        most = self.limits.max_connections
+        if len(self._channels) >= most:
+            # Some at once: to find them means to look at all.
+            for channel in slowest(self._channels, 1 + most // 100):
+                channel.abort()
+                self._channels.discard(channel)
+        return len(self._channels) < most
+
     # From Twisted
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        if self.draining or len(self._channels) >= self.limits.max_connections:
+        if self.draining or not self._has_room():
             return _TurnedAway()
         return super().buildProtocol(addr)
 

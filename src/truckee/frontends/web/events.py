@@ -7,12 +7,10 @@ from collections.abc import Callable
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
-from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from truckee.errors import Unavailable
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.web.task_document import listing
 from truckee.status.tasks import Tasks
@@ -27,21 +25,12 @@ KEEP_ALIVE = 15.0
 PATIENCE = 60.0
 
 
-@define
-class TooManyListeners(Unavailable):
-    """
-    {count} listeners hear of events, and there may be no more. Ask /status?t=json instead.
-    """
-
-    count: int
-
-
 @implementer(IPushProducer)
 @define(eq=False)
 class _Listener:
     """One client that hears of events; one that is too slow misses some."""
 
-    request: Request
+    request: StreamingRequest
     blocked_since: float | None = field(default=None, init=False)
     heard: bytes = field(default=b"", init=False)  # the last event
     spoken: float = field(init=False, default=0.0)  # when anything was last sent
@@ -56,6 +45,10 @@ class _Listener:
 
     def stopProducing(self) -> None:
         """The connection is gone; the request's end tells."""
+
+    def drop(self) -> None:
+        """Close the connection, whatever it has not read."""
+        self.request.channel.abort()
 
     def send(self, data: bytes) -> None:
         self.spoken = self._seconds()
@@ -81,16 +74,31 @@ class Events:
     def __len__(self) -> int:
         return len(self._listeners)
 
-    def check_room(self) -> None:
-        """:raises TooManyListeners:"""
+    def make_room(self) -> None:
+        """
+        Drop a listener if there are too many: one that reads nothing, or the oldest.
+
+        Browsers come back by themselves.
+        """
         if len(self._listeners) >= MOST:
-            raise TooManyListeners(MOST)
+            forever = self._clock.seconds() + 1
+            first = min(
+                self._listeners,
+                key=lambda each: (
+                    forever if each.blocked_since is None else each.blocked_since
+                ),
+            )
+            first.drop()
+
+    def seconds(self) -> float:
+        """Return the time by which listeners are told."""
+        return self._clock.seconds()
 
     def document(self) -> dict[str, object]:
         """Return what is told now."""
         return listing(self.tasks, self.now())
 
-    def listen(self, request: Request) -> None:
+    def listen(self, request: StreamingRequest) -> None:
         """Tell *request*, whose head is set, of all events until it goes away."""
         listener = _Listener(request, seconds=self._clock.seconds)
         self._listeners.append(listener)
@@ -138,7 +146,7 @@ class Events:
         now = self._clock.seconds()
         if listener.blocked_since is not None:
             if now - listener.blocked_since >= PATIENCE:
-                listener.request.loseConnection()
+                listener.drop()
         elif listener.heard is not self._event:
             listener.heard = self._event
             listener.send(self._event)
@@ -156,7 +164,7 @@ class EventsResource(Resource):
         self.events = events
 
     def render_GET(self, request: StreamingRequest) -> int:
-        self.events.check_room()
+        self.events.make_room()
         request.endless = True
         request.setHeader(b"content-type", b"text/event-stream")
         request.setHeader(b"cache-control", b"no-store")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from attrs import asdict
 from twisted.web.http import Request
@@ -10,6 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Flattenable, tags
 
+from truckee.flow.shared import Shared
 from truckee.frontends.http.respond import TEXT, Answer, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.helper_report import (
@@ -19,6 +21,7 @@ from truckee.frontends.web.helper_report import (
     UploadReport,
 )
 from truckee.frontends.web.page import amount, moment, pairs, render_page, table
+from truckee.frontends.web.remade import Remade
 
 # What is under way is looked at again after so many seconds.
 _REFRESH = 5
@@ -37,8 +40,16 @@ _PHASES = {
 class HelperStatusResource(Resource):
     """The helper of this node, if it has one."""
 
-    def __init__(self, reporter: HelperReporter | None, responder: Responder) -> None:
+    def __init__(
+        self,
+        reporter: HelperReporter | None,
+        responder: Responder,
+        now: Callable[[], float],
+    ) -> None:
         super().__init__()
+        self._now = now
+        self._reports: Remade[HelperReport] = Remade(now)
+        self._making: Shared[str, HelperReport] = Shared()
         self._reporter = reporter
         self._responder = responder
 
@@ -54,11 +65,20 @@ class HelperStatusResource(Resource):
         args = arguments(request)
         if args.get("t", "json") != "json":
             raise BadArgument("t", "this page has json")
-        report = None if self._reporter is None else await self._reporter.report()
+        report = None if self._reporter is None else await self._report(self._reporter)
         if "t" in args:
             return Answer(report_json(report), 200, {"content-type": TEXT, **_HEADERS})
         html = {"content-type": "text/html; charset=utf-8", **_HEADERS}
         return Answer(report_page(report), 200, html)
+
+    async def _report(self, reporter: HelperReporter) -> HelperReport:
+        """Return a report, which looks at each file on the helper's disk."""
+        known = self._reports.known("")
+        if known is not None:
+            return known
+        began = self._now()
+        made = await self._making.run("", reporter.report)
+        return self._reports.keep("", made, began)
 
 
 def report_json(report: HelperReport | None) -> bytes:

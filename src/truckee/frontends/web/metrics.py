@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 
+from truckee.frontends.web.remade import Remade
 from truckee.status.task import State, Task
 from truckee.status.tasks import Tasks
 
@@ -124,13 +125,14 @@ class MetricsResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, now: Callable[[], float]) -> None:
         super().__init__()
         self._metrics = metrics
+        # Programs look every few seconds, so nobody needs it newer than that.
+        self._pages: Remade[bytes] = Remade(now, 1.0)
 
     def render_GET(self, request: Request) -> bytes:
         encode, kind = choose_encoder(request.getHeader("accept") or "")
         request.setHeader(b"content-type", kind.encode("ascii"))
         request.setHeader(b"cache-control", b"no-store")
-        text: bytes = encode(self._metrics.registry)
-        return text
+        return self._pages.get(kind, lambda: encode(self._metrics.registry))

@@ -23,6 +23,7 @@ from truckee.frontends.web.live import set_policy
 from truckee.frontends.web.metrics import Metrics, MetricsResource
 from truckee.frontends.web.operations import OperationsResource
 from truckee.frontends.web.reading import Reader
+from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.resumable import Resumable, WrongPieceType
 from truckee.frontends.web.status import StatusResource
 from truckee.frontends.web.storage_report import StorageReporter
@@ -109,6 +110,7 @@ class RootResource(Resource):
     ) -> None:
         super().__init__()
         self._status = status
+        self._pages: Remade[bytes] = Remade(events.seconds)
         if uploads is not None:
             self.putChild(b"upload", uploads)
         reader = Reader(downloader, responder, events.tasks, checks=checks)
@@ -121,9 +123,11 @@ class RootResource(Resource):
         self.putChild(b"operations", OperationsResource(events.tasks, responder))
         self.putChild(b"status", StatusResource(events))
         if metrics is not None:
-            self.putChild(b"metrics", MetricsResource(metrics))
+            self.putChild(b"metrics", MetricsResource(metrics, events.seconds))
         self.putChild(b"storage", StorageStatusResource(storage, responder))
-        self.putChild(b"helper_status", HelperStatusResource(helper, responder))
+        self.putChild(
+            b"helper_status", HelperStatusResource(helper, responder, events.seconds)
+        )
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
         if not path and not request.postpath:
@@ -134,7 +138,7 @@ class RootResource(Resource):
         args = arguments(request)
         if args.get("t") == "json":
             request.setHeader(b"content-type", b"application/json; charset=utf-8")
-            return status_json(self._status())
+            return self._pages.get("json", lambda: status_json(self._status()))
         if "t" in args:
             raise BadArgument("t", "this page has json")
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
@@ -142,4 +146,7 @@ class RootResource(Resource):
         # without an origin, which looks like a form of another site.
         request.setHeader(b"referrer-policy", b"same-origin")
         set_policy(request)
-        return welcome_page(self._status(), request.getHeader("host") or "127.0.0.1:3456")
+        host = request.getHeader("host") or "127.0.0.1:3456"
+        return self._pages.get(
+            f"html for {host}", lambda: welcome_page(self._status(), host)
+        )

@@ -13,6 +13,7 @@ from truckee.frontends.http.respond import NotFound
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.events import Events, EventsResource
 from truckee.frontends.web.live import render_live, set_policy
+from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT
 from truckee.frontends.web.task_page import task_table
 
@@ -23,6 +24,7 @@ class StatusResource(Resource):
     def __init__(self, events: Events) -> None:
         super().__init__()
         self._events = events
+        self._pages: Remade[bytes] = Remade(events.seconds)
         self.putChild(b"events", EventsResource(events))
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
@@ -37,14 +39,17 @@ class StatusResource(Resource):
         request.setHeader(b"cache-control", b"no-store")
         if "t" in args:
             request.setHeader(b"content-type", b"application/json; charset=utf-8")
-            return json.dumps(self._events.document(), indent=1).encode() + b"\n"
+            return self._pages.get("json", self._json)
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
         set_policy(request)
-        return self._page()
+        return self._pages.get("html", self._page)
 
     def render_POST(self, request: Request) -> bytes:
         # Programs for stock gateways ask so; it changes nothing.
         return self.render_GET(request)
+
+    def _json(self) -> bytes:
+        return json.dumps(self._events.document(), indent=1).encode() + b"\n"
 
     def _page(self) -> bytes:
         tasks = self._events.tasks
