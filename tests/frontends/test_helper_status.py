@@ -20,7 +20,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.frontends.wire import Reply, Wire
+from tests.frontends.wire import HOSTS, Reply, Wire
 from tests.grids import NOW, REACTOR, Grid, make_file, new_tasks, until
 from tests.integration.stock_grid import (
     MIB,
@@ -118,7 +118,7 @@ class _Case(TestCase):
             # By this clock a report takes no time, so each who asks gets a new one.
             events=Events(new_tasks(self), Clock(), lambda: NOW),
         )
-        site = StreamingSite(root, responder, reactor=REACTOR)
+        site = StreamingSite(root, responder, reactor=REACTOR, hosts=HOSTS)
         port = REACTOR.listenTCP(0, site, interface="127.0.0.1")
 
         async def stop() -> None:

@@ -11,7 +11,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import TestCase
 
-from tests.frontends.wire import Reply, Wire
+from tests.frontends.wire import HOSTS, Reply, Wire
 from tests.grids import (
     REACTOR,
     Grid,
@@ -53,7 +53,7 @@ class ReadingTests(TestCase):
             lambda: GridStatus([]),
             events=new_events(self),
         )
-        self.site = StreamingSite(root, Responder(STATUSES), reactor=REACTOR)
+        self.site = StreamingSite(root, Responder(STATUSES), reactor=REACTOR, hosts=HOSTS)
         self.port = REACTOR.listenTCP(0, self.site, interface="127.0.0.1")
         self.addCleanup(self.stop)
         return file

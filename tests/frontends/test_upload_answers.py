@@ -9,7 +9,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import TestCase
 
-from tests.frontends.wire import Reply, Wire
+from tests.frontends.wire import HOSTS, Reply, Wire
 from tests.grids import REACTOR, Grid, new_events
 from truckee.codec.caps import ChkReadCap, LiteralCap, parse_cap
 from truckee.frontends.http.respond import Responder
@@ -34,7 +34,7 @@ class AnswerTests(TestCase):
             lambda: GridStatus([]),
             events=new_events(self),
         )
-        site = StreamingSite(root, responder, reactor=REACTOR)
+        site = StreamingSite(root, responder, reactor=REACTOR, hosts=HOSTS)
         self.port = REACTOR.listenTCP(0, site, interface="127.0.0.1")
 
         async def stop() -> None:

@@ -23,12 +23,16 @@ from zope.interface import implementer
 
 from truckee.errors import Refused
 from truckee.frontends.http.limits import HttpLimits
+from truckee.frontends.http.origin import allowed_hosts
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import Answer, Responder, WrongMethod
 from truckee.frontends.http.site import StreamingSite
 from truckee.frontends.http.streaming import IStreamingResource
 
 reactor: Any = global_reactor
+
+# What tests call the server.
+HOSTS = allowed_hosts("h, x")
 
 
 def sleep(seconds: float) -> Deferred[None]:
@@ -241,7 +245,9 @@ class Served:
         self.root.putChild(b"plain", self.plain)
         self.root.putChild(b"broken", Broken())
         clock: IReactorTime = reactor
-        self.site = StreamingSite(self.root, Responder(), limits, reactor=clock)
+        self.site = StreamingSite(
+            self.root, Responder(), limits, reactor=clock, hosts=HOSTS
+        )
         self.tls = tls
         if tls:
             options = certificate()

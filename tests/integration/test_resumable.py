@@ -107,7 +107,15 @@ class CreationTests(DraftCase):
         for size in (0, 3):
             with Wire(self.url) as wire:
                 length = f"Content-Length: {size}"
-                lines = ("PUT /uri HTTP/1.1", "Host: h", length, ALL, VERSION, "", "abc")
+                lines = (
+                    "PUT /uri HTTP/1.1",
+                    "Host: localhost",
+                    length,
+                    ALL,
+                    VERSION,
+                    "",
+                    "abc",
+                )
                 wire.send("\r\n".join(lines).encode()[: size - 3 or None])
                 self.assertEqual([wire.head()[0], wire.reply().status], [104, 200])
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from attrs import define, field, frozen
 
 from truckee.codec import base32
-from truckee.codec.geometry import MAX_SHARES
+from truckee.codec.geometry import LITERAL_LIMIT, MAX_SHARES
 from truckee.codec.hashes import storage_index_of, tagged_hash
 from truckee.errors import Misuse
 
@@ -270,9 +270,12 @@ def _parse_chk_verify(tail: str) -> ChkVerifyCap:
 
 def _parse_literal(tail: str) -> LiteralCap:
     try:
-        return LiteralCap(base32.decode(tail))
+        data = base32.decode(tail)
     except ValueError as error:
         raise MalformedCap(str(error)) from None
+    if len(data) > LITERAL_LIMIT:
+        raise MalformedCap(f"no file of more than {LITERAL_LIMIT} bytes is in its cap")
+    return LiteralCap(data)
 
 
 def _mutable(

@@ -353,4 +353,4 @@ class Node:
         )
         tus = Tus(self.open_uploads, responder, time.time, limits.max_size)
         root.putChild(b"tus", TusResource(tus))
-        return StreamingSite(root, responder, reactor=self.reactor)
+        return StreamingSite(root, responder, reactor=self.reactor, hosts=config.web_hosts)

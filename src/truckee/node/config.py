@@ -25,6 +25,7 @@ from truckee.codec.lease_expiry import (
 from truckee.errors import Misuse
 from truckee.flow.durations import parse_duration
 from truckee.flow.sizes import parse_size
+from truckee.frontends.http.origin import AllowedHosts, allowed_hosts
 from truckee.helper.uploads import HelperLimits
 from truckee.immutable.cache import CacheLimits
 from truckee.immutable.open_uploads import OpenLimits
@@ -88,6 +89,7 @@ class NodeConfig:
     storage: StorageConfig | None
     unsupported: Sequence[str]  # what is set and does nothing here
     web_port: str | None  # an endpoint string
+    web_hosts: AllowedHosts  # the names that the web API is known under
     shape: GridShape
     helper_furl: str | None = field(repr=False)  # of the helper that we use
     helper_verify: bool  # whether what it says it stored is looked for on the servers
@@ -254,6 +256,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             unsupported.append("[storage] expire.enabled")
         given = {"[helper] enabled": helper, "[client] helper.furl": helper_furl}
         unsupported += [key for key, value in given.items() if value is not None]
+    web_port = get("node", "web.port", None, _or_none)
     return NodeConfig(
         nickname=get("node", "nickname", "<unspecified>", str),
         tub_port=tub_port,
@@ -261,7 +264,13 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         introducer_furl=get("client", "introducer.furl", None, _or_none),
         storage=storage,
         unsupported=unsupported,
-        web_port=get("node", "web.port", None, _or_none),
+        web_port=web_port,
+        web_hosts=get(
+            "node",
+            "web.allowed-hosts",
+            allowed_hosts("", web_port or ""),
+            lambda text: allowed_hosts(text, web_port or ""),
+        ),
         shape=shape,
         helper_furl=helper_furl,
         helper_verify=get("client", "helper.verify", True, _parse_boolean),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from attrs import define
 from twisted.web.http import Request
 
-from truckee.errors import Misuse, Refused
+from truckee.errors import Misuse
 from truckee.flow.sizes import parse_size
 
 _TRUE = ("true", "t", "1", "on", "yes")
@@ -21,16 +20,6 @@ class BadArgument(Misuse):
 
     name: str
     reason: str
-
-
-@define
-class CrossSite(Refused):
-    """
-    A page of another site ({origin}) sent this form, and that is not allowed. Use the
-    gateway's own page.
-    """
-
-    origin: str
 
 
 def arguments(request: Request) -> dict[str, str]:
@@ -63,25 +52,3 @@ def size(args: Mapping[str, str], name: str) -> int | None:
         return parse_size(text)
     except ValueError as error:
         raise BadArgument(name, str(error)) from None
-
-
-def check_same_site(request: Request) -> None:
-    """
-    Refuse what a browser sends for a page of another site.
-
-    Such a page cannot read the answer, but it could fill the grid.  Programs that are no
-    browsers send neither header.
-    """
-    origin = request.getHeader("origin")
-    foreign = origin is not None and _host_of(origin) != request.getHeader("host")
-    site = request.getHeader("sec-fetch-site") or "none"
-    if foreign or site not in ("none", "same-origin"):
-        raise CrossSite((origin or site)[:200])
-
-
-def _host_of(origin: str) -> str:
-    """Return the host and port in *origin*, or what no host is called."""
-    try:
-        return urlsplit(origin).netloc or "/"
-    except ValueError:
-        return "/"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, AnyStr
 from urllib.parse import unquote_to_bytes
 
 from attrs import define
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
-from twisted.web.error import UnsupportedMethod
 from twisted.web.http import datetimeToString, parse_qs
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
@@ -19,6 +18,7 @@ from twisted.web.resource import Resource
 from truckee.errors import TruckeeError
 from truckee.flow.inbound import Inbound
 from truckee.frontends.http.head import Head
+from truckee.frontends.http.origin import Asked, CrossSite, Sender, admit
 from truckee.frontends.http.refusals import BodyAborted
 from truckee.frontends.http.respond import TEXT, BodyTooLarge, WrongMethod
 from truckee.frontends.http.streaming import IStreamingResource
@@ -31,6 +31,9 @@ log = Logger()
 
 # Without a body these are uploads of nothing; any method with a body is an upload.
 _UPLOADS = (b"PUT", b"POST", b"PATCH")
+
+# What only the player of a browser says, where it does not say more.
+_PLAYER = "identity;q=1, *;q=0"
 
 
 @define(eq=False)
@@ -73,6 +76,7 @@ class StreamingRequest(server.Request):
     received: int = 0  # bytes of the body that came
     owes_continue: bool = False  # the client waits for our word to send the body
     endless: bool = False  # the answer has no end, so a client that hangs up is gone
+    sender: Sender = Sender.OURS
     _body: Inbound | None = None
     _found: Any = None  # a resource that waits for its body in memory
 
@@ -100,7 +104,9 @@ class StreamingRequest(server.Request):
     def begin(self) -> None:
         """Find the resource and ask it, or keep the body for it."""
         try:
+            self.sender = admit(self._asked(), self.site.hosts)
             found = self._look_up()
+            self._check_player(found)
             if self._streams(found):
                 self._stream(found)
             elif self.bodyLength == 0 or self._needs_no_body(found):
@@ -156,6 +162,48 @@ class StreamingRequest(server.Request):
         if self._body is not None:
             self._body.failed(BodyAborted())
 
+    # Who sends it
+
+    @property
+    def by_player(self) -> bool:
+        """Whether a browser's player of films and sounds sends it; no script can say so."""
+        found = self.header_lines("sec-fetch-dest")
+        if found:
+            return found in (["audio"], ["video"])
+        return self.header_lines("accept-encoding") == [_PLAYER]
+
+    def _asked(self) -> Asked:
+        """Return what the head says of where it comes from."""
+        scheme = "https" if self.isSecure() else "http"
+        return Asked(
+            self.method.decode("latin-1"),
+            ("http", "https") if self.site.hosts.any_host else (scheme,),
+            self.header_lines("host"),
+            self.header_lines("origin"),
+            self.header_lines("sec-fetch-site"),
+            self.header_lines("sec-fetch-mode"),
+            self.header_lines("sec-fetch-dest"),
+            bool(self.header_lines("service-worker")),
+            self.by_player,
+        )
+
+    def _check_player(self, found: Any) -> None:
+        """:raises CrossSite: unless *found* has something to play."""
+        if self.sender is Sender.PLAYER and not getattr(found, "for_players", False):
+            raise CrossSite("cross-site")
+
+    def header_lines(self, name: str) -> list[str]:
+        """Return all values of a header; bytes that are no UTF-8 are in none of ours."""
+        lines = self.requestHeaders.getRawHeaders(name.encode("ascii"), [])
+        return [line.decode("utf-8", "replace") for line in lines]
+
+    def getHeader(self, key: AnyStr) -> AnyStr | None:
+        """Return the last value of a header; Twisted fails on what is no UTF-8."""
+        if isinstance(key, bytes):
+            return super().getHeader(key)
+        lines = self.header_lines(key)
+        return lines[-1] if lines else None
+
     # To the resource
 
     def _look_up(self) -> Any:
@@ -179,9 +227,7 @@ class StreamingRequest(server.Request):
 
     def _needs_no_body(self, found: Any) -> bool:
         """Whether *found* will refuse the method, so that the body need not come."""
-        if not isinstance(found, Resource) or type(found).render is not Resource.render:
-            return False
-        return not hasattr(found, "render_" + self.method.decode("ascii"))
+        return _renders_by_name(found) and not _renders(found, self.method)
 
     def _keep_body(self, found: Any) -> None:
         limit = self.site.limits.max_plain_body
@@ -191,11 +237,10 @@ class StreamingRequest(server.Request):
         self.channel.resume_body(self)
 
     def render(self, resrc: Any) -> None:
-        try:
-            body = resrc.render(self)
-        except UnsupportedMethod as error:
-            allowed = b", ".join(error.allowedMethods).decode("ascii")
-            raise WrongMethod(self.method.decode("ascii"), allowed) from None
+        if _renders_by_name(resrc) and not _renders(resrc, self.method):
+            method = self.method.decode("ascii", "replace")
+            raise WrongMethod(method, _allowed(resrc))
+        body = resrc.render(self)
         if body == server.NOT_DONE_YET:
             return
         if not isinstance(body, bytes):
@@ -240,3 +285,25 @@ class StreamingRequest(server.Request):
         # A URL may be a cap.
         method = self.method.decode("ascii", "replace")
         return f"<{type(self).__name__} {method} at 0x{id(self):x}>"
+
+
+def _renders_by_name(found: Any) -> bool:
+    """Tell whether *found* has a method of its own for each that it answers."""
+    return isinstance(found, Resource) and type(found).render is Resource.render
+
+
+def _renders(found: Resource, method: bytes) -> bool:
+    """Tell whether *found* answers *method* by rendering."""
+    # Twisted answers HEAD as GET, which there may be no answer to.
+    if method == b"HEAD" and type(found).render_HEAD is Resource.render_HEAD:
+        method = b"GET"
+    return hasattr(found, "render_" + method.decode("latin-1"))
+
+
+def _allowed(found: Any) -> str:
+    """Return the methods that *found* answers, as in an Allow header."""
+    named = getattr(found, "allowedMethods", None)
+    if named is None:
+        every = (b"GET", b"HEAD", b"PUT", b"POST", b"PATCH", b"DELETE", b"OPTIONS")
+        named = [method for method in every if _renders(found, method)]
+    return b", ".join(named).decode("ascii")

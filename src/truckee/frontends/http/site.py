@@ -15,7 +15,9 @@ from twisted.web.resource import IResource, Resource
 
 from truckee.flow.fair import slowest
 from truckee.frontends.http.channel import StreamingChannel
+from truckee.frontends.http.isolation import USUAL
 from truckee.frontends.http.limits import HttpLimits
+from truckee.frontends.http.origin import AllowedHosts
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound, Responder
 
@@ -33,6 +35,7 @@ class StreamingSite(server.Site):
     """
     A site whose resources may take bodies while they arrive.
 
+    :param hosts: the names that it is known under, beside addresses and localhost.
     :param access_log: log the method, status and size of each request; never its URL,
         which may be a cap.
     """
@@ -42,8 +45,7 @@ class StreamingSite(server.Site):
     displayTracebacks = False
     reactor: IReactorTime
 
-    # On each response: no page of ours is framed, and no cap leaves in a Referer.
-    headers = {b"X-Frame-Options": b"DENY", b"Referrer-Policy": b"no-referrer"}
+    headers = USUAL  # on each response
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class StreamingSite(server.Site):
         limits: HttpLimits | None = None,
         *,
         reactor: IReactorTime,
+        hosts: AllowedHosts | None = None,
         access_log: bool = False,
     ) -> None:
         super().__init__(root, parsePOSTFormSubmission=False, reactor=reactor)
@@ -59,6 +62,7 @@ class StreamingSite(server.Site):
         self.timeOut = None
         self.responder = responder
         self.limits = limits or HttpLimits()
+        self.hosts = hosts or AllowedHosts()
         self.draining = False
         self._access_log = access_log
         self._channels: set[StreamingChannel] = set()

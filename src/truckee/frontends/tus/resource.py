@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from truckee.errors import TruckeeError
-from truckee.frontends.http.arguments import arguments, boolean, check_same_site, size
+from truckee.frontends.http.arguments import arguments, boolean, size
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import Answer, NotFound, Responder, check_method
 from truckee.frontends.http.streaming import IStreamingResource
@@ -117,7 +117,6 @@ class TusResource(Resource):
         """Refuse what makes no upload."""
         check_method(request, self.allowedMethods)
         _begin(request, self._tus)
-        check_same_site(request)
         creation = _creation(request)
         args = arguments(request)
         parse_key_choice(args.get("key", "random"))
@@ -167,7 +166,6 @@ class TusUpload(Resource):
     def accept(self, request: StreamingRequest) -> None:
         """Refuse what brings no bytes to this upload."""
         check_method(request, self.allowedMethods)
-        check_same_site(request)
         if request.method == b"PATCH":
             _check_type(request)
             offset = parse_count("Upload-Offset", request.getHeader("upload-offset"))
@@ -245,7 +243,6 @@ class TusUpload(Resource):
 
     def render_DELETE(self, request: StreamingRequest) -> int:
         """Give it up."""
-        check_same_site(request)
         self._tus.responder.run(request, self._delete())
         return NOT_DONE_YET
 

@@ -7,7 +7,6 @@ from truckee.frontends.http.arguments import (
     BadArgument,
     arguments,
     boolean,
-    check_same_site,
     size,
 )
 
@@ -17,4 +16,4 @@ def cap_in(segment: bytes) -> Cap:
     return parse_cap(segment.decode("utf-8", "replace"))
 
 
-__all__ = ["BadArgument", "arguments", "boolean", "cap_in", "check_same_site", "size"]
+__all__ = ["BadArgument", "arguments", "boolean", "cap_in", "size"]

@@ -18,7 +18,6 @@ from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
     boolean,
-    check_same_site,
 )
 from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.check import CheckReport
@@ -166,7 +165,6 @@ def check(
     """Answer a POST to the file of *cap*."""
     if checks is None:
         raise WrongMethod("POST", "GET, HEAD")
-    check_same_site(request)
     responder.run(request, checks.answer(request, cap, arguments(request)))
     return NOT_DONE_YET
 

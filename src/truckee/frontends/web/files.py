@@ -28,7 +28,6 @@ from truckee.frontends.web.arguments import (
     arguments,
     boolean,
     cap_in,
-    check_same_site,
     size,
 )
 from truckee.frontends.web.checking import CheckResource
@@ -92,11 +91,10 @@ class UriResource(Resource):
         _check_upload_arguments(args)
         self._reader.tasks.check_id(wanted_id(request, args))
         if self._resumable is not None and self._resumable.takes(request):
-            check_same_site(request)
-        elif request.method == b"PUT":
+            return
+        if request.method == b"PUT":
             self._uploader.check_size(request.bodyLength)
         else:
-            check_same_site(request)
             if request.bodyLength is not None:
                 self._uploader.check_size(request.bodyLength - FORM_OVERHEAD)
             boundary_of(request.getHeader("content-type") or "")

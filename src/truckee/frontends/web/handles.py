@@ -24,10 +24,9 @@ from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
     boolean,
-    check_same_site,
     size,
 )
-from truckee.frontends.web.live import set_policy
+from truckee.frontends.web.page import set_page_headers
 from truckee.frontends.web.partial import Partial
 from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.task_document import wanted_id
@@ -79,11 +78,8 @@ class UploadResource(Resource):
 
     def render_GET(self, request: Request) -> bytes:
         """Show the page for people."""
-        request.setHeader(b"content-type", b"text/html; charset=utf-8")
-        set_policy(request)
+        set_page_headers(request)
         request.setHeader(b"connection", b"close")  # see frontends/tus/resource.py
-        # See the first page.
-        request.setHeader(b"referrer-policy", b"same-origin")
         return upload_page()
 
 
@@ -102,7 +98,6 @@ class OpenResource(Resource):
     def accept(self, request: StreamingRequest) -> None:
         """Refuse what is no request to open."""
         check_method(request, self.allowedMethods)
-        check_same_site(request)
         if request.bodyLength != 0:
             raise OpenTakesNoBody
         if arguments(request).get("output", "json").lower() != "json":
@@ -148,7 +143,6 @@ class HandleResource(Resource):
     def accept(self, request: StreamingRequest) -> None:
         """Refuse what is no chunk."""
         check_method(request, self.allowedMethods)
-        check_same_site(request)
         if request.method == b"PATCH":
             self._partial.accept(request)
             return
@@ -219,7 +213,6 @@ class HandleResource(Resource):
 
     def render_DELETE(self, request: Request) -> int:
         """Abort it."""
-        check_same_site(request)
         self._responder.run(request, self._delete())
         return NOT_DONE_YET
 

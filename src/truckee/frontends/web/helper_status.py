@@ -20,7 +20,14 @@ from truckee.frontends.web.helper_report import (
     KeptReport,
     UploadReport,
 )
-from truckee.frontends.web.page import amount, moment, pairs, render_page, table
+from truckee.frontends.web.page import (
+    PAGE_HEADERS,
+    amount,
+    moment,
+    pairs,
+    render_page,
+    table,
+)
 from truckee.frontends.web.remade import Remade
 
 # What is under way is looked at again after so many seconds.
@@ -68,8 +75,7 @@ class HelperStatusResource(Resource):
         report = None if self._reporter is None else await self._report(self._reporter)
         if "t" in args:
             return Answer(report_json(report), 200, {"content-type": TEXT, **_HEADERS})
-        html = {"content-type": "text/html; charset=utf-8", **_HEADERS}
-        return Answer(report_page(report), 200, html)
+        return Answer(report_page(report), 200, PAGE_HEADERS)
 
     async def _report(self, reporter: HelperReporter) -> HelperReport:
         """Return a report, which looks at each file on the helper's disk."""

@@ -7,18 +7,12 @@ the place of what was; without scripts the browser loads them again every few se
 
 from __future__ import annotations
 
-from twisted.web.http import Request
 from twisted.web.template import Flattenable, tags
 
-from truckee.frontends.web.page import POLICY, render_page
+from truckee.frontends.web.page import render_page
 
 # Where nothing tells of changes, what is shown is looked at again after so many seconds.
 REFRESH = 5
-
-
-def set_policy(request: Request) -> None:
-    """Let a page load our own script, and nothing else from anywhere."""
-    request.setHeader(b"content-security-policy", POLICY.encode())
 
 
 def render_live(title: str, *body: Flattenable) -> bytes:

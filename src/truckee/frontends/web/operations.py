@@ -15,9 +15,8 @@ from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
     boolean,
-    check_same_site,
 )
-from truckee.frontends.web.page import POLICY
+from truckee.frontends.web.page import PAGE_HEADERS
 from truckee.frontends.web.task_document import describe_to_holder
 from truckee.frontends.web.task_page import task_page
 from truckee.status.task import Task
@@ -25,13 +24,6 @@ from truckee.status.tasks import Tasks
 
 _OF_THE_MOMENT = {"cache-control": "no-store"}
 _JSON = {"content-type": "application/json; charset=utf-8", **_OF_THE_MOMENT}
-# A browser that sends no referrer sends its forms without an origin.
-_HTML = {
-    "content-type": "text/html; charset=utf-8",
-    "referrer-policy": "same-origin",
-    "content-security-policy": POLICY,
-    **_OF_THE_MOMENT,
-}
 
 
 class OperationsResource(Resource):
@@ -71,12 +63,10 @@ class TaskResource(Resource):
         return NOT_DONE_YET
 
     def render_POST(self, request: Request) -> int:
-        check_same_site(request)
         self._responder.run(request, self._act(arguments(request)))
         return NOT_DONE_YET
 
     def render_DELETE(self, request: Request) -> int:
-        check_same_site(request)
         self._responder.run(request, self._delete())
         return NOT_DONE_YET
 
@@ -117,7 +107,7 @@ class TaskResource(Resource):
             text = json.dumps(describe_to_holder(self._task), indent=1) + "\n"
             answer = Answer(text.encode(), 200, _JSON)
         else:
-            answer = Answer(task_page(self._task), 200, _HTML)
+            answer = Answer(task_page(self._task), 200, PAGE_HEADERS)
         if retain is not None:
             self._tasks.retain(self._task, retain)
         if boolean(args, "release-after-complete"):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from twisted.python.failure import Failure
+from twisted.web.http import Request
 from twisted.web.template import Flattenable, Tag, flattenString, tags
 
 # On a narrow screen each row of a list is a block, and each cell says what it is.
@@ -73,6 +74,22 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+
+
+# Of every page.  A browser that sends no referrer sends its forms without an origin, which
+# look like forms of another site; no cap is in the address of a page that has forms.
+PAGE_HEADERS = {
+    "content-type": "text/html; charset=utf-8",
+    "content-security-policy": POLICY,
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+def set_page_headers(request: Request) -> None:
+    """Have a browser show the answer to *request* as a page of ours."""
+    for name, value in PAGE_HEADERS.items():
+        request.setHeader(name.encode("ascii"), value.encode("ascii"))
 
 
 def render_page(

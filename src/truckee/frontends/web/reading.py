@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import mimetypes
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from urllib.parse import quote
 
 from attrs import frozen
 from twisted.web.http import Request
@@ -23,12 +21,14 @@ from truckee.frontends.http.conditions import (
     is_known,
     is_wanted,
 )
+from truckee.frontends.http.origin import NotForThat
 from truckee.frontends.http.ranges import ByteRange, RangeNotSatisfiable, parse_ranges
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder
 from truckee.frontends.http.unsent import bound_unsent
 from truckee.frontends.web.arguments import BadArgument, arguments, boolean
 from truckee.frontends.web.checking import Checks, check
+from truckee.frontends.web.content_types import content_type, shown_as
 from truckee.frontends.web.etags import entity_tags
 from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.download import Downloader, OpenFile
@@ -37,19 +37,13 @@ from truckee.status.run import run_task
 from truckee.status.task import Task
 from truckee.status.tasks import Tasks
 
-# What mimetypes calls an encoding is a type of its own here: told that it is an
-# encoding, a browser would unpack the file.
-_PACKED = {
-    "gzip": "application/gzip",
-    "bzip2": "application/x-bzip2",
-    "xz": "application/x-xz",
-    "compress": "application/x-compress",
-}
-
 # A cap never comes to stand for other bytes, so whoever has them need not ask again, for
 # as long as a cache keeps anything (a year).  But caps are keys: what was decrypted for
 # one client is not left in a cache that others share, even where they cannot know the URL.
 _KEEP = "private, max-age=31536000, immutable"
+
+# What a page of ours takes from /static alone.
+_NO_CODE = frozenset(("script", "style"))
 
 # What the system may take for a client that may not want it.
 _UNSENT = 64 << 10  # bytes
@@ -77,6 +71,8 @@ class Reader:
 class FileResource(Resource):
     """The file of one cap."""
 
+    for_players = True  # of films and sounds, in a browser
+
     def __init__(self, cap: ChkReadCap | LiteralCap, name: str, reader: Reader) -> None:
         super().__init__()
         self._cap = cap
@@ -86,17 +82,19 @@ class FileResource(Resource):
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
         raise NotFound
 
-    def render_GET(self, request: Request) -> int:
+    def render_GET(self, request: StreamingRequest) -> int:
+        if not _NO_CODE.isdisjoint(request.header_lines("sec-fetch-dest")):
+            raise NotForThat
         self._reader.responder.run(request, self._answer(request))
         return NOT_DONE_YET
 
-    def render_HEAD(self, request: Request) -> int:
+    def render_HEAD(self, request: StreamingRequest) -> int:
         return self.render_GET(request)
 
     def render_POST(self, request: Request) -> int:
         return check(request, self._cap, self._reader.checks, self._reader.responder)
 
-    async def _answer(self, request: Request) -> Answer | None:
+    async def _answer(self, request: StreamingRequest) -> Answer | None:
         args = arguments(request)
         kind = args.get("t", "")
         if kind == "json":
@@ -109,7 +107,7 @@ class FileResource(Resource):
         await self._send(request, args)
         return None
 
-    async def _send(self, request: Request, args: Mapping[str, str]) -> None:
+    async def _send(self, request: StreamingRequest, args: Mapping[str, str]) -> None:
         name = args.get("filename", self._name)
         save = boolean(args, "save")
         tags = entity_tags(self._cap)
@@ -122,10 +120,11 @@ class FileResource(Resource):
         if if_none_match is not None and is_known(if_none_match, tags):
             _set_head(request, 304, kept)
             return
-        body = self._body(request, tags[0], content_type(name))
+        kind = content_type(name)
+        agent = request.getHeader("user-agent") or ""
+        kept |= shown_as(kind, name, agent, save, request.by_player)
+        body = self._body(request, tags[0], kind)
         headers = {**body.headers, "accept-ranges": "bytes", **kept}
-        if save:
-            headers["content-disposition"] = attachment(name)
         if request.method == b"HEAD":
             _set_head(request, body.status, headers)
         elif isinstance(self._cap, LiteralCap):
@@ -234,22 +233,6 @@ def describe(cap: ChkReadCap | LiteralCap) -> dict[str, object]:
     if verify_cap is not None:
         found["verify_uri"] = str(verify_cap)
     return found
-
-
-def content_type(name: str) -> str:
-    """Return the type that the name of a file suggests."""
-    kind, encoding = mimetypes.guess_type(name)
-    if encoding is not None:
-        return _PACKED.get(encoding, "application/octet-stream")
-    return kind or "text/plain"
-
-
-def attachment(name: str) -> str:
-    """Return the Content-Disposition that has a browser save a file."""
-    if not name:
-        return "attachment"
-    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _header(request: Request, name: bytes) -> str | None:

@@ -19,9 +19,9 @@ from truckee.frontends.web.files import NamedResource, UriResource
 from truckee.frontends.web.handles import FormNotTaken, UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
-from truckee.frontends.web.live import set_policy
 from truckee.frontends.web.metrics import Metrics, MetricsResource
 from truckee.frontends.web.operations import OperationsResource
+from truckee.frontends.web.page import set_page_headers
 from truckee.frontends.web.reading import Reader
 from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.resumable import Resumable, WrongPieceType
@@ -141,11 +141,7 @@ class RootResource(Resource):
             return self._pages.get("json", lambda: status_json(self._status()))
         if "t" in args:
             raise BadArgument("t", "this page has json")
-        request.setHeader(b"content-type", b"text/html; charset=utf-8")
-        # No cap is in this address; and a browser that sends no referrer sends its form
-        # without an origin, which looks like a form of another site.
-        request.setHeader(b"referrer-policy", b"same-origin")
-        set_policy(request)
+        set_page_headers(request)
         host = request.getHeader("host") or "127.0.0.1:3456"
         return self._pages.get(
             f"html for {host}", lambda: welcome_page(self._status(), host)

@@ -12,7 +12,8 @@ from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.events import Events, EventsResource
-from truckee.frontends.web.live import render_live, set_policy
+from truckee.frontends.web.live import render_live
+from truckee.frontends.web.page import set_page_headers
 from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT
 from truckee.frontends.web.task_page import task_table
@@ -40,8 +41,7 @@ class StatusResource(Resource):
         if "t" in args:
             request.setHeader(b"content-type", b"application/json; charset=utf-8")
             return self._pages.get("json", self._json)
-        request.setHeader(b"content-type", b"text/html; charset=utf-8")
-        set_policy(request)
+        set_page_headers(request)
         return self._pages.get("html", self._page)
 
     def render_POST(self, request: Request) -> bytes:

@@ -15,7 +15,7 @@ from truckee.codec.container import LEASE_DURATION
 from truckee.codec.lease_expiry import ExpiryPolicy
 from truckee.frontends.http.respond import TEXT, Answer, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
-from truckee.frontends.web.page import amount, moment, pairs, render_page
+from truckee.frontends.web.page import PAGE_HEADERS, amount, moment, pairs, render_page
 from truckee.frontends.web.storage_report import StorageReport, StorageReporter
 from truckee.storage.crawl_state import CrawlCounts
 
@@ -46,8 +46,7 @@ class StorageStatusResource(Resource):
         report = None if self._reporter is None else await self._reporter.report()
         if "t" in args:
             return Answer(report_json(report), 200, {"content-type": TEXT, **_HEADERS})
-        html = {"content-type": "text/html; charset=utf-8", **_HEADERS}
-        return Answer(report_page(report), 200, html)
+        return Answer(report_page(report), 200, PAGE_HEADERS)
 
 
 def report_json(report: StorageReport | None) -> bytes:

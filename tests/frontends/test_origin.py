@@ -1,0 +1,207 @@
+"""Which requests are answered, going by their Host, Origin and Sec-Fetch headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from truckee.frontends.http.origin import (
+    AllowedHosts,
+    Asked,
+    Authority,
+    BadHost,
+    CrossSite,
+    NotForThat,
+    Sender,
+    UnknownHost,
+    admit,
+    allowed_hosts,
+    parse_authority,
+)
+
+HERE = "127.0.0.1:3456"
+OURS = f"http://{HERE}"
+
+
+def asked(method: str = "POST", host: str = HERE, **more: Any) -> Asked:
+    """Return a request to *host* over plain HTTP."""
+    return Asked(method, **{"schemes": ("http",), "hosts": (host,)} | more)
+
+
+class HostTests(SynchronousTestCase):
+    def test_addresses(self) -> None:
+        """An address literal and localhost are ours, with any port or none."""
+        for host in (
+            *("127.0.0.1", "127.0.0.1:3456", "[::1]:3456", "[::1]", "192.168.1.5:80"),
+            *("localhost", "LocalHost:3456", "localhost.", "0.0.0.0:1", "127.0.0.1:"),
+        ):
+            self.assertIs(admit(asked(host=host), AllowedHosts()), Sender.OURS, host)
+
+    def test_other_names(self) -> None:
+        """Any other name may lead here by its owner's will, and is refused."""
+        for host in (
+            *("evil.example", "evil.example:3456", "127.0.0.1.evil.example", "x"),
+            *("localhost.evil.example", "notlocalhost", "sub.localhost", "127.1"),
+            *("2130706433", "0x7f.0.0.1", "127.0.0.01", "localhost..", "1.2.3.4.5"),
+        ):
+            with self.assertRaises(UnknownHost, msg=host):
+                admit(asked(host=host), AllowedHosts())
+
+    def test_malformed(self) -> None:
+        """What is no authority, and a second Host, are refused."""
+        for host in (
+            *("", ":3456", "a b", "user@127.0.0.1", "127.0.0.1/x", "[::1", "::1"),
+            *("[evil]", "[127.0.0.1]x", "a:b", "1:2:3", "ü", "localhost:123456", "."),
+            *("127.0.0.1, evil", "a\tb", "[fe80::1%25eth0]", "http://localhost", "*"),
+        ):
+            with self.assertRaises(BadHost, msg=host):
+                admit(asked(host=host), AllowedHosts())
+        with self.assertRaises(BadHost):
+            admit(asked(hosts=(HERE, HERE)), AllowedHosts())
+
+    def test_configured(self) -> None:
+        """Names that the operator gives are ours, with their port if they have one."""
+        hosts = allowed_hosts("files.example,  Other:8080 https://tls.example/")
+        for host in ("files.example", "FILES.example:99", "other:8080", "tls.example"):
+            self.assertIs(admit(asked(host=host), hosts), Sender.OURS)
+        for host in ("other", "other:80", "x.files.example"):
+            with self.assertRaises(UnknownHost):
+                admit(asked(host=host), hosts)
+
+    def test_wrong_configuration(self) -> None:
+        """An entry that is no name is an error for the operator."""
+        for text in (
+            "*",
+            "ftp://x",
+            "http://",
+            "a/b",
+            "x, *.example",
+            "a@b",
+            "https://a/b",
+        ):
+            with self.assertRaises(ValueError, msg=text):
+                allowed_hosts(text)
+
+    def test_endpoint(self) -> None:
+        """The interface that is listened on is ours; a Unix socket has no name."""
+        hosts = allowed_hosts("", "tcp:3456:interface=nas.lan")
+        self.assertIs(admit(asked(host="nas.lan:3456"), hosts), Sender.OURS)
+        hosts = allowed_hosts("", "unix:/run/truckee.sock:mode=660")
+        self.assertIs(admit(asked(host="whatever.example"), hosts), Sender.OURS)
+        with self.assertRaises(UnknownHost):
+            admit(asked(host="nas.lan"), allowed_hosts("", "tcp:3456:interface=127.0.0.1"))
+
+    def test_shown(self) -> None:
+        """The text of a refusal is one short line, whatever the header was."""
+        with self.assertRaises(UnknownHost) as caught:
+            admit(asked(host="x" * 5000), AllowedHosts())
+        self.assertLess(len(str(caught.exception)), 400)
+
+    def test_authority(self) -> None:
+        """Names are compared without case, a dot at the end, brackets and other zeros."""
+        self.assertEqual(parse_authority("A.B.:080"), Authority("a.b", 80))
+        self.assertEqual(parse_authority("[::A]"), Authority("::a"))
+
+
+class OriginTests(SynchronousTestCase):
+    def refused(self, hosts: AllowedHosts | None = None, **more: Any) -> bool:
+        """Return whether a request is refused as one of another site."""
+        try:
+            admit(asked(**more), hosts or AllowedHosts())
+        except CrossSite:
+            return True
+        return False
+
+    def test_no_browser(self) -> None:
+        """Programs, which send neither header, may do everything."""
+        for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"):
+            self.assertFalse(self.refused(method=method))
+        self.assertFalse(self.refused(hosts=AllowedHosts(), origins=()))
+
+    def test_same_origin(self) -> None:
+        """A page of ours may do everything."""
+        for method in ("GET", "POST", "DELETE"):
+            self.assertFalse(self.refused(method=method, origins=(OURS,)))
+            self.assertFalse(
+                self.refused(method=method, origins=(OURS,), sites=("same-origin",))
+            )
+        self.assertFalse(self.refused(host="localhost", origins=("http://localhost:80",)))
+        self.assertFalse(self.refused(host="localhost:80", origins=("http://localhost",)))
+
+    def test_other_origin(self) -> None:
+        """Scheme, host and port are all compared; of several all have to be ours."""
+        for origin in (
+            *("null", "", "http://evil.example", "https://127.0.0.1:3456", "file://"),
+            *("http://127.0.0.1", "http://127.0.0.1:3457", "http://localhost:3456"),
+            *(
+                "http://x@127.0.0.1:3456",
+                f"{OURS}/",
+                f"{OURS}.evil",
+                "chrome-extension://a",
+            ),
+            *(f"{OURS} ", f"{OURS},{OURS}", HERE, "HTTP://127.0.0.1:3456"),
+        ):
+            for method in ("POST", "PUT", "DELETE", "PATCH", "GET", "HEAD", "OPTIONS"):
+                self.assertTrue(self.refused(method=method, origins=(origin,)), origin)
+        self.assertTrue(self.refused(origins=(OURS, "null")))
+
+    def test_other_sites(self) -> None:
+        """What a browser says is of another site is refused, of the same site too."""
+        for site in ("cross-site", "same-site", "", "other"):
+            self.assertTrue(self.refused(sites=(site,)))
+            self.assertTrue(self.refused(sites=("same-origin", site)))
+            self.assertTrue(self.refused(method="GET", sites=(site,), modes=("no-cors",)))
+
+    def test_proxy(self) -> None:
+        """Behind a proxy that speaks TLS the operator says so; then only that counts."""
+        host, page = "files.example", "https://files.example"
+        self.assertTrue(self.refused(allowed_hosts(host), host=host, origins=(page,)))
+        hosts = allowed_hosts(page)
+        self.assertFalse(self.refused(hosts, host=host, origins=(page,)))
+        self.assertTrue(self.refused(hosts, host=host, origins=("http://files.example",)))
+        both = AllowedHosts(any_host=True)
+        more: Any = {"schemes": ("http", "https"), "host": host}
+        self.assertFalse(self.refused(both, origins=(page,), **more))
+        self.assertTrue(self.refused(both, origins=("https://evil.example",), **more))
+
+    def test_links(self) -> None:
+        """A link elsewhere may be followed here, and shows what it leads to on its own."""
+        link: Any = {
+            "sites": ("cross-site",),
+            "modes": ("navigate",),
+            "destinations": ("document",),
+        }
+        self.assertIs(admit(asked("GET", **link), AllowedHosts()), Sender.VISIT)
+        for change in (
+            {"method": "POST"},
+            {"origins": ("null",)},
+            {"modes": ("cors",)},
+            {"modes": ("navigate", "navigate")},
+            {"destinations": ("image",)},
+            {"destinations": ("empty",)},
+        ):
+            self.assertTrue(self.refused(**{"method": "GET"} | link | change), change)
+
+    def test_players(self) -> None:
+        """A film's own page is sandboxed, so its player asks as one of another site."""
+        film: Any = {"sites": ("cross-site",), "destinations": ("video",), "player": True}
+        for origins in ((), ("null",)):
+            self.assertIs(
+                admit(asked("GET", origins=origins, **film), AllowedHosts()), Sender.PLAYER
+            )
+        self.assertTrue(
+            self.refused(method="GET", origins=("http://evil.example",), **film)
+        )
+        self.assertTrue(self.refused(method="POST", **film))
+
+    def test_never(self) -> None:
+        """Nothing runs as a worker or is shown in a frame, for pages of ours either."""
+        with self.assertRaises(NotForThat):
+            admit(asked("GET", worker_script=True), AllowedHosts())
+        for kind in ("serviceworker", "worker", "sharedworker", "iframe", "object", "xslt"):
+            with self.assertRaises(NotForThat):
+                admit(
+                    asked("GET", destinations=(kind,), sites=("same-origin",)),
+                    AllowedHosts(),
+                )
