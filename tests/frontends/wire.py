@@ -32,7 +32,7 @@ from truckee.frontends.http.streaming import IStreamingResource
 reactor: Any = global_reactor
 
 # What tests call the server.
-HOSTS = allowed_hosts("h, x")
+HOSTS = allowed_hosts("h, x, example.com, next, real")
 
 
 def sleep(seconds: float) -> Deferred[None]:
