@@ -358,6 +358,7 @@ class Grid:
             str(spool),
             self.budget,
             os.urandom,
+            REACTOR,
             UploadLimits(
                 max_size=self.max_size,
                 max_unknown_size=self.max_unknown_size or self.max_size,

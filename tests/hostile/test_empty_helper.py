@@ -232,6 +232,7 @@ class PushedTests(_Case):
             str(self.grid.root / "spool"),
             self.grid.budget,
             os.urandom,
+            REACTOR,
             UploadLimits(),
         )
         cap: Any = await uploader.upload(in_chunks(data, 100), len(data), ConvergentKey())

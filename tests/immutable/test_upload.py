@@ -34,11 +34,12 @@ from truckee.flow.limits import Budget
 from truckee.flow.spool import SpoolFull
 from truckee.flow.together import together
 from truckee.grid.selection import NotEnoughServers
+from truckee.immutable.admission import TooManyUploads
 from truckee.immutable.body import FileTooLarge, UnknownTooLarge
 from truckee.immutable.grid_sink import DamagedShares
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.sinks import KeyReused, WrongSize
-from truckee.immutable.upload import Cap, TooManyUploads
+from truckee.immutable.upload import Cap
 from truckee.storage.interfaces import NoSpace
 
 KEY = b"0123456789abcdef"

@@ -230,7 +230,7 @@ class OpenUploads:
         if self._stopped:
             return None
         most, running = self._uploader.most_active, [e for e in self if e.run is not None]
-        if len(running) >= max(1, most // 2) or self._uploader.active >= most:
+        if len(running) >= max(1, most // 2) or self._uploader.is_full:
             self._park_one(running)
             return None
         run = UploadRun(

@@ -9,11 +9,12 @@ short one becomes its own cap.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from typing import Protocol
 
 from attrs import define, evolve, field, frozen
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from truckee.codec.caps import ChkReadCap, LiteralCap
@@ -21,11 +22,11 @@ from truckee.codec.cipher import crypt_in_place
 from truckee.codec.geometry import LITERAL_LIMIT, Encoding
 from truckee.codec.hashes import Buffer, storage_index_of
 from truckee.codec.secrets import KEY_SIZE, convergence_hasher
-from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.inbound import HIGH_WATER
 from truckee.flow.limits import Budget, Exclusive
 from truckee.flow.spool import Spool
+from truckee.immutable.admission import SMALL, Admission
 from truckee.immutable.body import Body, FileTooLarge, Pieces, UnknownTooLarge
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.sinks import ICiphertextSinks, NewFile, NotThroughHelper
@@ -35,16 +36,6 @@ from truckee.status.metered import Metered
 log = Logger()
 
 Cap = ChkReadCap | LiteralCap
-
-
-@define
-class TooManyUploads(Unavailable):
-    """
-    {count} uploads are under way, and there is no memory for another one. Try again when
-    one has ended, or raise [client] upload.memory-limit in tahoe.cfg.
-    """
-
-    count: int
 
 
 class KeptBody(Protocol):
@@ -89,8 +80,9 @@ class Uploader:
     _spool_directory: str
     _budget: Budget
     _random: Callable[[int], bytes]
+    _clock: IReactorTime
     limits: UploadLimits
-    active: int = field(default=0, init=False)  # uploads under way
+    _admission: Admission = field(init=False, repr=False)
     _by_storage_index: Exclusive = field(factory=Exclusive, init=False)
 
     def check_size(self, size: int | None) -> None:
@@ -98,17 +90,27 @@ class Uploader:
         if size is not None and size > self.limits.max_size:
             raise FileTooLarge(self.limits.max_size)
 
-    @property
-    def most_active(self) -> int:
-        """How many uploads there is memory for at once; one always fits."""
+    def __attrs_post_init__(self) -> None:
         # Room for one segment's worth of what is under way to servers is always left.
         working = self._encoding.coded_size(self._encoding.streaming_segment_size)
-        return max(1, (self._budget.limit - working) // self._waiting_size)
+        size = self._waiting_size
+        most = max(1, (self._budget.limit - working) // size)
+        self._admission = Admission(self._budget, size, most, self._clock.seconds)
 
-    def check_room(self) -> None:
-        """:raises TooManyUploads: when another upload would not be begun now."""
-        if self.active >= self.most_active:
-            raise TooManyUploads(self.active)
+    @property
+    def active(self) -> int:
+        """How many uploads are under way."""
+        return self._admission.count
+
+    @property
+    def most_active(self) -> int:
+        """For how many uploads there is memory at once, beside small ones; at least one."""
+        return self._admission.most
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is memory for no other one."""
+        return self._admission.is_full
 
     @property
     def _waiting_size(self) -> int:
@@ -129,6 +131,7 @@ class Uploader:
         status: UploadStatus | None = None,
         direct: bool = False,
         kept: KeptBody | None = None,
+        client: str = "",
     ) -> Cap:
         """
         Store *chunks* and return the cap, once the file is stored for good.
@@ -136,20 +139,28 @@ class Uploader:
         *size* is what the client announced, None if nothing; *bound*, if there is one, is
         the most that the file may have then, less or more than usual; *status* tells what
         happens and, in the end, where the shares are; *direct* is for clients that want
-        no helper; *kept* is where the same bytes are kept, so that no spool is needed.
+        no helper; *kept* is where the same bytes are kept, so that no spool is needed;
+        *client* is who brings them, and gives way when all memory is taken and it is the
+        slowest; nobody does without a name.
         If this raises or is cancelled, nothing is left of the file, but ciphertext on a
         helper that may be wanted again.
 
-        :raises TooManyUploads: before the first chunk is asked for.
+        :raises TooManyUploads: before anything is asked of servers.
+        :raises GaveWay: when it was the slowest.
         """
         self.check_size(size)
         status = status or UploadStatus()
         status.size, chunks = size, Metered(chunks, status)
-        with self._admitted():
+        with self._admission.admit(chunks, client) as place:
             convergent, limits = isinstance(choice, ConvergentKey), self.limits
             usual = limits.max_size if convergent else limits.max_unknown_size
             most = min(usual if bound is None else bound, limits.max_size)
-            body = self._body(chunks, size, most)
+            body = self._body(place, size, most)
+            if client:
+                await body.peek(SMALL if size is None else min(SMALL, size))
+            whole = body.ended or body.size == size
+            if not client or body.size > SMALL or not whole:
+                place.grow()
             if size is None:
                 # A short file is over before its first segment is full.
                 await body.peek(self._encoding.streaming_segment_size)
@@ -193,23 +204,6 @@ class Uploader:
         if size is not None or bound >= self.limits.max_size:
             return Body(chunks, self.limits.max_size, size)
         return Body(chunks, bound, size, UnknownTooLarge)
-
-    @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        """
-        Count the memory of one upload that waits for its client.
-
-        What is under way to servers is counted by the sink.
-        """
-        self.check_room()
-        held = self._waiting_size
-        self.active += 1
-        self._budget.reserve(held)
-        try:
-            yield
-        finally:
-            self.active -= 1
-            self._budget.release(held)
 
     async def _stream(
         self, chunks: AsyncIterator[bytes], key: bytes, file: NewFile

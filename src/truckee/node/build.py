@@ -314,6 +314,7 @@ class Node:
             str(self.directory.spool),
             self.budget,
             os.urandom,
+            self.reactor,
             limits,
         )
         responder = Responder((*tus_protocol.STATUSES, *STATUSES))

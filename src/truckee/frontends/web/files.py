@@ -133,6 +133,7 @@ class UriResource(Resource):
             size(args, _BOUND),
             status,
             direct=not boolean(args, "helper", True),
+            client=request.channel.client,
         )
         return cap, _cap_answer(cap, status, args)
 
@@ -157,6 +158,7 @@ class UriResource(Resource):
             min((bound for bound in bounds if bound is not None), default=None),
             status,
             direct=not boolean(before, "helper", True),
+            client=request.channel.client,
         )
         after = {**form.fields, **args}
         when_done = after.get("when_done")
