@@ -62,7 +62,7 @@ class ClientTests(_Case):
         done = self.create_client(
             "--webport=tcp:0:interface=127.0.0.1",
             "--shares-needed=2",
-            "--shares-happy=1",
+            "--shares-happy=2",
             "--shares-total=256",
             f"--nickname={ODD}",
         )
@@ -70,7 +70,7 @@ class ClientTests(_Case):
         config = self.config()
         self.assertEqual(config.nickname, ODD)
         self.assertEqual(config.web_port, "tcp:0:interface=127.0.0.1")
-        self.assertEqual(config.shape, GridShape(2, 1, 256))
+        self.assertEqual(config.shape, GridShape(2, 2, 256))
 
     def test_files(self) -> None:
         """What is private is its owner's alone, even where the umask forbids nothing."""
@@ -91,6 +91,7 @@ class ClientTests(_Case):
             ("shares", "--shares-needed=11"),
             ("shares", "--shares-total=257"),
             ("shares.happy", "--shares-happy=0"),
+            ("shares.happy must be 3 (shares.needed) to 10", "--shares-happy=2"),
             ("shares.happy", "--shares-happy=11"),
             ("'x' is not a valid integer", "--shares-total=x"),
         ):

@@ -61,7 +61,7 @@ class HelperTests(_Case):
             "--location=AUTO,tcp:100%.example:1",
             "--webport=tcp:0:interface=127.0.0.1",
             "--shares-needed=2",
-            "--shares-happy=1",
+            "--shares-happy=2",
             "--shares-total=256",
             f"--nickname={ODD}",
         )
@@ -71,7 +71,7 @@ class HelperTests(_Case):
         self.assertEqual(config.tub_port, port)
         self.assertEqual(config.tub_location, "AUTO,tcp:100%.example:1")
         self.assertEqual(config.web_port, "tcp:0:interface=127.0.0.1")
-        self.assertEqual(config.shape, GridShape(2, 1, 256))
+        self.assertEqual(config.shape, GridShape(2, 2, 256))
 
     def test_files(self) -> None:
         """What is private is its owner's alone, even where the umask forbids nothing."""

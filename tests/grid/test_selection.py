@@ -10,17 +10,31 @@ from twisted.trial.unittest import TestCase
 from tests.grids import LEASE_SECRET, Grid, failing, hanging, pause, put_share
 from truckee.codec.secrets import lease_secrets
 from truckee.grid.permute import permuted
-from truckee.grid.selection import NotEnoughServers, Placement
+from truckee.grid.selection import Holders, NotEnoughServers, Placement
 from truckee.storage.interfaces import NoSpace
 
 INDEX = b"i" * 16
+
+
+async def believe(claims: Holders) -> Holders:
+    """Take what servers say for a proof."""
+    return claims
+
+
+async def place(
+    grid: Grid, index: bytes, total: int, size: int, open_ended: bool = False
+) -> Placement:
+    """Place a file of one share that is needed."""
+    return await grid.selector.place(
+        index, total, size, open_ended, needed=1, prove=believe
+    )
 
 
 class SelectionTests(TestCase):
     timeout = 30
 
     async def place(self, grid: Grid, total: int = 4, size: int = 100) -> Placement:
-        return await grid.selector.place(INDEX, total, size)
+        return await place(grid, INDEX, total, size)
 
     async def give_up(self, placement: Placement, grid: Grid) -> None:
         """Abort all that was placed; nothing is left then."""
@@ -136,7 +150,7 @@ class SelectionTests(TestCase):
     async def test_open_ends(self) -> None:
         """Shares of unknown size go to servers that take them, the first in the order."""
         grid = Grid.new(self, servers=14, sized=7, happy=3)
-        placement = await grid.selector.place(INDEX, 3, 100, open_ended=True)
+        placement = await place(grid, INDEX, 3, 100, open_ended=True)
         able = [each for each in permuted(grid.servers, INDEX) if each.takes_open_ends]
         self.assertEqual(set(placement.servers.values()), set(able[:3]))
         await self.give_up(placement, grid)
@@ -146,7 +160,7 @@ class SelectionTests(TestCase):
         grid = Grid.new(self, servers=20, sized=18, happy=2)
         for number in range(20):
             index = bytes([number]) * 16
-            placement = await grid.selector.place(index, 2, 100, open_ended=True)
+            placement = await place(grid, index, 2, 100, open_ended=True)
             self.assertEqual(set(placement.servers.values()), set(grid.servers[18:]))
             await self.give_up(placement, grid)
 
@@ -155,7 +169,7 @@ class SelectionTests(TestCase):
         grid = Grid.new(self, servers=4, sized=2, happy=4)
         for number in (0, 1):
             put_share(grid.servers[number], INDEX, number, b"share")
-        placement = await grid.selector.place(INDEX, 4, 100, open_ended=True)
+        placement = await place(grid, INDEX, 4, 100, open_ended=True)
         self.assertEqual(set(placement.writers), {2, 3})
         self.assertEqual(placement.happiness(), 4)
         for writer in placement.writers.values():
@@ -165,7 +179,7 @@ class SelectionTests(TestCase):
         """When too few servers take them, it is an error, and nothing is left."""
         grid = Grid.new(self, servers=5, sized=3, happy=3)
         with self.assertRaises(NotEnoughServers) as caught:
-            await grid.selector.place(INDEX, 3, 100, open_ended=True)
+            await place(grid, INDEX, 3, 100, open_ended=True)
         self.assertEqual((caught.exception.found, caught.exception.needed), (2, 3))
         self.assert_nothing(grid)
         await self.give_up(await self.place(grid, 3), grid)

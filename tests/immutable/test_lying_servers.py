@@ -29,8 +29,8 @@ ENCODING = Encoding(3, 10, 3000)
 HAPPY = 7
 SIZE = 40_000  # bytes, of 14 segments
 # A server that never answers shall cost less than its time, wherever there are others.
-PATIENCE = Patience(8.0, 8.0, 8.0)
-SOON = 5.0  # seconds
+PATIENCE = Patience(20.0, 20.0, 20.0)
+SOON = 15.0  # seconds
 
 # What answers some methods of a server, given what would tell the truth.
 Lie = Callable[[FoolscapStorage], dict[str, Any]]

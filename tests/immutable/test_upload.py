@@ -36,7 +36,6 @@ from truckee.flow.together import together
 from truckee.grid.selection import NotEnoughServers
 from truckee.immutable.admission import TooManyUploads
 from truckee.immutable.body import FileTooLarge, UnknownTooLarge
-from truckee.immutable.grid_sink import DamagedShares
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.sinks import KeyReused, WrongSize
 from truckee.immutable.upload import Cap
@@ -406,7 +405,7 @@ class ConvergenceTests(_Case):
         assert isinstance(cap, ChkReadCap)
         (number,) = grid.servers[0].directory.shares(cap.storage_index)
         put_share(grid.servers[0], cap.storage_index, number, b"rubbish")
-        with self.assertRaises(DamagedShares):
+        with self.assertRaises(NotEnoughServers):
             await store(grid, data, ConvergentKey())
 
     async def test_share_that_cannot_be_read(self) -> None:

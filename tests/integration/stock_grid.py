@@ -58,7 +58,7 @@ SHAPES = (
     Shape(1, 1, 4, segment=1024),
     Shape(2, 4, 5, segment=1001),
     Shape(7, 9, 10, segment=3000),
-    Shape(16, 10, 32, segment=40_000),
+    Shape(10, 10, 32, segment=40_000),
 )
 
 

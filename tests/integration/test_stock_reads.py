@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.grids import files_below
 from tests.integration.stock import TAHOE, StockNode, stock_node
 from tests.processes import GridProcess, ask, curl, running
 
@@ -24,15 +26,24 @@ def content(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
+def copy_shares(source: Path, target: Path) -> None:
+    """Have the finished shares of one storage directory in another too."""
+    shutil.copytree(
+        source, target, ignore=shutil.ignore_patterns("incoming"), dirs_exist_ok=True
+    )
+
+
 class StockTests(SynchronousTestCase):
     """
-    A grid of one storage directory that has all shares of each file, 2-of-3, and a stock
-    node whose storage server is over the same directory.
+    A 2-of-3 grid of three storage directories, and a stock node with one storage directory
+    that is given all shares of each file; the grid is given what the stock node stores.
     """
 
     cleanup: ExitStack
     grid: GridProcess
     stock: StockNode
+    ours: list[Path]  # directories of shares
+    theirs: Path
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -42,11 +53,15 @@ class StockTests(SynchronousTestCase):
         try:
             room = Path(cls.cleanup.enter_context(tempfile.TemporaryDirectory()))
             grid = GridProcess.create(
-                room / "ours", needed=2, happy=1, total=3, storage_dirs=1
+                room / "ours", needed=2, happy=2, total=3, storage_dirs=3
             )
             cls.grid = cls.cleanup.enter_context(running(grid))
+            storage = grid.directory / "storage"
+            cls.ours = [storage / str(number) / "shares" for number in range(3)]
+            cls.theirs = room / "all" / "shares"
+            cls.theirs.mkdir(parents=True)
             cls.stock = cls.cleanup.enter_context(
-                stock_node(room / "stock", grid.directory / "storage" / "0", (2, 1, 3))
+                stock_node(room / "stock", room / "all", (2, 1, 3))
             )
         except BaseException:
             cls.cleanup.close()
@@ -56,8 +71,14 @@ class StockTests(SynchronousTestCase):
     def tearDownClass(cls) -> None:
         cls.cleanup.close()
 
+    def give_to_stock(self) -> None:
+        """Have all shares of ours in the stock node's storage directory."""
+        for shares in self.ours:
+            copy_shares(shares, self.theirs)
+
     def stock_reads(self, cap: str, data: bytes) -> None:
         """Check that the stock node reads *cap* and, by its verifier, finds it healthy."""
+        self.give_to_stock()
         url = f"{self.stock.url}uri/{quote(cap, safe='')}"
         self.assertEqual(curl(url), data)
         if len(data) > 100:
@@ -112,6 +133,7 @@ class StockTests(SynchronousTestCase):
         for size in SIZES:
             data = content(size + 7)
             cap = curl("-T", "-", f"{self.stock.url}uri", data=data).decode("ascii")
+            copy_shares(self.theirs, self.ours[0])
             url = f"{self.grid.url}uri/{cap}"
             self.assertEqual(ask(url).body, data)
             if size > 100:
@@ -126,7 +148,8 @@ class StockTests(SynchronousTestCase):
         self.stock.start()
         for size in (56, 1000, 2_200_003):
             ours, data = self.put(size, arguments="?key=CHK")
-            before = len(self.grid.shares())
+            self.give_to_stock()
+            before = files_below(self.theirs)
             theirs = curl("-T", "-", f"{self.stock.url}uri", data=data).decode("ascii")
             self.assertEqual(ours, theirs)
-            self.assertEqual(len(self.grid.shares()), before)
+            self.assertEqual(files_below(self.theirs), before)

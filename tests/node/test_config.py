@@ -278,18 +278,19 @@ class BadTests(_Case):
             self.bad(f"[{section}]\n{line}\n", f"[{section}] {key}")
 
     def test_shapes(self) -> None:
-        """Shares that cannot be are named together."""
-        for needed, happy, total in (
-            (0, 1, 3),
-            (4, 1, 3),
-            (2, 0, 3),
-            (2, 4, 3),
-            (1, 1, 257),
+        """Numbers of shares that may give no readable file are refused, with their line."""
+        for needed, happy, total, key in (
+            (0, 1, 3, "shares.*"),
+            (4, 1, 3, "shares.needed"),
+            (2, 0, 3, "shares.happy"),
+            (2, 1, 3, "shares.happy"),
+            (2, 4, 3, "shares.happy"),
+            (1, 1, 257, "shares.*"),
         ):
             self.bad(
                 f"[client]\nshares.needed = {needed}\nshares.happy = {happy}\n"
                 f"shares.total = {total}\n",
-                "[client] shares",
+                f"[client] {key}",
             )
 
     def test_segment_size(self) -> None:

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from truckee.codec.secrets import LeaseSecrets, lease_secrets
 from truckee.errors import Unavailable
+from truckee.flow.together import Work
 from truckee.grid.asking import Round, check_descriptors, most
 from truckee.grid.permute import permuted
 from truckee.grid.placement import happiness, plan, plan_missing
@@ -20,6 +21,9 @@ from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServe
 log = Logger()
 
 Held = Mapping[IStorageServer, Mapping[int, IShareReader]]  # shares by server
+Holders = Mapping[int, Mapping[IStorageServer, IShareReader]]  # servers by share
+# Given the shares that servers claim to have, returns those that they proved to have.
+Prove = Callable[[Holders], Work[Holders]]
 
 # Rounds of planning around servers that refuse.
 _ROUNDS = 5
@@ -36,13 +40,24 @@ class NotEnoughServers(Unavailable):
     needed: int
 
 
+@define
+class TooFewShares(Unavailable):
+    """
+    Only {found} different shares could be stored, and {needed} are needed to read the
+    file. Wait for more servers.
+    """
+
+    found: int
+    needed: int
+
+
 @frozen(eq=False)
 class Placement:
     """Where the shares of one new file go."""
 
     writers: Mapping[int, IShareWriter]
     servers: Mapping[int, IStorageServer]  # of the writers
-    existing: Mapping[int, Mapping[IStorageServer, IShareReader]]  # shares found finished
+    existing: Mapping[int, Mapping[IStorageServer, IShareReader]]  # finished, and proved
     spare: Sequence[IStorageServer]  # who could take another share, the best first
 
     def happiness(self, lost: frozenset[int] = frozenset()) -> int:
@@ -132,16 +147,25 @@ class Selector:
         return held
 
     async def place(
-        self, storage_index: bytes, total: int, size: int, open_ended: bool = False
+        self,
+        storage_index: bytes,
+        total: int,
+        size: int,
+        open_ended: bool = False,
+        *,
+        needed: int,
+        prove: Prove,
     ) -> Placement:
         """
         Allocate shares of *size* bytes, or at most that if *open_ended*.
 
-        Servers that take no open ends get none then; what they have is counted.
+        Servers that take no open ends get none then.  What servers have already is
+        counted if they *prove* it; others get the shares that are claimed falsely.
 
         :raises TooManyOpenFiles: when there is not enough happiness for that reason.
         :raises NoSpace: when there is not enough because servers are full.
         :raises NotEnoughServers: when there is not enough for another reason.
+        :raises TooFewShares: when there are fewer than *needed* different shares.
         """
         order = permuted(self._servers(), storage_index)
         able = [server for server in order if server.takes_open_ends or not open_ended]
@@ -149,7 +173,7 @@ class Selector:
         candidates = [server for server in order if server in asked]
         failures: list[Exception] = []
         held = await self._ask(storage_index, candidates, failures)
-        existing = _of_file(total, candidates, held)
+        existing = await prove(_of_file(total, candidates, held))
         writeable = [server for server in able if server in held]
         writers: dict[int, IShareWriter] = {}
         servers: dict[int, IStorageServer] = {}
@@ -161,17 +185,24 @@ class Selector:
                 wanted = plan(total, known, writeable)
                 if not wanted:
                     break
-                refused = await self._allocate(
+                refused, claims = await self._allocate(
                     storage_index, wanted, size, open_ended, writers, servers, failures
                 )
                 if not refused:
                     break
+                if claims:
+                    # Somebody else may have stored it meanwhile.
+                    late = await self._ask(storage_index, claims, failures)
+                    proved = await prove(_of_file(total, claims, late))
+                    existing = _joined(existing, proved)
                 writeable = [server for server in writeable if server not in refused]
             placement = Placement(writers, servers, existing, writeable)
             happy = placement.happiness()
-            if happy < self._happy or not (writers or existing):
+            different = len(writers.keys() | existing.keys())
+            if happy < self._happy or different < needed:
                 check_descriptors(failures)
                 await self._explain(candidates, happy, size)
+                raise TooFewShares(different, needed)
         except Exception:
             for writer in writers.values():
                 await writer.abort()
@@ -209,7 +240,7 @@ class Selector:
                 wanted = plan_missing(left, known, writeable, refuse)
                 if not wanted:
                     break
-                refused = await self._allocate(
+                refused, _claims = await self._allocate(
                     storage_index, wanted, size, False, writers, servers, failures
                 )
                 writeable = [server for server in writeable if server not in refused]
@@ -268,30 +299,35 @@ class Selector:
         writers: dict[int, IShareWriter],
         servers: dict[int, IStorageServer],
         failures: list[Exception],
-    ) -> set[IStorageServer]:
+    ) -> tuple[set[IStorageServer], list[IStorageServer]]:
         """
-        Carry out a plan, add to *writers* and *servers*, return who refused.
+        Carry out a plan, add to *writers* and *servers*.
 
+        Return who refused, and who of them says that it has what it should take;
         *failures* get the errors of those who did not answer.
         """
         shares: dict[IStorageServer, set[int]] = {}
         for share, server in wanted.items():
             shares.setdefault(server, set()).add(share)
 
+        claims: list[IStorageServer] = []
+
         async def allocate(server: IStorageServer) -> bool:
             secrets = self.secrets(storage_index, server)
             wishes = shares[server]
             answer = await server.allocate(storage_index, secrets, wishes, size, open_ended)
-            for share, writer in answer.writers.items():
-                writers[share] = writer
+            for share in wishes & answer.writers.keys():
+                writers[share] = answer.writers[share]
                 servers[share] = server
-            return wishes <= answer.writers.keys() | answer.already
+            if wishes & answer.already:
+                claims.append(server)
+            return wishes <= answer.writers.keys()
 
         asked = list(shares)
         question = Round(asked, self._clock, most(asked), self._silent, harm=True)
         pleased = await question.ask(allocate)
         failures += question.failures
-        return {server for server in asked if not pleased.get(server)}
+        return {server for server in asked if not pleased.get(server)}, claims
 
     def secrets(self, storage_index: bytes, server: IStorageServer) -> LeaseSecrets:
         """Return this client's lease secrets for a file on *server*."""
@@ -307,7 +343,8 @@ class Selector:
         full = [server.name for server in candidates if space.get(server, size) < size]
         if full:
             raise NoSpace(", ".join(full))
-        raise NotEnoughServers(found, self._happy)
+        if found < max(self._happy, 1):
+            raise NotEnoughServers(found, self._happy)
 
 
 def _of_file(
@@ -316,6 +353,15 @@ def _of_file(
     """Leave out numbers that the file does not have, which are a server's mistake."""
     found = _by_share(servers, held).items()
     return {share: holders for share, holders in found if 0 <= share < total}
+
+
+def _joined(
+    one: Holders, other: Holders
+) -> dict[int, Mapping[IStorageServer, IShareReader]]:
+    return {
+        share: {**one.get(share, {}), **other.get(share, {})}
+        for share in sorted(one.keys() | other.keys())
+    }
 
 
 def _by_share(

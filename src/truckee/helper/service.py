@@ -33,7 +33,7 @@ from truckee.helper.upload import (
     UploadOver,
 )
 from truckee.helper.uploads import HelperBusy, HelperRefuses, Uploads
-from truckee.immutable.grid_sink import DamagedShares
+from truckee.immutable.acceptance import DamagedShares, NotProved
 from truckee.storage.foolscap_schema import serves
 from truckee.storage.interfaces import NoSpace
 
@@ -57,6 +57,7 @@ _CODES: tuple[tuple[type[Exception], bytes], ...] = (
     (ContentDiffers, schema.DIFFERS),
     (NotEnoughServers, schema.NO_SERVERS),
     (DamagedShares, schema.NO_SERVERS),
+    (NotProved, schema.NO_SERVERS),
     (NoSpace, schema.NO_SPACE),
 )
 
@@ -64,7 +65,7 @@ _CODES: tuple[tuple[type[Exception], bytes], ...] = (
 def code_of(error: Exception) -> tuple[bytes, bytes]:
     """Return how an error is told to a gateway: a code, and what belongs to it."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), schema.FAILED)
-    if isinstance(error, (NotEnoughServers, DamagedShares)):
+    if isinstance(error, (NotEnoughServers, DamagedShares, NotProved)):
         return code, b"%d %d" % (error.found, error.needed)
     if isinstance(error, NoSpace):
         return code, error.where.encode("utf-8")[:_MAX_DETAIL]

@@ -290,7 +290,12 @@ class HelperUpload:
         status = UploadStatus()
         most = self._open_ended if self.size is None else self.size
         file = NewFile(
-            self.storage_index, self.size, most, approve=self._approve, status=status
+            self.storage_index,
+            self.size,
+            most,
+            resumable=True,
+            approve=self._approve,
+            status=status,
         )
         sink = await self._sinks.open(file)
         try:

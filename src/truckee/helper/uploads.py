@@ -237,8 +237,8 @@ class Uploads:
         self, storage_index: bytes, found: Holders
     ) -> list[tuple[bytes, dict[int, set[IStorageServer]]]]:
         """Return the UEBs in shares that were found, and who holds which shares of each."""
-        existing = ExistingShares(storage_index, 1, MAX_SHARES)
-        await existing.read(found)
+        existing = ExistingShares(storage_index, self._disk)
+        await existing.prove(found)
         return [(ueb, existing.holders(ueb)) for ueb in existing.uebs]
 
     async def _begin(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from random import Random, SystemRandom
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -12,14 +13,18 @@ from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.share import UnknownVersion
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
-from truckee.flow.together import together
+from truckee.flow.together import Work, together
 from truckee.grid.placement import happiness
 from truckee.grid.selection import Selector
 from truckee.immutable.existing import Holders
+from truckee.immutable.share_proof import prove_random_block
 from truckee.immutable.verify import ShareVerifier
 from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
 
 log = Logger()
+
+# Looks at a numbered share of a file; raises as ``ShareVerifier.verify`` does.
+Examine = Callable[[ChkVerifyCap, int, IShareReader], Work[None]]
 
 # Shares that are verified side by side.
 PARALLEL = 10
@@ -36,7 +41,12 @@ class BadShare:
 
 @frozen(eq=False)
 class CheckReport:
-    """What was found of a file; without *verified* it is what servers say they hold."""
+    """
+    What was found of a file.
+
+    Without *verified*, *good* shares are those that servers say they have, or those of
+    which one block was *proved*.
+    """
 
     cap: ChkVerifyCap
     verified: bool
@@ -79,20 +89,23 @@ class Checker:
     _selector: Selector
     _cpu: Workers
     _budget: Budget
+    _random: Random = field(factory=SystemRandom, repr=False)
 
     async def check(
         self,
         cap: ChkVerifyCap,
         verify: bool = False,
         *,
+        prove: bool = False,
         add_lease: bool = False,
         tell: bool = True,
     ) -> CheckReport:
         """
         Look for the shares of a file on all servers; *verify* each byte of them.
 
-        With *add_lease* their leases are renewed; unless told not to *tell*, servers hear
-        of their corrupt shares.
+        To *prove* them is to read what belongs to the file and one random block, which
+        shows that a server does not only claim to have a share.  With *add_lease* their
+        leases are renewed; unless told not to *tell*, servers hear of their corrupt shares.
         """
         held = await self._selector.everywhere(cap.storage_index)
         if add_lease:
@@ -102,22 +115,29 @@ class Checker:
         for server, found in held.items():
             for number, reader in found.items():
                 numbered.setdefault(number, {})[server] = reader
-        if not verify:
+        if not (verify or prove):
             good = {n: numbered[n] for n in sorted(numbered) if n < cap.total}
             return CheckReport(cap, False, list(held), good, [], [])
-        report = await self._verify(cap, numbered, list(held))
+        examine: Examine = self._prove
+        if verify:
+            examine = ShareVerifier(self._cpu, self._budget).verify
+        report = await self._examine(cap, numbered, list(held), examine, verify)
         if tell:
             for bad in report.corrupt:
                 Deferred.fromCoroutine(_advise(cap, bad))
         return report
 
-    async def _verify(
+    async def _prove(self, cap: ChkVerifyCap, number: int, reader: IShareReader) -> None:
+        await prove_random_block(cap, number, reader, self._cpu, self._random)
+
+    async def _examine(
         self,
         cap: ChkVerifyCap,
         numbered: Mapping[int, Mapping[IStorageServer, IShareReader]],
         servers: Sequence[IStorageServer],
+        examine: Examine,
+        verified: bool,
     ) -> CheckReport:
-        verifier = ShareVerifier(self._cpu, self._budget)
         turns = Budget(PARALLEL)
         good: dict[int, dict[IStorageServer, IShareReader]] = {}
         corrupt: list[BadShare] = []
@@ -126,7 +146,7 @@ class Checker:
         async def look(number: int, server: IStorageServer, reader: IShareReader) -> None:
             await turns.take(1)
             try:
-                await verifier.verify(cap, number, reader)
+                await examine(cap, number, reader)
             except UnknownVersion as error:
                 unreadable.append(BadShare(number, server, str(error)))
             except ValueError as error:
@@ -145,7 +165,7 @@ class Checker:
         )
         return CheckReport(
             cap,
-            True,
+            verified,
             servers,
             {number: good[number] for number in sorted(good)},
             sorted(corrupt, key=lambda bad: bad.number),

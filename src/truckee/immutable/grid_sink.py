@@ -12,6 +12,7 @@ from functools import partial
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from truckee.codec.caps import ChkVerifyCap
@@ -20,30 +21,26 @@ from truckee.codec.geometry import Encoding, Geometry
 from truckee.codec.hashes import Buffer
 from truckee.codec.segments import Segmenter
 from truckee.codec.share import ShareLayout
-from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.flow.together import Group, Turns, together
-from truckee.grid.placement import happiness
 from truckee.grid.selection import Placement, Selector
-from truckee.immutable.existing import ExistingShares
+from truckee.immutable.acceptance import Acceptance
+from truckee.immutable.existing import ExistingShares, FalselyClaimed, Holders
 from truckee.immutable.outgoing import OutgoingShares
-from truckee.immutable.sinks import ICiphertextSink, ICiphertextSinks, NewFile, WrongSize
+from truckee.immutable.read_back import Samples
+from truckee.immutable.sinks import (
+    ICiphertextSink,
+    ICiphertextSinks,
+    NewFile,
+    WrongSize,
+)
 from truckee.storage.journal import Journal
+
+log = Logger()
 
 # Segments of one file under way: one is coded by each core, one is written, one waits.
 WINDOW = 4
-
-
-@define
-class DamagedShares(Unavailable):
-    """
-    Servers hold broken shares of this file, and only {found} servers hold good ones,
-    where {needed} are demanded (shares.happy). Upload it with key=random, or repair it.
-    """
-
-    found: int
-    needed: int
 
 
 @implementer(ICiphertextSinks)
@@ -57,6 +54,7 @@ class GridSinks:
     _cpu: Workers
     _budget: Budget  # bytes of file data in memory
     _clock: IReactorTime
+    _false: FalselyClaimed = field(factory=FalselyClaimed)
 
     @property
     def needs_known_size(self) -> bool:
@@ -73,8 +71,22 @@ class GridSinks:
         known = file.size is not None
         geometry = self._geometry(file)
         layout = ShareLayout.stock(geometry) if known else ShareLayout.streamed(geometry)
+        existing = ExistingShares(index, self._cpu, self.encoding, file.size)
+
+        async def prove(claims: Holders) -> Holders:
+            if file.fresh:
+                return {}
+            # Where a key may stand for another file, a share not read might be of it.
+            clock = None if file.guarded else self._clock
+            return await existing.prove(self._false.without(index, claims), clock)
+
         placement = await self._selector.place(
-            index, self.encoding.total, layout.size, open_ended=not known
+            index,
+            self.encoding.total,
+            layout.size,
+            open_ended=not known,
+            needed=self.encoding.needed,
+            prove=prove,
         )
         group = Group()
         file.status.route = "servers"
@@ -89,7 +101,8 @@ class GridSinks:
             # Of a sized file the header is known, and may be written before its turn.
             (0, layout.pack_header()) if known else None,
         )
-        sink = GridSink(
+        shares.watch()
+        return GridSink(
             file,
             geometry.segment_size,
             self.encoding,
@@ -100,13 +113,10 @@ class GridSinks:
             self._journal,
             self._cpu,
             self._budget,
+            existing,
+            self._false,
+            self._clock,
         )
-        try:
-            await sink.look_at_existing(self._clock)
-        except Exception:
-            await sink.abort()
-            raise
-        return sink
 
     async def forget(self, file: NewFile) -> None:
         """See ``ICiphertextSinks``: servers keep no share that is not whole."""
@@ -133,11 +143,14 @@ class GridSink:
     _journal: Journal
     _cpu: Workers
     _budget: Budget
+    _existing: ExistingShares
+    _false: FalselyClaimed
+    _clock: IReactorTime
 
     _data: int = field(init=False)  # where the blocks start in a share
     _encoder: FileEncoder = field(init=False)
     _segmenter: Segmenter = field(init=False)
-    _existing: ExistingShares = field(init=False)
+    _samples: Samples = field(init=False)
     _turns: Turns = field(factory=Turns, init=False)
     _window: Budget = field(factory=lambda: Budget(WINDOW), init=False)
     _received: int = field(default=0, init=False)  # bytes
@@ -153,14 +166,7 @@ class GridSink:
         )
         self._encoder = FileEncoder(self._file.storage_index, k, n)
         self._segmenter = Segmenter(self.chunk_size)
-        self._existing = ExistingShares(self._file.storage_index, k, n)
-
-    async def look_at_existing(self, clock: IReactorTime) -> None:
-        """Read what finished shares say about themselves, before the first write."""
-        # Where a key may stand for another file already, a share not read might be of it.
-        grace = None if self._file.guarded else clock
-        await self._existing.read(self._placement.existing, grace)
-        self._shares.watch()
+        self._samples = Samples(n)
 
     async def write(self, chunk: Buffer) -> None:
         """See ``ICiphertextSink``."""
@@ -184,9 +190,11 @@ class GridSink:
         await self._shares.finish(file, layout)
         if self._file.approve is not None:
             await self._file.approve(file.ueb)
+        acceptance = self._acceptance()
+        acceptance.check_claims(file.ueb)
         async with self._journal.showing(self._file.storage_index, self._shares.servers):
             await self._shares.close(layout.size)
-            self._check_happiness(file.ueb)
+            await acceptance.prove(file, layout)
             await self._shares.remove_lost()
         await self._selector.renew(self._file.storage_index, self._placement)
         return file.verify_cap
@@ -226,6 +234,7 @@ class GridSink:
             encoded = await self._cpu.run(encode_segment, ciphertext, k, n)
             if self._file.guarded:
                 await self._existing.check_segment(number, encoded.segment_hash)
+            self._samples.take(self._offset(number), encoded.blocks)
             await together(
                 [
                     self._absorb(number, ciphertext, encoded),
@@ -250,21 +259,14 @@ class GridSink:
         """Return where the blocks of a segment stand in their shares."""
         return self._data + segment * (self.chunk_size // self._encoding.needed)
 
-    def _check_happiness(self, ueb: bytes) -> None:
-        """Count what is really there: new shares, and old ones of this very file."""
-        holders = self._shares.holders(self._existing.holders(ueb))
-        found = happiness(holders)
-        if found < self._selector.happy:
-            raise DamagedShares(found, self._selector.happy)
-        ordered = {
-            share: sorted(servers, key=lambda server: (server.name, server.lease_seed))
-            for share, servers in sorted(holders.items())
-        }
-        status = self._file.status
-        status.happiness = found
-        status.shares = {
-            share: [server.name for server in on] for share, on in ordered.items()
-        }
-        status.seeds = {
-            share: [server.lease_seed for server in on] for share, on in ordered.items()
-        }
+    def _acceptance(self) -> Acceptance:
+        return Acceptance(
+            self._file,
+            self._encoding,
+            self._selector.happy,
+            self._existing,
+            self._false,
+            self._shares,
+            self._samples,
+            self._clock,
+        )

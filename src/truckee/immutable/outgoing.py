@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from truckee.codec.encoder import EncodedFile
 from truckee.codec.hashes import Buffer
 from truckee.codec.share import ShareLayout
-from truckee.errors import Unavailable
+from truckee.errors import Corrupt, Unavailable
 from truckee.flow.together import Group, Work, together
 from truckee.grid.placement import happiness
 from truckee.grid.selection import NotEnoughServers, Placement
@@ -29,7 +29,17 @@ log = Logger()
 # How often it is looked whether one server keeps the others waiting.
 LOOK = 0.1  # seconds
 
-Holders = dict[int, set[IStorageServer]]  # servers by share number
+Placed = dict[int, set[IStorageServer]]  # servers by share number
+
+
+def with_streams(
+    existing: Mapping[int, set[IStorageServer]], streams: Sequence[ShareStream]
+) -> Placed:
+    """Return the servers of all shares, those of *streams* and those in *existing*."""
+    found = {share: set(servers) for share, servers in existing.items()}
+    for stream in streams:
+        found.setdefault(stream.share, set()).add(stream.server)
+    return found
 
 
 @define
@@ -38,6 +48,14 @@ class LeftBehind(Unavailable):
 
     server: str
     seconds: float
+
+
+@define
+class NotGivenBack(Corrupt):
+    """{server} did not keep a share: {reason}."""
+
+    server: str
+    reason: str
 
 
 @define(eq=False)
@@ -79,13 +97,6 @@ class OutgoingShares:
         """Where the live ones go, by share number."""
         return {stream.share: stream.server for stream in self.live}
 
-    def holders(self, existing: Mapping[int, set[IStorageServer]]) -> Holders:
-        """Return the servers of all shares, live ones and those in *existing*."""
-        found = {share: set(servers) for share, servers in existing.items()}
-        for stream in self.live:
-            found.setdefault(stream.share, set()).add(stream.server)
-        return found
-
     async def store(self, offset: int, blocks: Sequence[Buffer]) -> None:
         """Write the *blocks* of one segment, one to each share."""
         if not self._passed:
@@ -104,6 +115,11 @@ class OutgoingShares:
         """Show all live ones, of *size* bytes, to readers."""
         await together(stream.close(size) for stream in self._streams)
         self.stop_watching()
+
+    def drop(self, stream: ShareStream, reason: str) -> None:
+        """Count a closed share as lost, whatever its server said."""
+        stream.error = NotGivenBack(stream.server.name, reason)
+        self._name_lost(stream)
 
     async def remove_lost(self) -> None:
         """Remove what was given up; who was left behind may take its time."""
@@ -142,13 +158,7 @@ class OutgoingShares:
 
     def _on_lost(self, lost: ShareStream) -> None:
         """Place a share elsewhere, or go on without it while there is happiness enough."""
-        log.warn(
-            "Share {share} on {server} was given up: {error}",
-            share=lost.share,
-            server=lost.server.name,
-            error=repr(lost.error),
-        )
-        self._status.lost.append(LostShare(lost.share, lost.server.name, str(lost.error)))
+        self._name_lost(lost)
         spare = self._spare(lost)
         if spare is not None:
             self._replace(lost.share, spare)
@@ -157,6 +167,15 @@ class OutgoingShares:
             if isinstance(lost.error, NoSpace):
                 raise lost.error
             raise NotEnoughServers(found, self._happy) from lost.error
+
+    def _name_lost(self, lost: ShareStream) -> None:
+        log.warn(
+            "Share {share} on {server} was given up: {error}",
+            share=lost.share,
+            server=lost.server.name,
+            error=repr(lost.error),
+        )
+        self._status.lost.append(LostShare(lost.share, lost.server.name, str(lost.error)))
 
     def _spare(self, lost: ShareStream) -> IStorageServer | None:
         """Return who could take a lost share now; the one to whom the fewest others go."""

@@ -89,7 +89,10 @@ class Repairer:
         self.active += 1
         try:
             async with self._by_storage_index.hold(cap.storage_index):
-                before = await self.checker.check(cap, verify, add_lease=add_lease)
+                # What servers only claim to have is missing, and claims are no success.
+                before = await self.checker.check(
+                    cap, verify, prove=True, add_lease=add_lease
+                )
                 if before.healthy:
                     return RepairReport(before, False, before)
                 try:
@@ -97,7 +100,7 @@ class Repairer:
                 except (NoSpace, NotEnoughServers) as error:
                     log.warn("No server takes what is missing: {error}", error=str(error))
                     return RepairReport(before, True, before)
-                after = await self.checker.check(cap, verify, tell=False)
+                after = await self.checker.check(cap, verify, prove=True, tell=False)
                 return RepairReport(before, True, after)
         finally:
             self.active -= 1

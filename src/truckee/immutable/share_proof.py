@@ -8,6 +8,8 @@ segment is given, its block of that segment is the one that its hash tree promis
 
 from __future__ import annotations
 
+from random import Random
+
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.decoder import FileProof, ShareProof
 from truckee.codec.geometry import Geometry
@@ -75,15 +77,30 @@ async def prove_share(
         file = FileProof.check(cap, ueb)
         share = ShareProof.check(file, number, offsets, chain)
         if segment is not None:
-            await _prove_block(file, share, early, cpu, segment)
+            await prove_block(file, share, early, cpu, segment)
         return file, share
     finally:
         early.settle()
 
 
-async def _prove_block(
+async def prove_random_block(
+    cap: ChkVerifyCap, number: int, reader: IShareReader, cpu: Workers, random: Random
+) -> None:
+    """Prove that a share and one of its blocks are there.  Raises as ``prove_share``."""
+    file, share = await prove_share(cap, number, reader, cpu)
+    await prove_block(file, share, reader, cpu, random.randrange(file.geometry.segments))
+
+
+async def prove_block(
     file: FileProof, share: ShareProof, reader: IShareReader, cpu: Workers, segment: int
 ) -> None:
+    """
+    Check that the block of *segment* is there and is that of *share*.
+
+    A chain alone does not show it: whoever has one share knows its neighbor's chain.
+
+    :raises ValueError: :raises ReadError: as ``prove_share`` does.
+    """
     if not 0 <= segment < file.geometry.segments:
         raise ValueError(f"the file has no segment {segment}")
     offset, length = share.block_range(file.geometry, range(segment, segment + 1))

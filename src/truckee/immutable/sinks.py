@@ -9,7 +9,7 @@ from zope.interface import Attribute, Interface
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.hashes import Buffer
-from truckee.errors import Misuse, Refused, TruckeeError
+from truckee.errors import Misuse, Refused, TruckeeError, Unavailable
 from truckee.flow.together import Work
 from truckee.immutable.upload_status import UploadStatus
 
@@ -25,6 +25,16 @@ class KeyReused(Refused):
 @define
 class NotThroughHelper(TruckeeError):
     """The helper did not store this file. Upload it with helper=no."""
+
+
+@define
+class FalseClaims(Unavailable):
+    """
+    {servers} claimed shares of this file that are not its own, so that it was not stored
+    in full. Nothing more that they claim of it is believed: upload it again.
+    """
+
+    servers: str
 
 
 @define
@@ -67,6 +77,8 @@ class NewFile:
     storage_index: bytes
     size: int | None  # bytes, more than a literal cap holds; None: not known yet
     most: int  # bytes it may grow to, if its size is not known
+    # Its key was never used before: whoever claims to have a share of it lies.
+    fresh: bool = False
     # No segment may leave that differs from what is stored under this storage index.
     guarded: bool = False
     # Whether somebody may bring the same ciphertext again, if it does not come to its end.

@@ -29,13 +29,22 @@ from truckee.flow.spool import Spool
 from truckee.immutable.admission import SMALL, Admission
 from truckee.immutable.body import Body, FileTooLarge, Pieces, UnknownTooLarge
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
-from truckee.immutable.sinks import ICiphertextSinks, NewFile, NotThroughHelper
+from truckee.immutable.sinks import (
+    FalseClaims,
+    ICiphertextSinks,
+    NewFile,
+    NotThroughHelper,
+)
 from truckee.immutable.upload_status import UploadStatus
 from truckee.status.metered import Metered
 
 log = Logger()
 
 Cap = ChkReadCap | LiteralCap
+
+# How often a file is stored from its spool anew after servers claimed shares falsely; those
+# who did are not believed the next time.
+_RETRIES = 2
 
 
 class KeptBody(Protocol):
@@ -178,6 +187,7 @@ class Uploader:
                 storage_index_of(key),
                 size,
                 most,
+                fresh=choice.key is None,
                 guarded=isinstance(choice, GivenKey),
                 resumable=choice.key is not None,
                 given_up=_never if kept is None else kept.given_up,
@@ -262,15 +272,23 @@ class Uploader:
     async def _stream_spooled(
         self, spool: Spool | KeptBody, piece: int, key: bytes, file: NewFile
     ) -> ChkReadCap:
-        """Stream what is in *spool*, once more where a helper did not store it."""
-        try:
-            return await self._stream(spool.read(piece), key, file)
-        except NotThroughHelper as error:
-            if file.direct:
-                raise
-            log.warn("A file goes to the servers: {why}", why=str(error))
-            direct = evolve(file, direct=True)
-            return await self._stream(spool.read(piece), key, direct)
+        """
+        Stream what is in *spool*.
+
+        It is streamed once more where a helper did not store it, and where servers claimed
+        shares falsely.
+        """
+        for _ in range(_RETRIES):
+            try:
+                return await self._stream(spool.read(piece), key, file)
+            except NotThroughHelper as error:
+                if file.direct:
+                    raise
+                log.warn("A file goes to the servers: {why}", why=str(error))
+                file = evolve(file, direct=True)
+            except FalseClaims as error:
+                log.warn("A file is stored again: {why}", why=str(error))
+        return await self._stream(spool.read(piece), key, file)
 
     async def _upload_spooled(
         self, body: Body, key: bytes, file: NewFile, kept: KeptBody | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
+from truckee.codec.caps import ChkReadCap
 from truckee.status.progress import LostShare, Progress
 
 __all__ = ["LostShare", "UploadStatus"]
@@ -19,3 +20,8 @@ class UploadStatus(Progress):
 
     seeds: dict[int, list[bytes]] = field(factory=dict)  # lease seeds, as in *shares*
     found: int = 0  # shares that were there before
+
+    def unplaced(self, cap: object) -> list[int]:
+        """Return the shares of the stored file of *cap* that no server has, if known."""
+        total = cap.total if isinstance(cap, ChkReadCap) and self.shares else 0
+        return [share for share in range(total) if share not in self.shares]

@@ -62,9 +62,18 @@ class GridShape:
     total: int = 3
 
     def __attrs_post_init__(self) -> None:
+        if self.needed > self.total:
+            raise ValueError(
+                f"shares.needed must be at most {self.total} (shares.total), "
+                f"not {self.needed}"
+            )
         Encoding(self.needed, self.total)
-        if not 1 <= self.happy <= self.total:
-            raise ValueError(f"shares.happy must be 1 to {self.total} (shares.total)")
+        if not self.needed <= self.happy <= self.total:
+            raise ValueError(
+                f"shares.happy must be {self.needed} (shares.needed) to {self.total} "
+                f"(shares.total), not {self.happy}: with fewer servers than shares.needed "
+                "a file that was stored could be unreadable"
+            )
 
 
 @frozen
@@ -115,6 +124,9 @@ def _or_none(text: str) -> str | None:
     """What stock nodes call none."""
     return None if text.lower() in ("disabled", "none") else text
 
+
+# The keys of ``GridShape`` with which its errors begin.
+_SHAPE = ("shares.needed", "shares.happy", "shares.total")
 
 # Section, key, and the value with which it changes nothing.
 _UNSUPPORTED = (
@@ -215,7 +227,8 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         shape = GridShape(*shares)
         encoding = Encoding(shape.needed, shape.total, segment_size)
     except ValueError as error:
-        raise BadConfig(node.config, "[client] shares.*", str(error)) from None
+        wrong = next((key for key in _SHAPE if str(error).startswith(key)), "shares.*")
+        raise BadConfig(node.config, f"[client] {wrong}", str(error)) from None
     defaults = UploadLimits()
     cached = CacheLimits()
     tub_port = get("node", "tub.port", None, _or_none)

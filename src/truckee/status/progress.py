@@ -31,5 +31,6 @@ class Progress:
     sent: int = 0  # to the client
     shares: dict[int, list[str]] = field(factory=dict)  # names of the servers of each
     lost: list[LostShare] = field(factory=list)
+    unproved: list[int] = field(factory=list)  # shares that were stored and not read back
     happiness: int = 0  # that was reached
     gate: Gate = field(factory=Gate, init=False)  # shut while it is paused

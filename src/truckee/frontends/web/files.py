@@ -261,6 +261,8 @@ def _cap_answer(cap: Cap, status: UploadStatus, args: Mapping[str, str]) -> Answ
         "happiness": status.happiness,
         "shares": status.shares,
         "lost": [asdict(each) for each in status.lost],
+        "unplaced": status.unplaced(cap),
+        "unproved": status.unproved,
     }
     text = json.dumps(told, indent=1) + "\n"
     return Answer(text.encode(), 200, {"content-type": "application/json; charset=utf-8"})

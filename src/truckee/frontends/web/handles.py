@@ -205,6 +205,8 @@ class HandleResource(Resource):
                 "stored": status.stored,
                 "happiness": status.happiness,
                 "lost": [asdict(each) for each in status.lost],
+                "unplaced": status.unplaced(upload.cap),
+                "unproved": status.unproved,
                 "task": upload.record.task,
                 "cap": None if upload.cap is None else str(upload.cap),
                 "error": None if upload.error is None else str(upload.error),
