@@ -53,6 +53,7 @@ class _Case(TestCase):
     def setUp(self) -> None:
         client = new_client(self)
         dialer = Dialer(client.tub, REACTOR, os.urandom, PACE)
+        self.dialer = dialer
         self.pool = ServerPool(dialer, lambda: NOW)
         # Connections over HTTPS take a moment to end.
         self.addCleanup(lambda: Deferred.fromCoroutine(pause(0.05)))
@@ -195,6 +196,13 @@ class HttpsTests(_Case):
         fields |= {"anonymous-storage-NURLs": list(nurls)}
         self.pool.heard(self.announced("one", furl, **fields))
 
+    def wait_for_foolscap(self) -> None:
+        """Have a new pool that gives foolscap all the time it needs to connect."""
+        self.pool.stop()
+        pace = Pace(patience=20.0, longest=PACE.longest)
+        self.pool = ServerPool(evolve(self.dialer, pace=pace), lambda: NOW)
+        self.addCleanup(self.pool.stop)
+
     @property
     def over_https(self) -> bool:
         """Whether the server is asked over HTTPS now."""
@@ -227,6 +235,7 @@ class HttpsTests(_Case):
 
     async def test_foolscap_first(self) -> None:
         """A server that foolscap reaches is not looked for over HTTPS."""
+        self.wait_for_foolscap()
         _, furl = self.serve()
         looks: list[None] = []
 
@@ -328,6 +337,7 @@ class HttpsTests(_Case):
         await until(self.pool.servers)
         await self.store_and_read(self.pool.servers()[0])
         self.assertEqual(len(other.disk.directory.shares(INDEX)), 1)
+        self.wait_for_foolscap()
         _, furl = self.serve()
         self.hear(furl, self.served.nurl.text)
         await until(self.pool.servers)

@@ -333,7 +333,7 @@ class NeedsKnownSizeTests(_Case):
         upload = Deferred.fromCoroutine(
             grid.uploader.upload(_never_ending(some_bytes(5000)), None, RandomKey())
         )
-        await pause(0.05)
+        await until(lambda: list(_open_below(spool)) == [4992])
         self.assertEqual(files_below(spool), [])
         self.assertEqual(list(_open_below(spool)), [4992])
         upload.cancel()

@@ -293,6 +293,13 @@ class BadTests(_Case):
                 f"[client] {key}",
             )
 
+    def test_announced_addresses(self) -> None:
+        """Which addresses announcements may name is one of some words."""
+        self.bad(
+            "[connections]\nannounced-addresses = 10.0.0.0/8\n",
+            "[connections] announced-addresses",
+        )
+
     def test_segment_size(self) -> None:
         """A segment has at least one byte."""
         for size in (0, -1):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
@@ -20,9 +20,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 
 from truckee.codec import base32
+from truckee.grid.addresses import ANY_ADDRESS, AddressPolicy, host_of, with_hints
 
 # A few hundred bytes are usual; grid-manager certificates make it a few thousand.
-MAX_MESSAGE = 64 * 1024  # bytes
+MAX_MESSAGE = 16 * 1024  # bytes
+_MAX_PART = 200  # bytes of a key or a signature
+_MAX_NICKNAME = 200  # characters that are kept
+_MAX_SEED = 400  # characters
+_MAX_FURL = 4096  # characters; also of a NURL
+_MAX_NURLS = 8
 _PREFIX = "v0-"
 _TUBID_CHARACTERS = 32
 # What foolscap takes, and not what it would fail on later.
@@ -83,6 +89,10 @@ def parse_fields(server_id: str, fields: Mapping[str, Any]) -> Announcement:
     furl = fields.get("anonymous-storage-FURL")
     if not isinstance(furl, str):
         raise ValueError("it has no anonymous-storage-FURL")
+    if len(furl) > _MAX_FURL:
+        raise ValueError("its furl is too long")
+    if len(furl) > _MAX_FURL:
+        raise ValueError("its furl is too long")
     tubid_of(furl)
     nickname = fields.get("nickname", "")
     nurls = fields.get("anonymous-storage-NURLs", [])
@@ -91,9 +101,13 @@ def parse_fields(server_id: str, fields: Mapping[str, Any]) -> Announcement:
         raise ValueError("its nickname or its NURLs have another form")
     return Announcement(
         server_id,
-        nickname,
-        furl,
-        tuple(nurl for nurl in nurls if isinstance(nurl, str)),
+        "".join(each for each in nickname[:_MAX_NICKNAME] if each.isprintable()),
+        with_hints(furl, ANY_ADDRESS),
+        tuple(
+            nurl
+            for nurl in nurls[:_MAX_NURLS]
+            if isinstance(nurl, str) and len(nurl) <= _MAX_FURL
+        ),
         _permutation_seed(server_id, fields),
         seqnum if isinstance(seqnum, int) and not isinstance(seqnum, bool) else None,
         dict(fields),
@@ -104,6 +118,8 @@ def _permutation_seed(server_id: str, fields: Mapping[str, Any]) -> bytes:
     """The announced seed, of any length; else the key; else a hash of the name."""
     seed = fields.get("permutation-seed-base32")
     if isinstance(seed, str):
+        if len(seed) > _MAX_SEED:
+            raise ValueError("its permutation seed is too long")
         return base32.decode(seed)
     try:
         key = base32.decode(server_id.removeprefix(_PREFIX))
@@ -112,6 +128,20 @@ def _permutation_seed(server_id: str, fields: Mapping[str, Any]) -> bytes:
     if server_id.startswith(_PREFIX) and len(key) == 32:
         return key
     return sha256(server_id.encode("utf-8")).digest()
+
+
+def restricted(announcement: Announcement, policy: AddressPolicy) -> Announcement:
+    """Return *announcement* with those addresses alone that *policy* allows."""
+    hosts = (
+        (nurl, host_of(nurl.partition("@")[2].partition("/")[0]))
+        for nurl in announcement.nurls
+    )
+    return evolve(
+        announcement,
+        furl=with_hints(announcement.furl, policy),
+        # What is no NURL is named when it is looked at.
+        nurls=tuple(nurl for nurl, host in hosts if host is None or policy.allows(host)),
+    )
 
 
 def verify(envelope: object) -> Announcement:
@@ -124,8 +154,9 @@ def verify(envelope: object) -> Announcement:
     if not (isinstance(envelope, tuple) and len(envelope) == 3):
         raise ValueError("an envelope is a message, a signature and a key")
     message, signature, key = envelope
-    if not all(isinstance(part, bytes) for part in envelope) or len(message) > MAX_MESSAGE:
-        raise ValueError("a part of the envelope is not bytes, or too long")
+    for part, most in ((message, MAX_MESSAGE), (signature, _MAX_PART), (key, _MAX_PART)):
+        if not isinstance(part, bytes) or len(part) > most:
+            raise ValueError("a part of the envelope is not bytes, or too long")
     try:
         server_id = key.decode("ascii")
         public = Ed25519PublicKey.from_public_bytes(_unprefixed(key))

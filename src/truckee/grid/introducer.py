@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 from attrs import define, field
 from foolscap.api import Referenceable
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from truckee import __version__
-from truckee.grid.announcements import Announcement, Envelope, is_newer, verify
+from truckee.grid.announced import Announced
+from truckee.grid.announcements import MAX_MESSAGE, Announcement, Envelope, verify
 from truckee.grid.introducer_schema import (
+    MAX_ANNOUNCEMENTS,
     SERVICE,
     V2,
     RIIntroducer,
@@ -28,6 +33,13 @@ log = Logger()
 # that is back after a night.
 MAX_DELAY = 60  # seconds
 _LONGEST = 200  # characters of what an introducer says of its error
+_SLICE = 0.01  # seconds for which announcements are looked at, at once
+
+
+def _fits(envelope: object) -> bool:
+    """Tell whether it may wait in memory."""
+    parts = envelope if isinstance(envelope, tuple) else ()
+    return all(isinstance(part, bytes) and len(part) <= MAX_MESSAGE for part in parts)
 
 
 @serves(RIIntroducerSubscriberClient)
@@ -36,8 +48,9 @@ class IntroducerClient(Referenceable):
     """
     Stays connected to the introducer at *furl*.
 
-    *heard* is called with each announcement that is new, after its signature was
-    checked.  The foolscap tub reconnects with growing delays; each time we subscribe and
+    *heard* is called with each announcement that is new and counts, after its signature
+    was checked; never for long at once, however many there are.  The foolscap tub
+    reconnects with growing delays; each time we subscribe and
     publish again, for an introducer forgets both.
     """
 
@@ -46,9 +59,13 @@ class IntroducerClient(Referenceable):
     _tub: Any = field(repr=False)
     _nickname: str
     _heard: Callable[[Announcement], None]
+    _clock: IReactorTime
     connected: bool = field(default=False, init=False)
-    # What this introducer said, by server: sequence numbers count for one introducer.
-    known: dict[str, Announcement] = field(factory=dict, init=False, repr=False)
+    # Sequence numbers count for one introducer.
+    _announced: Announced = field(factory=Announced, init=False, repr=False)
+    _queue: deque[object] = field(factory=deque, init=False, repr=False)  # envelopes
+    _timer: IDelayedCall | None = field(default=None, init=False, repr=False)
+    _stopped: bool = field(default=False, init=False)
     _reconnector: Any = field(default=None, init=False, repr=False)
     _remote: Any = field(default=None, init=False, repr=False)
     _published: list[Envelope] = field(factory=list, init=False, repr=False)
@@ -59,7 +76,12 @@ class IntroducerClient(Referenceable):
         self._reconnector.maxDelay = MAX_DELAY
 
     def stop(self) -> None:
-        """Connect no more."""
+        """Connect no more, and hear nothing more."""
+        self._stopped = True
+        self._queue.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._reconnector is not None:
             self._reconnector.stopConnecting()
 
@@ -74,22 +96,58 @@ class IntroducerClient(Referenceable):
         """What people are told of the connection."""
         return "Connected" if self.connected else "Not connected"
 
+    @property
+    def known(self) -> dict[str, Announcement]:
+        """What this introducer said last, by server."""
+        return self._announced.known
+
     def remote_announce_v2(self, announcements: Iterable[object]) -> None:
         """Take each one for itself: a bad one says nothing about the others."""
-        for envelope in announcements:
+        room = MAX_ANNOUNCEMENTS - len(self._queue)
+        taken = list(islice(announcements, max(0, room)))
+        self._queue += [envelope for envelope in taken if _fits(envelope)]
+        self._plan(0.0)
+
+    def _plan(self, seconds: float) -> None:
+        """Look at what is there after so long."""
+        if self._stopped:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.callLater(seconds, self._work)
+
+    def _work(self) -> None:
+        """Look at announcements for a moment."""
+        self._timer = None
+        end = self._clock.seconds() + _SLICE
+        for announcement in self._announced.due(self._clock.seconds()):
+            self._heard(announcement)
+        refused = self._announced.refused
+        trouble = ""
+        while self._queue:
             try:
-                announcement = verify(envelope)
+                self._look(self._queue.popleft())
             except (ValueError, TypeError) as error:
-                log.warn(
-                    "Introducer {name} sent a bad announcement: {error}",
-                    name=self.petname,
-                    error=error,
-                )
-                continue
-            known = self.known.get(announcement.server_id)
-            if known is None or is_newer(announcement, known):
-                self.known[announcement.server_id] = announcement
-                self._heard(announcement)
+                trouble = str(error)
+            if self._clock.seconds() >= end:
+                break
+        if self._announced.refused > refused:
+            trouble = "it told of more servers than anybody has"
+        if trouble:
+            log.warn(
+                "Introducer {name} sent bad announcements: {error}",
+                name=self.petname,
+                error=trouble[:_LONGEST],
+            )
+        wait = 0.0 if self._queue else self._announced.wait(self._clock.seconds())
+        if wait is not None:
+            self._plan(wait)
+
+    def _look(self, envelope: object) -> None:
+        announcement = verify(envelope)
+        size = len(envelope[0])  # type: ignore[index]
+        if self._announced.take(announcement, size, self._clock.seconds()):
+            self._heard(announcement)
 
     def _got_remote(self, remote: Any) -> None:
         self._remote = remote

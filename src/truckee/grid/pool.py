@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
+from twisted.logger import Logger
 
-from truckee.grid.announcements import Announcement
+from truckee.grid.announced import MAX_SERVERS
+from truckee.grid.announcements import Announcement, restricted
 from truckee.grid.transports import (
     Address,
     Dialer,
@@ -15,6 +17,8 @@ from truckee.grid.transports import (
     HttpsTransport,
 )
 from truckee.storage.interfaces import IStorageServer
+
+log = Logger()
 
 
 @frozen
@@ -39,7 +43,7 @@ class PooledServer:
     """
 
     announcement: Announcement
-    _dialer: Dialer = field(repr=False)
+    dialer: Dialer = field(repr=False)
     _now: Callable[[], float]
     version: str | None = field(default=None, init=False)
     available_space: int | None = field(default=None, init=False)  # bytes, when it came
@@ -71,18 +75,18 @@ class PooledServer:
     def start(self) -> None:
         """Connect, now and whenever the connection is lost."""
         if self.announcement.has_hints:
-            self._foolscap = self._dialer.foolscap(
+            self._foolscap = self.dialer.foolscap(
                 self.announcement, self._came_over_foolscap, self._look_over_https
             )
             self._foolscap.start()
-        self._use_https(self._dialer.addresses(self.announcement))
+        self._use_https(self.dialer.addresses(self.announcement))
 
     def hear(self, news: Announcement) -> None:
         """Take in what a server tells that stays where it was over foolscap."""
         self.announcement = news
         if self._foolscap is not None:
             self._foolscap.server.permutation_seed = news.permutation_seed
-        addresses = self._dialer.addresses(news)
+        addresses = self.dialer.addresses(news)
         nurls = [address.nurl for address in addresses]
         if self._https is not None and self._https.nurl in nurls:
             self._https.hear(addresses)
@@ -98,7 +102,7 @@ class PooledServer:
 
     def _use_https(self, addresses: Sequence[Address]) -> None:
         if addresses:
-            self._https = self._dialer.https(addresses, self._came)
+            self._https = self.dialer.https(addresses, self._came)
             if self._foolscap is None or not self._foolscap.connected:
                 self._look_over_https()
 
@@ -111,7 +115,7 @@ class PooledServer:
         """Find out whether it can be reached so, unless foolscap connects soon."""
         if self._https is not None:
             alone = self._foolscap is None
-            self._https.start(0.0 if alone else self._dialer.pace.patience)
+            self._https.start(0.0 if alone else self.dialer.pace.patience)
 
     def _came_over_foolscap(self, greeting: Greeting) -> None:
         if self._https is not None:
@@ -126,7 +130,13 @@ class PooledServer:
 
 @define(eq=False)
 class ServerPool:
-    """All servers, announced and static."""
+    """
+    All servers, announced and static.
+
+    A server is its tub, whose id the connection proves: several announcements of one tub
+    are one server.  The operator's word for it counts first, then that of the announcement
+    with the lowest server id, of those under which it is connected.
+    """
 
     _dialer: Dialer
     _now: Callable[[], float]
@@ -135,39 +145,74 @@ class ServerPool:
 
     def servers(self) -> list[IStorageServer]:
         """Return those that can be asked now."""
-        found = (each.server for each in self.known.values())
+        found = (each.server for each in self._in_use().values())
         return [server for server in found if server is not None]
+
+    def statuses(self) -> list[ServerStatus]:
+        """Return what is known of each server, other names of one in use left out."""
+        in_use = self._in_use()
+        return [
+            each.status
+            for each in self.known.values()
+            if in_use.get(each.announcement.lease_seed, each) is each
+        ]
 
     def server_id(self, lease_seed: bytes) -> bytes:
         """Return what others call the server with this seed, the seed if none is known."""
-        for each in self.known.values():
+        in_use = self._in_use().get(lease_seed)
+        for each in self.known.values() if in_use is None else [in_use]:
             if each.announcement.lease_seed == lease_seed:
                 return each.announcement.server_id.encode("utf-8")
         return lease_seed
 
+    def _in_use(self) -> dict[bytes, PooledServer]:
+        """Return the connected servers by their tubs, each under one name."""
+        connected = [each for each in self.known.values() if each.server is not None]
+        chosen: dict[bytes, PooledServer] = {}
+        for each in connected:
+            tub = each.announcement.lease_seed
+            if tub not in chosen or self._rank(each) < self._rank(chosen[tub]):
+                chosen[tub] = each
+        return chosen
+
+    def _rank(self, server: PooledServer) -> tuple[bool, str]:
+        server_id = server.announcement.server_id
+        return server_id not in self._static, server_id
+
     def add_static(self, announcement: Announcement) -> None:
         """Use the operator's word for a server, whatever introducers say of it."""
         self._static.add(announcement.server_id)
-        self._use(announcement)
+        self._use(announcement, self._dialer)
 
-    def heard(self, announcement: Announcement) -> None:
-        """An introducer told of a server, or told something new."""
+    def heard(self, announcement: Announcement, dialer: Dialer | None = None) -> None:
+        """
+        An introducer told of a server, or told something new.
+
+        A *dialer*, if there is one, connects to the addresses that it may name.
+        """
         if announcement.server_id not in self._static:
-            self._use(announcement)
+            self._use(announcement, dialer or self._dialer)
 
     def stop(self) -> None:
         """Connect to none of them any more; whoever made the tub stops it."""
         for each in self.known.values():
             each.stop()
 
-    def _use(self, announcement: Announcement) -> None:
+    def _use(self, announcement: Announcement, dialer: Dialer) -> None:
         server_id = announcement.server_id
         known = self.known.get(server_id)
         if known is not None:
-            if known.announcement.furl == announcement.furl:
+            if known.dialer.policy.least <= dialer.policy.least:
+                dialer = known.dialer
+            announcement = restricted(announcement, dialer.policy)
+            if known.announcement.furl == announcement.furl and known.dialer is dialer:
                 known.hear(announcement)
                 return
             known.stop()
-        pooled = PooledServer(announcement, self._dialer, self._now)
+        announcement = restricted(announcement, dialer.policy)
+        if server_id not in self.known and len(self.known) >= MAX_SERVERS:
+            log.warn("There are too many servers: {name} is not used", name=server_id)
+            return
+        pooled = PooledServer(announcement, dialer, self._now)
         self.known[server_id] = pooled
         pooled.start()

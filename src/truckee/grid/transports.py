@@ -15,7 +15,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from truckee.grid.addresses import ANY_ADDRESS, AddressPolicy
 from truckee.grid.announcements import Announcement
+from truckee.grid.guarded import GuardedReactor, GuardedTCP
 from truckee.grid.introducer import MAX_DELAY
 from truckee.storage.checked import call
 from truckee.storage.foolscap_client import FoolscapServer
@@ -235,6 +237,22 @@ class Dialer:
     _reactor: Any = field(repr=False)
     _random: Callable[[int], bytes]
     pace: Pace = field(factory=Pace)
+    policy: AddressPolicy = ANY_ADDRESS  # of what it connects to
+
+    @classmethod
+    def guarded(
+        cls,
+        tub: Any,
+        reactor: Any,
+        random: Callable[[int], bytes],
+        policy: AddressPolicy,
+        pace: Pace | None = None,
+    ) -> Dialer:
+        """Return one that connects only where *policy* allows, also by names."""
+        tub.removeAllConnectionHintHandlers()
+        tub.addConnectionHintHandler("tcp", GuardedTCP(policy))
+        guarded = GuardedReactor(reactor, policy)
+        return cls(tub, guarded, random, pace or Pace(), policy)
 
     def foolscap(
         self,

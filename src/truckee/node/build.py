@@ -122,7 +122,7 @@ class Node:
         if self.network is None:
             return GridStatus(local, cache=cache)
         return GridStatus(
-            [*local, *(each.status for each in self.network.pool.known.values())],
+            [*local, *self.network.pool.statuses()],
             [f"{each.petname}: {each.status}" for each in self.network.introducers],
             helper_seen(self.network.helper),
             self._direct.needs_known_size,
@@ -246,7 +246,7 @@ class Node:
     async def _join(self, opener: StorageOpener) -> None:
         """Connect to other nodes, and be a storage server for them if that is wanted."""
         network = self.network = Network(
-            self.directory, self.config, self.reactor, time.time, os.urandom
+            self.directory, self.config, self.reactor, time.time, os.urandom, self._disk
         )
         await network.start()
         storage = self.config.storage

@@ -26,6 +26,7 @@ from truckee.errors import Misuse
 from truckee.flow.durations import parse_duration
 from truckee.flow.sizes import parse_size
 from truckee.frontends.http.origin import AllowedHosts, allowed_hosts
+from truckee.grid.addresses import AddressPolicy, Reach
 from truckee.helper.uploads import HelperLimits
 from truckee.immutable.cache import CacheLimits
 from truckee.immutable.open_uploads import OpenLimits
@@ -95,6 +96,7 @@ class NodeConfig:
     tub_port: str | None  # an endpoint string; None: nobody connects to us
     tub_location: str | None  # hints, separated by commas
     introducer_furl: str | None = field(repr=False)  # of the introducer "default"
+    announced_addresses: AddressPolicy | None  # None: as near as the introducer is
     storage: StorageConfig | None
     unsupported: Sequence[str]  # what is set and does nothing here
     web_port: str | None  # an endpoint string
@@ -156,6 +158,21 @@ def _parse_count(text: str) -> int:
     if count < 1:
         raise ValueError(f"{text!r} is not a number from 1 on")
     return count
+
+
+_ADDRESSES = {
+    "auto": None,
+    "any": AddressPolicy(Reach.LOOPBACK),
+    "private": AddressPolicy(Reach.PRIVATE),
+    "public": AddressPolicy(Reach.PUBLIC),
+}
+
+
+def _parse_addresses(text: str) -> AddressPolicy | None:
+    """Return which addresses announcements may name.  :raises ValueError:"""
+    if text.lower() not in _ADDRESSES:
+        raise ValueError(f"{text!r} is none of {', '.join(_ADDRESSES)}")
+    return _ADDRESSES[text.lower()]
 
 
 def _parse_days(text: str) -> float:
@@ -275,6 +292,9 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         tub_port=tub_port,
         tub_location=get("node", "tub.location", None, _or_none),
         introducer_furl=get("client", "introducer.furl", None, _or_none),
+        announced_addresses=get(
+            "connections", "announced-addresses", None, _parse_addresses
+        ),
         storage=storage,
         unsupported=unsupported,
         web_port=web_port,

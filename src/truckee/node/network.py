@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field
@@ -19,11 +20,14 @@ from zope.interface import implementer
 
 from truckee.codec import base32
 from truckee.errors import Misuse, Unavailable
+from truckee.flow.cpu import Workers
+from truckee.grid.addresses import Reach, policy_of
 from truckee.grid.announcements import Announcement
 from truckee.grid.introducer import IntroducerClient
 from truckee.grid.pool import ServerPool
 from truckee.grid.transports import Dialer
 from truckee.helper.connection import HelperConnection
+from truckee.node.announcement_cache import AnnouncementCache
 from truckee.node.config import BadConfig, NodeConfig
 from truckee.node.keys import load_signing_key
 from truckee.node.layout import NodeDirectory
@@ -33,7 +37,6 @@ from truckee.node.peers import (
     load_cache,
     load_introducers,
     load_static_servers,
-    save_cache,
 )
 from truckee.node.storage import OfferedStorage
 from truckee.node.tub import HELPER_DISCONNECT, HELPER_KEEPALIVE, make_tub
@@ -82,10 +85,14 @@ class Network:
     _reactor: Any
     _now: Callable[[], float]
     _random: Callable[[int], bytes]
+    _disk: Workers
     pool: ServerPool = field(init=False)
     introducers: list[IntroducerClient] = field(factory=list, init=False)
     _tub: Any = field(init=False, repr=False)  # our lasting identity
     _client_tub: Any = field(init=False, repr=False)  # a new one at every start
+    _dialers: dict[Reach, Dialer] = field(factory=dict, init=False, repr=False)
+    _tubs: list[Any] = field(factory=list, init=False, repr=False)  # of the dialers
+    _caches: list[AnnouncementCache] = field(factory=list, init=False)
     _ports: list[SharedEndpoint] = field(factory=list, init=False)
     _https: GbsStorage | None = field(default=None, init=False)
     helper: HelperConnection | None = field(default=None, init=False)  # that we use
@@ -177,32 +184,47 @@ class Network:
             self.helper.stop()
         for introducer in self.introducers:
             introducer.stop()
+        for cache in self._caches:
+            await cache.stop()
         self.pool.stop()
-        tubs = [tub for tub in (self._tub, self._client_tub) if tub.running]
+        tubs = [tub for tub in (self._tub, self._client_tub, *self._tubs) if tub.running]
         await DeferredList([tub.stopService() for tub in tubs], consumeErrors=True)
 
     def _follow(self, petname: str, furl: str) -> None:
         """Hear of servers from one introducer, and remember what it said."""
         cache = self._directory.private / f"introducer_{petname}_cache.yaml"
 
+        dialer = self._dialer_to(furl)
+
         def heard(announcement: Announcement) -> None:
-            self.pool.heard(announcement)
-            try:
-                save_cache(cache, introducer.known)
-            except OSError as error:
-                log.error("{path} cannot be kept: {error}", path=str(cache), error=error)
+            self.pool.heard(announcement, dialer)
+            kept.changed()
 
         introducer = IntroducerClient(
-            petname, furl, self._tub, self._config.nickname, heard
+            petname, furl, self._tub, self._config.nickname, heard, self._reactor
         )
+        kept = AnnouncementCache(cache, lambda: introducer.known, self._disk, self._reactor)
+        self._caches.append(kept)
         self.introducers.append(introducer)
         introducer.start()
-        self._reactor.callLater(FIRST_ANSWER, self._remember, introducer, cache)
+        self._reactor.callLater(FIRST_ANSWER, self._remember, introducer, cache, dialer)
 
-    def _remember(self, introducer: IntroducerClient, cache: Any) -> None:
+    def _dialer_to(self, furl: str) -> Dialer:
+        """Return what connects to the servers that the introducer at *furl* tells of."""
+        policy = self._config.announced_addresses or policy_of(furl)
+        dialer = self._dialers.get(policy.least)
+        if dialer is None:
+            tub = make_tub(None)
+            tub.startService()
+            self._tubs.append(tub)
+            dialer = Dialer.guarded(tub, self._reactor, self._random, policy)
+            self._dialers[policy.least] = dialer
+        return dialer
+
+    def _remember(self, introducer: IntroducerClient, cache: Path, dialer: Dialer) -> None:
         if not introducer.connected and self._tub.running:
             for announcement in load_cache(cache):
-                self.pool.heard(announcement)
+                self.pool.heard(announcement, dialer)
 
     async def _listen(self) -> None:
         port, location = self._config.tub_port, self._config.tub_location

@@ -1,0 +1,71 @@
+"""What introducers said last, kept on disk for the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from truckee.flow.cpu import Workers
+from truckee.grid.announcements import Announcement
+from truckee.node.peers import save_cache
+
+log = Logger()
+
+# From the first change to the write, so that many of them make one, and between two writes.
+_DELAY = 2.0  # seconds
+_PAUSE = 30.0  # seconds
+
+
+@define(eq=False)
+class AnnouncementCache:
+    """Writes what *known* returns to one file, some time after it changed."""
+
+    _path: Path
+    _known: Callable[[], Mapping[str, Announcement]]
+    _disk: Workers
+    _clock: IReactorTime
+    _changed: bool = field(default=False, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    _writing: Deferred[None] | None = field(default=None, init=False)
+    _next: float = field(default=0.0, init=False)  # seconds, not written before
+
+    def changed(self) -> None:
+        """Something is to be written."""
+        self._changed = True
+        if self._timer is None and self._writing is None:
+            delay = max(_DELAY, self._next - self._clock.seconds())
+            self._timer = self._clock.callLater(delay, self._begin)
+
+    async def stop(self) -> None:
+        """Write what is not written yet, and nothing later."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._writing is not None:
+            await self._writing
+        if self._changed:
+            await self._write()
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._writing = Deferred.fromCoroutine(self._write())
+        self._writing.addCallback(self._written)
+
+    def _written(self, _: None) -> None:
+        self._writing = None
+        self._next = self._clock.seconds() + _PAUSE
+        if self._changed:
+            self.changed()
+
+    async def _write(self) -> None:
+        self._changed = False
+        known = dict(self._known())
+        try:
+            await self._disk.run(save_cache, self._path, known)
+        except Exception as error:
+            log.error("{path} cannot be kept: {error}", path=str(self._path), error=error)
