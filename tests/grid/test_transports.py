@@ -68,6 +68,8 @@ class LookTests(TestCase):
             self.assertEqual(await self.pause(), 60)
             self.assertTrue(self.way.connected)
             self.assertEqual(len(self.heard), looks)
+        # It promised that its shares last, as stock servers do not.
+        self.assertTrue(self.heard[0].durable)
 
     async def test_not_there(self) -> None:
         """One that is not there is looked for more and more rarely, and never given up."""

@@ -97,6 +97,7 @@ class Helped:
     home: Path
     now: Callable[[], float]
     linger: float = 0.0  # seconds
+    boot: bytes = b"first"  # which start of its machine this is
     uploads: Uploads = field(init=False)
     stock: StockUploads = field(init=False)
     helper: Helper = field(init=False)
@@ -142,6 +143,7 @@ class Helped:
             self.grid.disk,
             REACTOR,
             self.now,
+            self.boot,
         )
         self.uploads.start()
         self.stock = StockUploads(self.uploads, REACTOR)
@@ -186,6 +188,7 @@ class Helped:
         return {
             str(path.relative_to(self.home)): path.stat().st_size
             for path in files_below(self.home)
+            if path.name != "boot"
         }
 
     def path(self, place: str, index: bytes = INDEX) -> Path:

@@ -595,3 +595,30 @@ class TogetherTests(_Case):
         await self.helped.assert_nothing_kept()
         for number in range(20):
             self.assertEqual(len(self.helped.grid.shares(index_of(number))), 3)
+
+
+class PowerCutTests(_Case):
+    async def test_incomplete(self) -> None:
+        """After a reboot, bytes that came before count only for who compares their hash."""
+        self.new()
+        for longer, held in ((True, 100), (False, 0)):
+            await self.keep(self.data[:100])
+            # The length of the file is on the disk, and its bytes are not.
+            self.path("incoming").write_bytes(bytes(100))
+            self.helped.boot += b"x"
+            await self.helped.restart()
+            # Nor after another restart of the process alone.
+            await self.helped.restart()
+            upload = await self.helped.uploads.open(INDEX, PARAMETERS, SIZE, longer=longer)
+            assert isinstance(upload, HelperUpload)
+            self.assertEqual(upload.held, held)
+            upload.leave(forget=True)
+            await self.helped.assert_settled()
+        await self.keep(self.data[:100])
+        await self.helped.restart()
+        upload = await self.open()
+        self.assertEqual(upload.held, 100)
+        await upload.append(100, self.data[100:])
+        await upload.finish(SIZE, self.content.root)
+        upload.leave()
+        await self.helped.assert_nothing_kept()

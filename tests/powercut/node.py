@@ -9,8 +9,9 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from tests.grids import REACTOR
+from tests.grids import NOW, REACTOR
 from tests.powercut.recorder import Recorder
+from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.container import ContainerHeader
 from truckee.codec.hashes import storage_index_of
@@ -23,9 +24,13 @@ from truckee.node.build import Node
 from truckee.node.config import GridShape
 from truckee.node.create import create_grid
 from truckee.node.layout import NodeDirectory
+from truckee.storage.interfaces import SlotChange, SlotRead, SlotSecrets, SlotWrite
 from truckee.storage.share_leases import read_leases
+from truckee.storage.slotfiles import SlotDirectory
+from truckee.storage.slots import DiskSlots
 
 SEGMENT = 4096
+SLOTS = (b"1" * 16, b"2" * 16)  # of mutable files
 _CONFIG = f"""
 [client]
 shares._max_immutable_segment_size_for_testing = {SEGMENT}
@@ -61,6 +66,15 @@ class Opened:
     handle: str = field(repr=False)
     data: bytes = field(repr=False)
     cap: Cap | None = field(default=None, repr=False)
+
+
+@frozen
+class Slotted:
+    """A slot is being written; with *done* it has this content, or that of a later one."""
+
+    storage_index: bytes
+    data: bytes = field(repr=False)
+    done: bool
 
 
 @frozen
@@ -103,6 +117,17 @@ async def read(node: Node, cap: Cap) -> bytes:
         download.stop()
 
 
+def slots(node: Node) -> DiskSlots:
+    """Return the slots in one of its directories, which a storage server has too."""
+    server = node.local[0]
+
+    async def room() -> int:
+        return 1 << 30
+
+    directory = SlotDirectory(server.directory)
+    return DiskSlots("slots", bytes(20), directory, server._disk, lambda: NOW, room)
+
+
 @define(eq=False)
 class Workload:
     """One node that stores, opens, appends, leases and reads, and marks its promises."""
@@ -116,7 +141,7 @@ class Workload:
     async def steps(self, count: int) -> None:
         """Do *count* things, the first of each kind first."""
         kinds = [self.store, self.begin, self.append, self.lease, self.read, self.close]
-        kinds += [self.store, self.begin, self.begin, self.abort]
+        kinds += [self.write_slot, self.begin, self.begin, self.abort, self.write_slot]
         for number in range(count):
             await (kinds[number] if number < len(kinds) else self.chance.choice(kinds))()
 
@@ -174,6 +199,15 @@ class Workload:
             await server.add_lease(index, secrets)
         self.promise(Leased(index, secrets.renew))
 
+    async def write_slot(self) -> None:
+        """Write the share of a mutable file, at once or over what is there."""
+        index, data = self.chance.choice(SLOTS), self.data()
+        self.promise(Slotted(index, data, done=False))
+        change = SlotChange(writes=[SlotWrite(0, data)], new_length=len(data))
+        secrets = SlotSecrets(b"w" * 32, LeaseSecrets(os.urandom(32), bytes(32)))
+        await slots(self.node).test_and_write(index, secrets, {0: change}, [])
+        self.promise(Slotted(index, data, done=True))
+
     async def read(self) -> None:
         """Read a file, which goes to the cache then."""
         await read(self.node, self.chance.choice(self.stored).cap)
@@ -201,6 +235,8 @@ async def broken(path: Path, promises: list[object], boot: bytes) -> list[str]:
     found = []
     try:
         latest = {each.handle: each for each in promises if isinstance(each, Opened)}
+        for index in SLOTS:
+            found += await _slot(node, index, promises)
         gone = {each.handle for each in promises if isinstance(each, Aborted)}
         for each in promises:
             if isinstance(each, Stored) and await _read(node, each) != each.data:
@@ -232,6 +268,18 @@ def _leases(node: Node, promise: Leased) -> list[str]:
     return found
 
 
+async def _slot(node: Node, index: bytes, promises: list[object]) -> list[str]:
+    """A slot has what was promised last, or what was being written then."""
+    writes = [p for p in promises if isinstance(p, Slotted) and p.storage_index == index]
+    done = [place for place, each in enumerate(writes) if each.done]
+    possible = {each.data for each in writes[done[-1] if done else 0 :]}
+    if not done:
+        possible.add(b"")
+    answer = await slots(node).read(index, set(), [SlotRead(0, 1 << 20)])
+    content = answer[0][0] if 0 in answer else b""
+    return [] if content in possible else [f"slot: {len(content)} other bytes"]
+
+
 async def _open(node: Node, promise: Opened) -> list[str]:
     assert node.open_uploads is not None
     upload = node.open_uploads.find(promise.handle)
@@ -251,9 +299,10 @@ async def _open(node: Node, promise: Opened) -> list[str]:
 def _orphans(node: Node) -> list[str]:
     """Return files of which some shares are there and others are not."""
     found: dict[str, set[str]] = {}
+    slotted = {base32.encode(index) for index in SLOTS}
     for server in node.local:
         for path in (server.directory.root / "shares").glob("??/*/*"):
-            if "incoming" not in path.parts:
+            if "incoming" not in path.parts and path.parent.name not in slotted:
                 found.setdefault(path.parent.name, set()).add(path.name)
     return [
         f"{index}: shares {shares}" for index, shares in found.items() if len(shares) != 3

@@ -123,6 +123,7 @@ class StockContractTests(storage_server.StorageServerContract):
     async def test_space(self) -> None:
         """A stock server tells of its disk."""
         self.assertGreater(await self.server.available_space(), 0)
+        self.assertFalse(self.server.durable)
 
     # They change the disk server below, which is another program here.
     test_refused = None  # type: ignore[assignment]

@@ -37,6 +37,7 @@ class _Silent:
     permutation_seed: bytes = b"p"
     lease_seed: bytes = b"l" * 20
     takes_open_ends: bool = False
+    durable: bool = False
     calls: list[Deferred[Any]] = field(factory=list)
     asked: list[str] = field(factory=list)
 

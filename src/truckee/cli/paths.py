@@ -15,6 +15,7 @@ from pathlib import Path
 from attrs import frozen
 
 from truckee.cli.gateway import STOPPED, Problem
+from truckee.flow.durable import sync_directory
 
 # Bytes of the longest name that file systems take.
 _LONGEST_NAME = 255
@@ -157,6 +158,7 @@ def publish(part: FileIO, path: Path) -> None:
             os.fchmod(part.fileno(), stat.S_IMODE(path.stat().st_mode))
         os.fsync(part.fileno())
         os.rename(part_of(path), path)
+        sync_directory(path.parent)
 
 
 @contextlib.contextmanager

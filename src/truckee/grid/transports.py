@@ -21,7 +21,12 @@ from truckee.grid.guarded import GuardedReactor, GuardedTCP
 from truckee.grid.introducer import MAX_DELAY
 from truckee.storage.checked import call
 from truckee.storage.foolscap_client import FoolscapServer
-from truckee.storage.foolscap_schema import AVAILABLE_SPACE, PROTOCOL, RIStorageServer
+from truckee.storage.foolscap_schema import (
+    AVAILABLE_SPACE,
+    DURABLE,
+    PROTOCOL,
+    RIStorageServer,
+)
 from truckee.storage.gbs_client import GbsServer
 from truckee.storage.gbs_schema import Nurl, Version
 from truckee.storage.limited import LimitedServer
@@ -40,6 +45,7 @@ class Greeting:
 
     version: str  # of its program, in its own words
     available_space: int | None  # bytes
+    durable: bool = False  # whether shares that it has closed outlive a power cut
 
 
 @frozen
@@ -88,6 +94,7 @@ class FoolscapTransport:
         if self._reconnector is None:
             return  # it was stopped meanwhile
         greeting = _greeting(version)
+        self.server.durable = greeting.durable
         self.server.remote = remote
         self._came(greeting)
 
@@ -111,7 +118,8 @@ def _greeting(version: Mapping[bytes, Any]) -> Greeting:
     space = protocol.get(AVAILABLE_SPACE) if isinstance(protocol, dict) else None
     # A number of too many digits cannot be shown, nor could what is shown with it.
     known = isinstance(space, int) and 0 <= space < _NO_SPACE
-    return Greeting(application[:_LONGEST], space if known else None)
+    durable = version.get(DURABLE) is True
+    return Greeting(application[:_LONGEST], space if known else None, durable)
 
 
 @frozen(eq=False)
@@ -193,7 +201,7 @@ class HttpsTransport:
             else:
                 self.connected = True
                 self._trouble = ""
-                self._came(Greeting(version.application, version.space))
+                self._came(Greeting(version.application, version.space, version.durable))
                 pause, delay = self._pace.longest, self._pace.patience
 
     async def _find(self) -> Version | None:

@@ -16,7 +16,7 @@ from truckee.codec.geometry import MAX_SHARES
 from truckee.codec.ueb import geometry_in_ueb
 from truckee.errors import Misuse, Unavailable
 from truckee.flow.cpu import Workers
-from truckee.flow.durable import make_directories, write_durably
+from truckee.flow.durable import make_directories, sync_directory, write_durably
 from truckee.flow.limits import Exclusive
 from truckee.grid.placement import happiness
 from truckee.grid.selection import Selector
@@ -34,6 +34,8 @@ RETRY = 60.0  # seconds
 CLEANING = 3600.0  # seconds
 # How long it is known what became of an upload whose gateway was away in the end.
 UNHEARD = 600.0  # seconds
+# Beside a file that is not complete, of which bytes may be wrong after a power cut.
+_IN_DOUBT = ".doubt"
 _FIRST_TRY = 5.0  # seconds after the start, when servers are connected
 # Of a segment and its blocks in memory, of which there are some for each upload.
 _LARGEST_SEGMENT = 128 << 20  # bytes
@@ -76,6 +78,7 @@ class Uploads:
     _disk: Workers
     _clock: IReactorTime
     _now: Callable[[], float]  # Unix seconds
+    _boot: bytes = b""  # which start of the machine this is; empty: not known
     active: dict[bytes, HelperUpload] = field(factory=dict, init=False)
     used: int = field(default=0, init=False)  # bytes in all files
     counters: dict[str, int] = field(factory=dict, init=False)  # since the start
@@ -104,9 +107,34 @@ class Uploads:
             for draft in place.glob("*.new"):
                 if _index_of(draft.name.partition(".")[0]) is not None:
                     draft.unlink(missing_ok=True)
+        self._doubt_after_reboot()
         self.used = sum(path.stat().st_size for path in self.files())
         self.later(_FIRST_TRY, self._retry)
         self._clean()
+
+    def _doubt_after_reboot(self) -> None:
+        """
+        Mark what is not complete when the machine was started anew.
+
+        After a power cut a file may have a length and not the bytes.  A gateway of ours
+        compares a hash of them before it goes on; a stock one does not.
+        """
+        marker = self.directory / "boot"
+        try:
+            same = bool(self._boot) and marker.read_bytes() == self._boot
+        except OSError:
+            same = False
+        if same:
+            return
+        try:
+            for path in self.files():
+                if path.parent == self.incoming:
+                    path.with_suffix(_IN_DOUBT).touch(mode=0o600)
+            sync_directory(self.incoming)
+            write_durably(marker, self._boot)
+        except OSError as error:
+            # A disk that takes nothing takes no more ciphertext, either.
+            log.warn("{path}: {error}", path=str(marker), error=str(error))
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -259,10 +287,13 @@ class Uploads:
         try:
             file = CiphertextFile(self._path(base32.encode(storage_index)), self._disk)
             await file.open()
-            if size is not None and file.size > size and not longer:
+            doubted = file.path.with_suffix(_IN_DOUBT)
+            over = size is not None and file.size > size
+            if (over or doubted.exists()) and not longer:
                 # It is of another file, or of nothing.
                 self.give(file.size)
                 file.delete()
+                doubted.unlink(missing_ok=True)
                 file.path.with_suffix(".json").unlink(missing_ok=True)
                 file = CiphertextFile(self.incoming / file.path.name, self._disk)
                 await file.open()
@@ -317,13 +348,17 @@ class Uploads:
         path = self.encoding / upload.file.path.name
         # What is there may be of another client, or of a file that had another size.
         await self._disk.run(_write_json, path.with_suffix(".json"), told)
+        doubted = upload.file.path.with_suffix(_IN_DOUBT)
         await upload.file.move(path)
+        doubted.unlink(missing_ok=True)
 
     def _over(self, upload: HelperUpload) -> None:
         del self.active[upload.storage_index]
         if upload.forgotten:
             note = self.encoding / upload.file.path.name
             note.with_suffix(".json").unlink(missing_ok=True)
+            doubted = (self.incoming / note.name).with_suffix(_IN_DOUBT)
+            doubted.unlink(missing_ok=True)
         if upload.result is not None:
             if not upload.users or upload.lingering:
                 self._remember(upload)
@@ -395,6 +430,7 @@ class Uploads:
                 log.info("{name} expired", name=path.name)
                 path.unlink()
                 path.with_suffix(".json").unlink(missing_ok=True)
+                path.with_suffix(_IN_DOUBT).unlink(missing_ok=True)
                 self.give(status.st_size)
 
 

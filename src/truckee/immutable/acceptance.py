@@ -124,6 +124,7 @@ class Acceptance:
             for share, servers in sorted(written.items())
         }
         status.happiness = happiness(proved)
+        status.durable = all(server.durable for on in written.values() for server in on)
         status.unproved = sorted(written.keys() - proved.keys())
         status.shares = {
             share: [server.name for server in on] for share, on in ordered.items()

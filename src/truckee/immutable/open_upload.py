@@ -28,6 +28,7 @@ from truckee.flow.limits import Exclusive
 from truckee.immutable.attempts import Attempts
 from truckee.immutable.intake import Digest, Intake
 from truckee.immutable.keys import RandomKey
+from truckee.immutable.log_guard import LogGuard
 from truckee.immutable.open_errors import (
     AlreadyStored,
     FailedBefore,
@@ -95,11 +96,13 @@ class OpenUpload:
     _clock: IReactorTime
     _host: Host
     touched: float  # when the last byte or the end came, by the clock
+    _guard_time: float = 0.0  # seconds; see LogGuard
     state: State = field(default=State.OPEN, init=False)
     # What ended it, or what is in its way while it is open.
     error: TruckeeError | None = field(default=None, init=False)
     _intake: Intake = field(init=False, repr=False)
     _attempts: Attempts = field(init=False, repr=False)
+    _guard: LogGuard = field(init=False, repr=False)
     _saves: Exclusive = field(factory=Exclusive, init=False, repr=False)
     _forgotten: bool = field(default=False, init=False)  # its record is removed
     _changes: Changes = field(factory=Changes, init=False, repr=False)
@@ -113,6 +116,7 @@ class OpenUpload:
         self._attempts = Attempts(
             lambda: self._host.new_run(self), self._host.run_over, self._clock
         )
+        self._guard = LogGuard(self, self._attempts, self._clock, self._guard_time)
         if self.record.cap is not None:
             self.state = State.STORED
         elif self.record.error is not None:
@@ -142,7 +146,7 @@ class OpenUpload:
     @property
     def kept(self) -> int:
         """Bytes on our disk."""
-        return 0 if self.ended else self.taken.held
+        return self.taken.held if not self.ended or self.record.guarded else 0
 
     @property
     def status(self) -> UploadStatus:
@@ -300,6 +304,8 @@ class OpenUpload:
 
     async def find(self, random: Callable[[int], bytes]) -> None:
         """Go on with what a process left that is gone."""
+        if self.record.guarded:
+            await self._guard.take_up()
         if self.ended:
             return
         lost, record = await self.taken.open(), self.record
@@ -323,6 +329,7 @@ class OpenUpload:
 
     async def leave(self) -> None:
         """End all that goes on, and leave what is on the disk."""
+        self._guard.stop()
         await self._attempts.leave()
         self._changes.wake()
 
@@ -414,7 +421,9 @@ class OpenUpload:
         """Take note of what a run came to."""
         if not self._attempts.over(run):
             return
-        if isinstance(outcome, (Unavailable, Corrupt)):
+        if self.state is State.STORED:
+            self._guard.looked(outcome)
+        elif isinstance(outcome, (Unavailable, Corrupt)):
             self._set_back(outcome)
         elif isinstance(outcome, Exception):
             if not isinstance(outcome, TruckeeError):
@@ -422,7 +431,9 @@ class OpenUpload:
                 outcome = UploadBroke()
             self._finish(State.FAILED, evolve(self.record, error=str(outcome)), outcome)
         else:
-            self._finish(State.STORED, evolve(self.record, cap=outcome), None)
+            guarded = self._guard.needed(run.status, outcome)
+            record = evolve(self.record, cap=outcome, guarded=guarded)
+            self._finish(State.STORED, record, None)
         self._host.run_over()
 
     def _set_back(self, error: TruckeeError) -> None:
@@ -451,8 +462,16 @@ class OpenUpload:
         if self.state is State.FAILED:
             async with self._intake.at_rest():
                 await self.taken.remove()
+        elif self.record.guarded:
+            self._guard.begin()
         elif self.state is State.STORED:  # nobody writes to it any more
             await self.taken.remove()
+
+    async def release(self) -> None:
+        """Keep the bytes of a stored upload no longer."""
+        self.record = evolve(self.record, guarded=False)
+        await self._keep()
+        await self.taken.remove()
 
     async def _keep(self) -> None:
         """Keep the record as it is now, if the upload is wanted at all."""
@@ -465,6 +484,9 @@ class OpenUpload:
         self._forgotten = True
         async with self._saves.hold(self):
             await self._files.forget(self.record)
+        if self.record.guarded:
+            self._guard.stop()
+            await self.taken.remove()
 
     # Waiting
 

@@ -48,6 +48,8 @@ class OpenLimits:
     # So that an answer that was lost on its way can be fetched again.
     keep: float = 3600.0  # seconds since the end
     kept: int = 1000  # that have ended; the oldest goes
+    # Seconds for which the bytes are kept of what went to servers that may lose it.
+    guard: float = 60.0
     park_after: float = 600.0  # seconds without a client
 
 
@@ -300,6 +302,7 @@ class OpenUploads:
             self._clock,
             self,
             touched,
+            self.limits.guard,
         )
 
     # Time

@@ -41,6 +41,8 @@ class UploadRecord:
     meta: Mapping[str, str] = field(factory=dict, repr=False)
     end: int | None = None  # bytes, once it was closed
     cap: Cap | None = field(default=None, repr=False)
+    # Whether it has a cap, and its log is kept since its shares may be lost in a power cut.
+    guarded: bool = False
     error: str | None = None
     task: str | None = field(default=None, repr=False)  # the id that it is watched by
 
@@ -78,6 +80,7 @@ def record_json(record: UploadRecord) -> bytes:
         "meta": dict(record.meta),
         "end": record.end,
         "cap": None if record.cap is None else str(record.cap),
+        "guarded": record.guarded,
         "error": record.error,
         "task": record.task,
     }
@@ -102,6 +105,7 @@ def parse_record(data: bytes) -> UploadRecord:
             partial=bool(document["partial"]),
             meta={str(name): str(text) for name, text in document["meta"].items()},
             end=_number(document["end"]),
+            guarded=bool(document.get("guarded", False)),  # older records have none
             error=document["error"],
             task=document["task"],
         )
@@ -185,7 +189,7 @@ class UploadFiles:
             except ValueError:
                 yield path
             else:
-                if record.ended:
+                if record.ended and not record.guarded:
                     wanted.discard(path.stem)
                 yield record
         for path in self.logs.iterdir():

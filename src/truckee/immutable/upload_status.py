@@ -20,6 +20,8 @@ class UploadStatus(Progress):
 
     seeds: dict[int, list[bytes]] = field(factory=dict)  # lease seeds, as in *shares*
     found: int = 0  # shares that were there before
+    # Whether all servers that have shares of it promise that these outlive a power cut.
+    durable: bool = False
 
     def unplaced(self, cap: object) -> list[int]:
         """Return the shares of the stored file of *cap* that no server has, if known."""

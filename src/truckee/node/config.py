@@ -215,6 +215,11 @@ def _expiry(node: NodeDirectory, get: _Get) -> ExpiryPolicy | None:
     return ExpiryPolicy(duration, cutoff, frozenset(kinds))
 
 
+def _parse_guard(text: str) -> float:
+    """Return seconds, 0 for none.  :raises ValueError: when *text* is not a time."""
+    return 0.0 if text == "0" else parse_duration(text)
+
+
 def load_config(node: NodeDirectory) -> NodeConfig:
     """Return what ``tahoe.cfg`` says.  :raises BadConfig: with the file and the place."""
     parser = ConfigParser(strict=False)
@@ -334,7 +339,8 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         open_uploads=OpenLimits(
             expire_after=get(
                 "client", "upload.expire-after", OpenLimits().expire_after, _parse_days
-            )
+            ),
+            guard=get("client", "upload.keep-stored", OpenLimits().guard, _parse_guard),
         ),
         storage_dirs=storage_dirs,
         reserved_space=get("grid", "reserved_space", 0, parse_size),

@@ -24,7 +24,8 @@ from truckee.helper.uploads import HelperLimits, Uploads
 from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.presence import PresenceProver
 from truckee.immutable.sinks import ICiphertextSinks
-from truckee.node.layout import NodeDirectory
+from truckee.immutable.upload_log import digest_of_boot
+from truckee.node.layout import NodeDirectory, boot_id
 
 
 def build_uploads(
@@ -45,7 +46,9 @@ def build_uploads(
         )
 
     home = directory.path / "helper"
-    return Uploads(home, limits, selector, sinks, disk, reactor, time.time)
+    return Uploads(
+        home, limits, selector, sinks, disk, reactor, time.time, digest_of_boot(boot_id())
+    )
 
 
 def build_helper(uploads: Uploads, pool: ServerPool, reactor: Any) -> Helper:

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from truckee import __version__
 from truckee.codec import base32
 from truckee.errors import Misuse
-from truckee.flow.durable import write_durably
+from truckee.flow.durable import sync_file, write_durably
 from truckee.grid.announcements import Envelope, sign
 from truckee.node.layout import NodeDirectory
 from truckee.node.storage import OfferedStorage
@@ -39,7 +39,11 @@ class BadOffer(Misuse):
 def register(tub: Any, served: Any, path: Path) -> str:
     """Let *tub* serve an object; return its furl, which is kept in the file *path*."""
     try:
+        if path.exists() and not path.stat().st_size:
+            # What a power cut left of it; nobody was told of what was to be in it.
+            path.unlink()
         furl: str = tub.registerReference(served, furlFile=str(path))
+        sync_file(path)
     except WrongTubIdError:
         raise BadOffer(path, "it belongs to another private/node.pem") from None
     except (ValueError, BadFURLError) as error:

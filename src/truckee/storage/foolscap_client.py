@@ -69,6 +69,7 @@ class FoolscapServer:
     permutation_seed: bytes
     lease_seed: bytes
     takes_open_ends: ClassVar[bool] = True
+    durable: bool = field(default=False, init=False)  # as it says when it is reached
     remote: Any = field(default=None, repr=False)  # foolscap's RemoteReference
     # Foolscap holds it for the time of an upload, as the server's token of our connection.
     _canary: Referenceable = field(factory=Referenceable, init=False, repr=False)

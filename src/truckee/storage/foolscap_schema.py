@@ -117,6 +117,8 @@ PROTOCOL = b"http://allmydata.org/tahoe/protocols/storage/v1"
 MAX_SHARE_SIZE = b"maximum-immutable-share-size"
 MAX_SLOT_SHARE_SIZE = b"maximum-mutable-share-size"
 AVAILABLE_SPACE = b"available-space"
+# Beside the protocol's key: True where shares that are closed outlive a power cut.
+DURABLE = b"truckee-durable"
 
 # Of what interface a method is.  A peer says which ones its objects have, and may say
 # nothing, so whoever calls says what the answer must be.

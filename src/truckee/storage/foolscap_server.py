@@ -21,6 +21,7 @@ from truckee.errors import Misuse
 from truckee.storage import foolscap_slots
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
+    DURABLE,
     MAX_SHARE_SIZE,
     MAX_SLOT_SHARE_SIZE,
     PROTOCOL,
@@ -78,6 +79,7 @@ class FoolscapStorage(Referenceable):
         space = await self._storage.available_space()
         return {
             b"application-version": b"truckee/" + __version__.encode(),
+            DURABLE: self._storage.durable,
             PROTOCOL: {
                 MAX_SHARE_SIZE: space,
                 AVAILABLE_SPACE: space,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -84,6 +84,7 @@ class GbsServer:
     _reactor: Any = field(repr=False)
     _random: Callable[[int], bytes]
     patience: Patience = field(factory=Patience)
+    durable: bool = field(default=False, init=False)  # as it says when it is reached
     _slots: Budget = field(factory=lambda: Budget(_CONNECTIONS), init=False, repr=False)
     _connections: Connections = field(init=False, repr=False)
 
@@ -103,7 +104,9 @@ class GbsServer:
     async def version(self) -> Version:
         """Return what it says of itself."""
         reply = await self.ask("version", b"GET", "/version")
-        return self.understand("version", gbs_schema.parse_version, reply.body)
+        version = self.understand("version", gbs_schema.parse_version, reply.body)
+        self.durable = reply.headers.getRawHeaders(gbs_schema.DURABLE) == [b"1"]
+        return evolve(version, durable=self.durable)
 
     async def allocate(
         self,

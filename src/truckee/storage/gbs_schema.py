@@ -48,6 +48,9 @@ _PROTOCOL = b"http://allmydata.org/tahoe/protocols/storage/v1"
 _MAX_SHARE_SIZE = b"maximum-immutable-share-size"
 _AVAILABLE_SPACE = b"available-space"
 _APPLICATION = b"application-version"
+# A header of the answer to ``version``, since stock clients refuse keys that they do not
+# know: 1 where shares that are closed outlive a power cut.
+DURABLE = b"X-Truckee-Durable"
 
 _NURL = re.compile(
     r"pb://(?P<hash>[A-Za-z0-9_-]{43})@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
@@ -297,6 +300,7 @@ class Version:
 
     application: str  # its own words
     space: int  # bytes that it would take now
+    durable: bool = False  # whether shares that it has closed outlive a power cut
 
 
 def parse_version(body: bytes) -> Version:

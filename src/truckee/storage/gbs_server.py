@@ -100,13 +100,7 @@ class GbsStorage:
     async def _answer(self, question: Question, way: list[str]) -> None:
         match way:
             case ["version"]:
-                question.check(b"GET")
-                question.secrets(set())
-                await question.empty_body()
-                application = b"truckee/" + __version__.encode("ascii")
-                space = await self._storage.available_space()
-                most = self._mutable.max_share_size
-                question.answer(200, gbs_schema.encode_version(application, space, most))
+                await self._version(question)
             case ["lease", index]:
                 await self._lease(question, storage_index_of(index))
             case ["immutable", index]:
@@ -135,6 +129,17 @@ class GbsStorage:
                 await self._slots.answer(question, storage_index_of(index), rest)
             case _:
                 raise Refusal(404, "There is nothing here.")
+
+    async def _version(self, question: Question) -> None:
+        question.check(b"GET")
+        question.secrets(set())
+        await question.empty_body()
+        application = b"truckee/" + __version__.encode("ascii")
+        space = await self._storage.available_space()
+        most = self._mutable.max_share_size
+        if self._storage.durable:
+            question.tell(gbs_schema.DURABLE, b"1")
+        question.answer(200, gbs_schema.encode_version(application, space, most))
 
     async def _lease(self, question: Question, storage_index: bytes) -> None:
         question.check(b"PUT")

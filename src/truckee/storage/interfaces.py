@@ -147,6 +147,9 @@ class IStorageServer(Interface):
     name: str = Attribute("How people and results call it.")
     permutation_seed: bytes = Attribute("Its place in the order of servers for a file.")
     lease_seed: bytes = Attribute("20 bytes that go into its lease secrets.")
+    durable: bool = Attribute(
+        "Whether it promises that a share it has closed outlives a power cut."
+    )
     takes_open_ends: bool = Attribute(
         "Whether it takes shares whose final size is not known yet."
     )

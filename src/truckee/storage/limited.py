@@ -96,6 +96,11 @@ class LimitedServer:
         return self.inner.lease_seed
 
     @property
+    def durable(self) -> bool:
+        """See ``IStorageServer``."""
+        return self.inner.durable
+
+    @property
     def takes_open_ends(self) -> bool:
         """See ``IStorageServer``."""
         return self.inner.takes_open_ends

@@ -56,6 +56,7 @@ class DiskServer:
     name: str
     permutation_seed: bytes
     lease_seed: bytes
+    durable: ClassVar[bool] = True
     takes_open_ends: ClassVar[bool] = True
     directory: ShareDirectory
     _disk: Workers
