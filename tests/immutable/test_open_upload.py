@@ -447,9 +447,12 @@ class TableTests(OpenCase):
         uploads = self.new(limits=OpenLimits(open=2))
         first = await uploads.open(RandomKey())
         second = await uploads.open(RandomKey())
+        for each in (first, second):
+            await each.append(0, in_chunks(b"x", 1))
         await self.assertFailure(begin(uploads.open(RandomKey())), TooManyOpen)
         await first.close()
         third = await uploads.open(RandomKey())
+        await third.append(0, in_chunks(b"x", 1))
         await uploads.abort(second)
         self.assertRaises(UnknownHandle, uploads.find, second.handle)
         await uploads.open(RandomKey())

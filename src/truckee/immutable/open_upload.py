@@ -97,6 +97,7 @@ class OpenUpload:
     _host: Host
     touched: float  # when the last byte or the end came, by the clock
     _guard_time: float = 0.0  # seconds; see LogGuard
+    client: str = field(default="", init=False)  # who opened it, as far as is known
     state: State = field(default=State.OPEN, init=False)
     # What ended it, or what is in its way while it is open.
     error: TruckeeError | None = field(default=None, init=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +36,11 @@ log = Logger()
 HANDLE_SIZE = 18  # bytes, 24 characters
 _COPY = 1 << 20  # bytes of a part that are read at once
 
+# What is sent again in a moment, in bytes; and the seconds for which nobody came to go on
+# with it before it gives way.
+_LITTLE = 1 << 20
+_LEAST_REST = 60.0
+
 # Seconds that an upload without a client keeps its run while others want one.
 _LEAST_RUN = 10.0
 
@@ -43,8 +49,13 @@ _LEAST_RUN = 10.0
 class OpenLimits:
     """How many uploads stay open, and how long."""
 
-    open: int = 100
+    # Each costs a record on the disk, and a look whenever bytes come of any; what comes of
+    # all together is bounded by UploadLimits.spool.
+    open: int = 400
     expire_after: float = 86400.0  # seconds since the last byte
+    # Seconds since it was opened, of one of which no byte has come: programs send at once,
+    # people within the hour.
+    expire_empty: float = 3600.0
     # So that an answer that was lost on its way can be fetched again.
     keep: float = 3600.0  # seconds since the end
     kept: int = 1000  # that have ended; the oldest goes
@@ -115,13 +126,17 @@ class OpenUploads:
         meta: Mapping[str, str] | None = None,
         partial: bool = False,
         task: str | None = None,
+        client: str = "",
     ) -> OpenUpload:
         """
         Return a new upload, which outlives this process.
 
         The first arguments are those of ``Uploader.upload``; *meta* is kept for whoever
         asks; a *partial* one is never stored by itself, see ``join``; *task* is the id that
-        the client wants to watch it by.
+        the client wants to watch it by; *client* is who opens it.
+
+        When as many are open as may be, one of which nothing or little has come gives way:
+        of the client that has the most, and the one that rests for longest.
 
         Whoever knows a key and opens an upload under it has lost the handle of an older one
         that is open under that key: it is aborted, as it would be in the way.
@@ -136,9 +151,7 @@ class OpenUploads:
                     await self.abort(each)
         elif isinstance(choice, RandomKey):
             choice = RandomKey(self._random(KEY_SIZE))
-        count = sum(not each.ended for each in self)
-        if count >= self.limits.open or self._stopped:
-            raise TooManyOpen(count)
+        await self._make_room()
         handle = urlsafe_b64encode(self._random(HANDLE_SIZE)).decode("ascii")
         record = UploadRecord(
             handle,
@@ -151,6 +164,7 @@ class OpenUploads:
             meta or {},
         )
         upload = self._uploads[handle] = self._new(record, self._clock.seconds())
+        upload.client = client
         if not partial:
             upload.record = evolve(record, task=self._begin_task(upload, task))
         try:
@@ -160,6 +174,17 @@ class OpenUploads:
             raise
         self._watch()
         return upload
+
+    async def _make_room(self) -> None:
+        open_ = [each for each in self if not each.ended]
+        if len(open_) >= self.limits.open and not self._stopped:
+            least = _least(open_, self._clock.seconds())
+            if least is not None:
+                log.info("An open upload gave way to a new one")
+                await self.abort(least)
+        count = sum(not each.ended for each in self)
+        if count >= self.limits.open or self._stopped:
+            raise TooManyOpen(count)
 
     async def join(
         self,
@@ -209,6 +234,8 @@ class OpenUploads:
         if upload.state is State.CLOSING and upload.error is None:
             return self.limits.expire_after
         life = self.limits.keep if upload.ended else self.limits.expire_after
+        if not (upload.ended or upload.offset):
+            life = min(life, self.limits.expire_empty)
         return upload.touched + life - self._clock.seconds()
 
     async def stop(self) -> None:
@@ -337,6 +364,24 @@ class OpenUploads:
         self._uploads.pop(upload.handle, None)
         stored = upload.state is State.STORED
         _by_itself(upload.forget() if stored else upload.abort())
+
+
+def _least(uploads: Sequence[OpenUpload], now: float) -> OpenUpload | None:
+    """Return the one of *uploads* that is missed least, None if none may go."""
+    places = Counter(each.client for each in uploads)
+    rest = [
+        each
+        for each in uploads
+        if each.state is State.OPEN
+        and not each.fed
+        and each.offset <= _LITTLE
+        and (not each.offset or each.touched + _LEAST_REST <= now)
+    ]
+    return min(
+        rest,
+        key=lambda each: (-places[each.client], each.offset > 0, each.touched),
+        default=None,
+    )
 
 
 def _idles(upload: OpenUpload) -> bool:

@@ -90,6 +90,7 @@ class Tus:
             direct,
             meta=meta,
             partial=creation.partial,
+            client=request.channel.client,
         )
 
 

@@ -100,6 +100,7 @@ class Resumable:
             next(iter(lengths), None),
             size(args, "size-limit"),
             not boolean(args, "helper", True),
+            client=request.channel.client,
         )
         where = {"location": f"/upload/{upload.handle}"}
         known = interim(request, where | self.limits(upload))

@@ -1,0 +1,102 @@
+"""Upload handles that nobody uses keep nobody from uploading."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from tests.grids import in_chunks
+from tests.immutable.opened import OpenCase
+from truckee.immutable import open_uploads
+from truckee.immutable.keys import RandomKey
+from truckee.immutable.open_errors import TooManyOpen, UnknownHandle
+from truckee.immutable.open_upload import OpenUpload
+from truckee.immutable.open_uploads import OpenLimits, OpenUploads
+
+MOST = 5
+
+
+class OpenHandleTests(OpenCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.uploads: OpenUploads = self.new(clock=self.clock, limits=OpenLimits(open=MOST))
+
+    async def begin(self, size: int = 0, client: str = "one") -> OpenUpload:
+        """Open an upload of which so many bytes come."""
+        upload = await self.uploads.open(RandomKey(), client=client)
+        if size:
+            await upload.append(0, in_chunks(bytes(size), 100_000))
+        self.clock.advance(1)
+        return upload
+
+    def is_there(self, upload: OpenUpload) -> bool:
+        """Tell whether *upload* can be gone on with."""
+        try:
+            self.uploads.find(upload.handle)
+        except UnknownHandle:
+            return False
+        return True
+
+    async def test_any_number(self) -> None:
+        """Those without a byte give way, the oldest first; one with some stays."""
+        used = await self.begin(10)
+        empty = [await self.begin() for _ in range(20 * MOST)]
+        self.assertTrue(self.is_there(used))
+        there = [self.is_there(each) for each in empty]
+        self.assertEqual(there, [False] * (19 * MOST + 1) + [True] * (MOST - 1))
+        await empty[-1].append(0, in_chunks(b"hello", 5))
+
+    async def test_a_byte_in_each(self) -> None:
+        """Those with little rest for a minute before they give way."""
+        little = [await self.begin(1) for _ in range(MOST)]
+        with self.assertRaises(TooManyOpen):
+            await self.begin()
+        self.clock.advance(60)
+        await little[0].append(1, in_chunks(b"x", 1))
+        await self.begin()
+        self.assertEqual(
+            [self.is_there(each) for each in little], [True, False, *[True] * 3]
+        )
+
+    async def test_much_is_kept(self) -> None:
+        """What took long to send does not give way, however long it rests."""
+        self.patch(open_uploads, "_LITTLE", 10)
+        for _ in range(MOST):
+            await self.begin(11)
+        self.clock.advance(500)
+        with self.assertRaises(TooManyOpen):
+            await self.begin()
+
+    async def test_while_bytes_come(self) -> None:
+        """One that somebody feeds does not give way."""
+        never: Deferred[bytes] = Deferred()
+
+        class Silence:
+            def __aiter__(self) -> AsyncIterator[bytes]:
+                return self
+
+            async def __anext__(self) -> bytes:
+                return await never
+
+        fed = await self.begin()
+        feeding = Deferred.fromCoroutine(fed.append(0, Silence()))
+        for _ in range(3 * MOST):
+            await self.begin()
+        self.assertTrue(self.is_there(fed))
+        feeding.addErrback(lambda _: None)
+        feeding.cancel()
+
+    async def test_other_clients(self) -> None:
+        """Who has the most gives way, even if another one's is older."""
+        lonely = await self.begin(client="lonely")
+        for _ in range(3 * MOST):
+            await self.begin(client="greedy")
+        self.assertTrue(self.is_there(lonely))
+
+    async def test_expiry(self) -> None:
+        """Without a byte it lasts an hour, with one a day."""
+        empty, used = await self.begin(), await self.begin(1)
+        self.clock.advance(3600)
+        self.assertEqual([self.is_there(empty), self.is_there(used)], [False, True])
