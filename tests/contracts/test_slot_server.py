@@ -12,10 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.contracts.slot_server import SlotServerContract
+from tests.contracts.slots_like_stock import compare
 from tests.contracts.test_storage_server import certificate as certificate_of
 from tests.grids import REACTOR, new_directory, new_workers
 from tests.integration.stock import TAHOE
 from tests.integration.stock_grid import NodeProcess, free_ports, write_node
+from tests.soak import WHOLE
 from tests.storage.gbs_served import SWISSNUM, certificate, listen, stop, tub_id
 from tests.storage.slot_clients import FoolscapSlots, GbsSlots, Refusal
 from truckee.codec import base32
@@ -32,6 +34,8 @@ from truckee.storage.slotfiles import SlotDirectory
 from truckee.storage.slots import DiskSlots
 
 NODE_ID = b"n" * 20
+# Random ones, to a stock server and to ours.
+REQUESTS = 3000 if WHOLE else 120
 
 
 def new_disk(
@@ -157,6 +161,11 @@ def tearDownModule() -> None:
     StockNode.cleanup.close()
 
 
+def tub_of(node: NodeProcess) -> bytes:
+    """Return the 20 bytes that name a node."""
+    return base32.decode(node.furl.removeprefix("pb://").partition("@")[0])
+
+
 class _StockTests(SlotServerContract):
     bad_enabler = Refusal
     refusal = Refusal
@@ -167,7 +176,7 @@ class _StockTests(SlotServerContract):
             self.skipTest("tahoe-lafs is not installed")
         node = StockNode.node
         self.root = node.directory / "storage"
-        self.node_id = base32.decode(node.furl.removeprefix("pb://").partition("@")[0])
+        self.node_id = tub_of(node)
         return node
 
 
@@ -190,6 +199,24 @@ class StockGbsTests(_StockTests):
     def check_bad_enabler(self, error: Exception) -> None:
         """The status says it all."""
         self.assertEqual(getattr(error, "status", 0), 401)
+
+
+class LikeStockTests(TestCase):
+    timeout = 600
+
+    async def test_random_requests(self) -> None:
+        """A stock server and ours give the same answers and leave the same bytes."""
+        if not TAHOE.exists():
+            self.skipTest("tahoe-lafs is not installed")
+        node = StockNode.node
+        stock = await foolscap_client(self, node.furl)
+        disk, ours = new_disk(self, tub_of(node))
+        roots = node.directory / "storage", disk.directory.root
+        refused, written = await compare(stock, ours, roots, REQUESTS)
+        # They were of all kinds.
+        self.assertGreater(refused, REQUESTS // 100)
+        self.assertGreater(written, REQUESTS // 3)
+        self.assertGreater(REQUESTS - written - refused, REQUESTS // 50)
 
 
 del SlotServerContract, _StockTests  # they are no tests of their own here

@@ -204,6 +204,12 @@ class Recorder:
     def do_pwritev(self, real: Any, descriptor: int, views: Any, offset: int) -> int:
         return self._wrote(descriptor, offset, views, real(descriptor, views, offset))
 
+    def do_copy_file_range(
+        self, real: Any, source: int, target: int, count: int, begin: int, at: int
+    ) -> int:
+        copied: int = real(source, target, count, begin, at)
+        return self._wrote(target, at, [os.pread(source, copied, begin)], copied)
+
     def do_ftruncate(self, real: Any, descriptor: int, size: int) -> None:
         real(descriptor, size)
         if descriptor in self._open:
