@@ -45,6 +45,11 @@ class LeaseAreaTests(SynchronousTestCase):
         found = area(None, leases + 1, size + LEASE_SIZE * leases, size)
         self.assertEqual((found.share_length, found.records), (size, leases))
 
+    def test_lying_layout(self) -> None:
+        """A layout that claims more than a power cut can take away is not believed."""
+        found = area(None, 200, 100 + 200 * LEASE_SIZE, 100 + 65 * LEASE_SIZE)
+        self.assertEqual((found.share_length, found.records), (100, 200))
+
     def test_torn_record(self) -> None:
         """A record that was cut off at the end of a sector is no lease and no share."""
         size = 4096 - HEADER_SIZE - LEASE_SIZE - 30

@@ -12,6 +12,8 @@ from twisted.trial.unittest import TestCase
 
 from tests.frontends.wire import Reply, Wire
 from tests.grids import NOW, REACTOR, Grid, new_events, put_share, until
+from tests.integration.stock_grid import free_ports, write_node
+from tests.processes import ask
 from truckee.codec.lease_expiry import ExpiryPolicy, ShareKind
 from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
@@ -95,6 +97,23 @@ class StorageTests(TestCase):
             "looked at again",
         ):
             self.assertIn(text, page)
+
+    def test_node(self) -> None:
+        """A storage node with a web port tells of what it offers, and by which rule."""
+        node = write_node(self.grid.root / "node", "", free_ports(1)[0], storage=True)
+        config = node.directory / "tahoe.cfg"
+        rule = "expire.enabled = true\nexpire.mode = age\n"
+        rule += "expire.override_lease_duration = 2 months\nexpire.mutable = false\n"
+        config.write_text(config.read_text() + rule)
+        node.spawn("ours")
+        self.addCleanup(node.stop)
+        node.wait_until(lambda: ask(node.url).status == 200)
+        told = json.loads(ask(f"{node.url}storage?t=json").body)["truckee"]["leases"]
+        expiry = told["expiry"]
+        self.assertEqual((expiry["duration"], expiry["kinds"]), (62 * 86400, ["immutable"]))
+        self.assertFalse(expiry["removes"])
+        metrics = ask(f"{node.url}metrics").body
+        self.assertNotIn(b"truckee_storage_shares", metrics)
 
     async def test_no_server(self) -> None:
         """A node that keeps no shares says so."""

@@ -152,6 +152,16 @@ class FullTests(_Case):
         server.readonly = True
         await self.refuses(server, path)
 
+    async def test_where_shares_expire(self) -> None:
+        """A share that would go with the leases of others is not offered as there."""
+        server = self.new()
+        self.put(server, 1, record(1))
+        server.readonly = server.expires = True
+        answer = await server.allocate(INDEX, OTHER_SECRETS, {0}, 8)
+        self.assertEqual((answer.already, answer.writers), (set(), {}))
+        server.readonly = False
+        self.assertEqual((await server.allocate(INDEX, SECRETS, {0}, 8)).already, {0})
+
     async def test_reserved_space(self) -> None:
         """Leases do not use what is reserved."""
         server = self.new()

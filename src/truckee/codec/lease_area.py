@@ -16,6 +16,9 @@ from truckee.codec.container import HEADER_SIZE, LEASE_SIZE, ContainerHeader
 
 # Leases by which the count may be wrong.  Each was added in one power-cut's time.
 _MOST_UNCOUNTED = 64
+# What the share seems to miss then.  Its layout is its writer's word: whoever lies in it
+# must not have the leases of others shown as bytes of a share.
+_MOST_CUT = _MOST_UNCOUNTED * LEASE_SIZE  # bytes
 # Where a record may end that was cut off by a power cut or a full disk.
 _SECTOR = 512  # bytes
 
@@ -61,7 +64,7 @@ def lease_area(
         and (needed is None or header.length < counted or counted < needed)
     ):
         return _area(header, header.length, space)
-    if needed is not None and counted < needed <= space:
+    if needed is not None and counted < needed <= min(space, counted + _MOST_CUT):
         return _area(header, needed, space)
     if counted < 0:
         raise ValueError("the container is shorter than its leases")

@@ -196,7 +196,7 @@ class DiskServer:
         def renew() -> tuple[dict[int, ShareFile], dict[int, TruckeeError]]:
             finished = self.directory.shares(storage_index)
             refused: dict[int, TruckeeError] = {}
-            room = self._has_room_for_leases(len(finished))
+            room = bool(finished) and self._has_room_for_leases(len(finished))
             for number, file in finished.items():
                 try:
                     file.renew_lease(owner, secrets, self._now(), room=room)
