@@ -50,5 +50,6 @@ def size(args: Mapping[str, str], name: str) -> int | None:
         return None
     try:
         return parse_size(text)
-    except ValueError as error:
-        raise BadArgument(name, str(error)) from None
+    except ValueError:
+        # What was sent is not shown again: it may be a secret at the wrong place.
+        raise BadArgument(name, "it must be a size like 500M, 10G or 64MiB") from None

@@ -241,7 +241,7 @@ class _FileThenRest:
 def _check_upload_arguments(args: dict[str, str]) -> None:
     kind = args.get("t", "upload")
     if kind != "upload":
-        raise BadArgument("t", f"{kind!r} is not known here; leave it out to upload a file")
+        raise BadArgument("t", "only upload is known here; leave it out to upload a file")
     if args.get("format", "CHK").upper() != "CHK" or boolean(args, "mutable"):
         raise BadArgument("format", "this gateway stores immutable files only (CHK)")
     parse_key_choice(args.get("key", "random"))
