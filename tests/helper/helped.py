@@ -22,6 +22,7 @@ from truckee.codec.cipher import crypt
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
 from truckee.helper.connection import HelperConnection
+from truckee.helper.ownership import Owner
 from truckee.helper.patience import HelperPatience
 from truckee.helper.service import Helper
 from truckee.helper.sink import HelperSink, HelperSinks
@@ -180,7 +181,12 @@ class Helped:
 
     def upload(self, index: bytes = INDEX) -> HelperUpload:
         """Return what is under way of a file."""
-        return self.uploads.active[index]
+        [upload] = [each for (key, _), each in self.uploads.active.items() if key == index]
+        return upload
+
+    def under_way(self, index: bytes = INDEX) -> bool:
+        """Tell whether a file is under way."""
+        return any(key == index for key, _ in self.uploads.active)
 
     @property
     def kept(self) -> dict[str, int]:
@@ -193,7 +199,9 @@ class Helped:
 
     def path(self, place: str, index: bytes = INDEX) -> Path:
         """Return where ciphertext is in *place*, incoming or encoding."""
-        return self.home / f"CHK_{place}" / base32.encode(index)
+        directory, name = self.home / f"CHK_{place}", base32.encode(index)
+        found = [path.with_suffix("") for path in directory.glob(f"{name}*")]
+        return found[0] if found else directory / name
 
     def open_files(self) -> list[str]:
         """Return what of the directory this process has open."""
@@ -254,6 +262,11 @@ class Gateway:
     tub: Any
     connection: HelperConnection
     sinks: HelperSinks
+
+    @property
+    def owner(self) -> Owner:
+        """Whose its uploads are at the helper."""
+        return Owner.by_secret(bytes(32), str(self.tub.getTubID()).encode())
 
     @classmethod
     async def new(

@@ -25,6 +25,7 @@ from truckee.helper import schema
 from truckee.helper.schema import RIPushObserver
 from truckee.helper.service import PushUpload
 from truckee.helper.session import MOST
+from truckee.helper.stored_files import StoredFiles
 from truckee.helper.upload import HelperUpload
 from truckee.helper.uploads import HelperLimits
 from truckee.storage.foolscap_schema import serves
@@ -46,10 +47,11 @@ class Observer(Referenceable):  # type: ignore[misc]
 
 @define(eq=False)
 class Peer:
-    """Calls a helper and nothing else: no patience, no checks."""
+    """Calls a helper and nothing else: no patience, no checks; all are one client."""
 
     tub: Any
     remote: Any
+    secret: bytes | None = bytes(32)  # None: as a gateway of the version before
     observer: Observer = field(factory=Observer)
 
     @classmethod
@@ -61,7 +63,10 @@ class Peer:
         self, size: int | None = SIZE, shape: Any = SHAPE, index: bytes = INDEX
     ) -> Any:
         """Return the whole answer."""
-        return await self.remote.callRemote("open_push", index, shape, size, self.observer)
+        asked = index, shape, size, self.observer
+        if self.secret is None:
+            return await self.remote.callRemote("open_push", *asked)
+        return await self.remote.callRemote("open_push_v2", *asked, self.secret)
 
     async def begin(self, size: int | None = SIZE, index: bytes = INDEX) -> Any:
         """Return the upload."""
@@ -555,7 +560,7 @@ class LingerTests(_Case):
         answer = await self.peer.open(shape=(2, 3, 3, 64))
         self.assertEqual(answer[0], schema.RECEIVE)
         await answer[4].callRemote("abort", True)
-        self.helped.uploads._unheard[INDEX] = (0.0, ueb)
+        self.helped.uploads._stored = StoredFiles()
         answer = await self.peer.open()
         self.assertEqual(answer[0], schema.RECEIVE)
         await answer[4].callRemote("abort", True)

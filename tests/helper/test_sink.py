@@ -26,6 +26,7 @@ from truckee.grid.selection import NotEnoughServers
 from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.connection import NoHelper
 from truckee.helper.failures import HelperSilent
+from truckee.helper.ownership import NOBODY
 from truckee.helper.patience import HelperPatience
 from truckee.helper.session import HelperForgot
 from truckee.helper.sink import HelperSink
@@ -62,7 +63,9 @@ class _Case(TestCase):
 
     async def hold(self, data: bytes, parameters: Parameters = PARAMETERS) -> None:
         """Have the helper hold the start of a file."""
-        upload = await self.helped.uploads.open(INDEX, parameters, None)
+        upload = await self.helped.uploads.open(
+            INDEX, parameters, None, owner=self.gateway.owner
+        )
         assert isinstance(upload, HelperUpload)
         await upload.append(0, data)
         upload.leave()
@@ -200,7 +203,7 @@ class PrefixTests(_Case):
                 await self.settled()
                 self.assertEqual(self.helped.path("incoming").read_bytes(), other[:held])
                 self.helped.path("incoming").unlink()
-                self.helped.uploads.give(held)
+                self.helped.uploads.give(NOBODY, held)
 
     async def test_shorter_file_with_a_given_key(self) -> None:
         """Nor is the start of a file taken for the whole of it."""
@@ -213,7 +216,7 @@ class PrefixTests(_Case):
             await self.settled()
             self.assertEqual(list(self.helped.kept.values()), [SIZE + 100])
             self.helped.path("incoming").unlink()
-            self.helped.uploads.give(SIZE + 100)
+            self.helped.uploads.give(NOBODY, SIZE + 100)
 
     async def test_other_file_otherwise(self) -> None:
         """Else what is held was damaged: it is forgotten, and the next attempt is well."""
@@ -362,7 +365,9 @@ class CutTests(_Case):
                     self.assertLess(now, 192)
                     await sink.abort()
                     await self.settled()
-                    upload = await self.helped.uploads.open(INDEX, PARAMETERS, SIZE)
+                    upload = await self.helped.uploads.open(
+                        INDEX, PARAMETERS, SIZE, owner=self.gateway.owner
+                    )
                     assert isinstance(upload, HelperUpload)
                     upload.leave(forget=True)
                 else:
@@ -403,10 +408,7 @@ class CutTests(_Case):
             self.helped.grid.servers[count].mood = slow
             pushing = begin(self.gateway.push(self.content, known=count % 2 == 0))
             await until(
-                lambda: (
-                    INDEX in self.helped.uploads.active
-                    and self.helped.upload().phase == "closing"
-                )
+                lambda: self.helped.under_way() and self.helped.upload().phase == "closing"
             )
             before = self.fetched
             for _ in range(count + 1):
@@ -449,7 +451,7 @@ class EndTests(_Case):
             self.assertEqual(bool(self.helped.kept), bool(kept))
             for path in (self.helped.path("incoming"),):
                 if path.exists():
-                    self.helped.uploads.give(path.stat().st_size)
+                    self.helped.uploads.give(NOBODY, path.stat().st_size)
                     path.unlink()
             await self.helped.assert_nothing_kept()
 
@@ -480,7 +482,7 @@ class EndTests(_Case):
             for path in (self.helped.path("incoming"),):
                 if path.exists():
                     # It was gone when the abort came, and is kept like that.
-                    self.helped.uploads.give(path.stat().st_size)
+                    self.helped.uploads.give(NOBODY, path.stat().st_size)
                     path.unlink()
             await self.helped.assert_nothing_kept()
 
@@ -542,7 +544,7 @@ class RefusalTests(_Case):
         # Nobody has the key of this one any more.
         self.helped.path("encoding").unlink()
         self.helped.path("encoding").with_suffix(".json").unlink()
-        self.helped.uploads.give(SIZE)
+        self.helped.uploads.give(NOBODY, SIZE)
         with self.assertRaises(NotEnoughServers):
             await self.gateway.push(self.content)
         await self.helped.assert_nothing_kept()

@@ -9,11 +9,9 @@ from foolscap.api import RemoteException, Violation
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.grids import failing, files_below, make_file, put_share, until
+from tests.grids import failing, files_below, until
 from tests.helper.helped import (
-    ENCODING,
     INDEX,
-    KEY,
     PARAMETERS,
     Content,
     Gateway,
@@ -26,6 +24,7 @@ from truckee.codec.caps import ChkVerifyCap, parse_cap
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import ueb_hash
 from truckee.codec.ueb import ueb_of_fields
+from truckee.helper.ownership import Owner, name_of
 from truckee.helper.schema import (
     CHK_UPLOAD,
     HELPER,
@@ -135,12 +134,12 @@ class StoreTests(_Case):
                 self.assertIn(share, results.servermap[server_id])
 
     async def test_present(self) -> None:
-        """Of a file that is there nothing is asked for, and all is told."""
+        """Of a file that it brought before nothing is asked for, and all is told."""
         first = await self.client.store(Reader(self.content))
         await until(lambda: not self.helped.uploads.active)
-        results, upload = await self.client.open()
-        self.assertIsNone(upload)
-        told = vars(results)
+        reader = Reader(self.content)
+        told = vars(await self.client.store(reader))
+        self.assertEqual(reader.reads, [])
         for name in ("uri_extension_hash", "uri_extension_data", "sharemap"):
             self.assertEqual(told.pop(name), vars(first)[name])
         self.assertEqual(
@@ -155,6 +154,16 @@ class StoreTests(_Case):
                 "uri": None,
             },
         )
+
+    async def test_stored_by_others(self) -> None:
+        """A file that others stored is asked for: nobody else can tell what it must be."""
+        await self.client.store(Reader(self.content))
+        reader = Reader(self.content)
+        other = await StockClient.of(self.helped, 2)
+        results = await other.store(reader)
+        self.assertEqual(reader.reads, [(0, SIZE)])
+        self.assertEqual((results.preexisting_shares, results.pushed_shares), (3, 0))
+        await self.helped.assert_stored(self.content)
 
     async def test_a_share_is_missing(self) -> None:
         """A file of which a share is missing is asked for, and told of as it is then."""
@@ -178,53 +187,13 @@ class StoreTests(_Case):
 
         content = Content(LARGEST_PIECE + 1, self.encoding)
         storing = begin(self.client.store(Reader(content, mood)))
-        await until(lambda: INDEX in self.helped.uploads.active)
+        await until(lambda: self.helped.under_way())
         upload = self.helped.upload()
         await until(lambda: upload.stored > LARGEST_PIECE - 64)
         self.assertNotEqual(self.helped.incoming_shares(), [])
         gate.callback(None)
         await storing
         await self.helped.assert_stored(content)
-
-
-class FindTests(_Case):
-    """What is on the grid is found by its storage index alone."""
-
-    def put(self, place: int, number: int, share: bytes) -> None:
-        put_share(self.helped.grid.servers[place], INDEX, number, share)
-
-    async def found(self) -> tuple[int, bytes] | None:
-        """Return how many shares a stock client is told of, and of which file."""
-        results, _ = await self.client.open()
-        if results is None:
-            return None
-        return results.preexisting_shares, results.uri_extension_hash
-
-    async def test_its_own_shape(self) -> None:
-        """A file has as many shares as its own UEB says."""
-        for shape in (Encoding(1, 1, 64), Encoding(2, 3, 64), Encoding(3, 7, 9)):
-            made = make_file(self.content.plaintext, KEY, shape)
-            for number, share in enumerate(made.shares):
-                self.assertIsNone(await self.found())
-                self.put(number % 3, number, share)
-            self.assertEqual(await self.found(), (shape.total, made.cap.ueb_hash))
-            self.helped.remove_shares()
-
-    async def test_what_does_not_count(self) -> None:
-        """Shares of other files, numbers that the file has not, and ruins do not count."""
-        made = make_file(self.content.plaintext, KEY, ENCODING)
-        other = make_file(b"x" * SIZE, KEY, ENCODING)
-        self.put(0, 0, made.shares[0])
-        self.put(1, 1, made.shares[1])
-        self.put(2, 7, made.shares[2])
-        self.put(2, 200, b"ruins")
-        self.assertIsNone(await self.found())
-        self.put(2, 2, other.shares[2])
-        self.assertIsNone(await self.found())
-        self.put(2, 2, made.shares[2][:100])
-        self.assertIsNone(await self.found())
-        self.put(0, 2, made.shares[2])
-        self.assertEqual(await self.found(), (3, made.cap.ueb_hash))
 
 
 class LargeTests(_Case):
@@ -325,72 +294,27 @@ class ResumeTests(_Case):
 class TogetherTests(_Case):
     encoding = LARGE
 
-    async def test_standby(self) -> None:
-        """Of several clients with one file one is asked for it; all get the results."""
+    async def test_each_its_own(self) -> None:
+        """Clients with one file, stock ones and a gateway, have uploads of their own."""
         content = Content(3 * LARGEST_PIECE, LARGE)
         gate: Deferred[None] = Deferred()
 
         def mood(*call: Any) -> Any:
             return gate if call[1:] == (LARGEST_PIECE, LARGEST_PIECE) else None
 
-        readers = [Reader(content, mood), Reader(content), Reader(content)]
-        others = [await StockClient.of(self.helped, number) for number in (2, 3)]
-        storing = [begin(self.client.store(readers[0]))]
+        readers = [Reader(content, mood), Reader(content)]
+        other = await StockClient.of(self.helped, 2)
+        gateway = await Gateway.of(self.helped, number=3)
+        first = begin(self.client.store(readers[0]))
         await until(lambda: self.helped.uploads.used == LARGEST_PIECE)
-        for client, reader in zip(others, readers[1:], strict=True):
-            storing.append(begin(client.store(reader)))
-        await until(lambda: self.helped.upload().users == 3)
+        await other.store(readers[1])
+        self.assertEqual(readers[1].reads[0][0], 0)
+        cap = await gateway.push(content)
+        self.assertEqual(cap, content.cap)
         gate.callback(None)
-        results = [await each for each in storing]
-        self.assertEqual(
-            {each.uri_extension_hash for each in results}, {content.cap.ueb_hash}
-        )
-        self.assertEqual([len(reader.reads) for reader in readers], [3, 0, 0])
-        await until(lambda: all(reader.closed for reader in readers))
-        await self.helped.assert_stored(content)
-
-    async def test_takes_over(self) -> None:
-        """When the client that is asked goes away, another one goes on where it was."""
-        content = Content(3 * LARGEST_PIECE, LARGE)
-
-        def mood(*call: Any) -> Any:
-            return Deferred() if call[1:] == (LARGEST_PIECE, LARGEST_PIECE) else None
-
-        first = begin(self.client.store(Reader(content, mood)))
-        await until(lambda: self.helped.uploads.used == LARGEST_PIECE)
-        other, reader = await StockClient.of(self.helped, 2), Reader(content)
-        second = begin(other.store(reader))
-        await until(lambda: self.helped.upload().users == 2)
-        cut(self.client.tub)
-        with self.assertRaises(Exception):  # noqa: B017
-            await first
-        await second
-        self.assertEqual([at for at, _ in reader.reads], [LARGEST_PIECE, 2 * LARGEST_PIECE])
-        await self.helped.assert_stored(content)
-
-    async def test_with_a_push(self) -> None:
-        """A stock client and a gateway that pushes bring one file together."""
-        content = Content(3 * LARGEST_PIECE, LARGE)
-        gate: Deferred[None] = Deferred()
-        gateway = await Gateway.of(self.helped, number=2)
-
-        def mood(*call: Any) -> Any:
-            return gate if call[0] == "read_encrypted" else None
-
-        reader = Reader(content, mood)
-        pulled = begin(self.client.store(reader))
-        await until(lambda: INDEX in self.helped.uploads.active)
-        sink = await gateway.open(content.size)
-        await sink.write(content.ciphertext[: 2 * LARGEST_PIECE + 100])
-        await until(lambda: self.helped.uploads.used == 2 * LARGEST_PIECE + 100)
-        held = self.helped.uploads.used
-        gate.callback(None)
-        results = await pulled
-        self.assertEqual([at for at, _ in reader.reads], [0, held])
+        results = await first
         self.assertEqual(results.uri_extension_hash, content.cap.ueb_hash)
-        await sink.write(content.ciphertext[2 * LARGEST_PIECE + 100 :])
-        cap = await sink.close()
-        self.assertEqual(cap, content.cap.verify_cap())
+        self.assertEqual(len(readers[0].reads), 3)
         await self.helped.assert_stored(content)
 
     async def test_too_many(self) -> None:
@@ -564,7 +488,8 @@ class HostileTests(_Case):
 
     async def test_other_shape(self) -> None:
         """A file that somebody brings in another shape is not mixed up with this one."""
-        upload = await self.helped.uploads.open(INDEX, PARAMETERS, SIZE + 1)
+        owner = Owner.by_tub(str(self.client.tub.getTubID()).encode())
+        upload = await self.helped.uploads.open(INDEX, PARAMETERS, SIZE + 1, owner=owner)
         await self.assert_told(self.client.store(Reader(self.content)), "Try again soon")
         upload.leave()  # type: ignore[union-attr]
         await self.helped.assert_settled()
@@ -591,7 +516,8 @@ class LimitTests(_Case):
 class SecretTests(_Case):
     async def test_unexpected(self) -> None:
         """Of an error that nobody thought of a client hears that there was one."""
-        path = self.helped.path("incoming")
+        owner = Owner.by_tub(str(self.client.tub.getTubID()).encode())
+        path = self.helped.home / "CHK_incoming" / name_of(INDEX, owner)
         path.mkdir()
         await self.assert_told(self.client.store(Reader(self.content)), "The helper failed")
         path.rmdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from foolscap.api import DeadReferenceError, RemoteException
 from twisted.internet.error import ConnectError, ConnectionLost
 
@@ -12,6 +14,15 @@ _MOST = 400  # characters
 def is_lost(error: Exception) -> bool:
     """Tell whether the connection is gone; what became of the call is not known then."""
     return isinstance(error, (DeadReferenceError, ConnectionLost, ConnectError))
+
+
+def tub_of(reference: Any) -> bytes:
+    """
+    Return the id of the tub at the other end of a reference that a peer sent.
+
+    TLS proved it; references to objects of third parties are not accepted.
+    """
+    return str(reference.getRemoteTubID()).encode("ascii")
 
 
 def reason_of(error: Exception) -> str:

@@ -47,6 +47,7 @@ class HelperConnection:
     _now: Callable[[], float]
     remote: Any = field(default=None, init=False, repr=False)  # foolscap's reference
     pushes: bool = field(default=False, init=False)  # whether it can be pushed to
+    owns: bool = field(default=False, init=False)  # whether uploads there have secrets
     version: str | None = field(default=None, init=False)
     last_received: float | None = field(default=None, init=False)  # Unix seconds
     _reconnector: Any = field(default=None, init=False, repr=False)
@@ -98,6 +99,7 @@ class HelperConnection:
         name = str(version.get(b"application-version", b"?"), "ascii", "replace")
         self.version = ascii(name[:_LONGEST])[1:-1]
         self.pushes = schema.PUSH in version
+        self.owns = schema.PUSH_OWNED in version
         self.last_received = self._now()
         remote.notifyOnDisconnect(self._lost, remote)
         self.remote = remote

@@ -13,6 +13,7 @@ from foolscap.constraint import ByteStringConstraint, IntegerConstraint
 HELPER = b"http://allmydata.org/tahoe/protocols/helper/v1"
 CHK_UPLOAD = b"http://allmydata.org/tahoe/protocols/helper/chk-upload/v1"
 PUSH = b"truckee/helper-push/v1"
+PUSH_OWNED = b"truckee/helper-push/v2"  # as v1, and uploads have secrets
 
 LARGEST_PUSH = 1 << 20  # bytes of one message
 LARGEST_PIECE = 256 * 1024  # bytes that a stock client is asked for at once
@@ -40,6 +41,7 @@ Detail = ByteStringConstraint(1000)
 OptionalSize = ChoiceOf(Size, None)
 Data = ByteStringConstraint(LARGEST_PUSH)
 Hash = ByteStringConstraint(32)
+Secret = ByteStringConstraint(32)
 UebBytes = ByteStringConstraint(2000)
 Parameters = TupleOf(int, int, int, int)  # k, happy, N, segment size
 Shares = DictOf(int, ListOf(ByteStringConstraint(200), maxLength=256), maxKeys=256)
@@ -102,6 +104,17 @@ class RIUploadHelper(RemoteInterface):
         return Any()
 
 
+# Of open_push: state, code, bytes held, their digest, upload, UEB.
+Opened = TupleOf(
+    Code,
+    Code,
+    Size,
+    ByteStringConstraint(32),
+    ChoiceOf(RIPushUpload, None),
+    UebBytes,
+)
+
+
 class RIHelper(RemoteInterface):
     """A helper."""
 
@@ -119,11 +132,13 @@ class RIHelper(RemoteInterface):
         size=OptionalSize,
         observer=RIPushObserver,
     ):
-        return TupleOf(
-            Code,
-            Code,
-            Size,
-            ByteStringConstraint(32),
-            ChoiceOf(RIPushUpload, None),
-            UebBytes,
-        )
+        return Opened
+
+    def open_push_v2(
+        storage_index=StorageIndex,
+        parameters=Parameters,
+        size=OptionalSize,
+        observer=RIPushObserver,
+        secret=Secret,
+    ):
+        return Opened

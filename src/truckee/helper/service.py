@@ -20,7 +20,9 @@ from truckee import __version__
 from truckee.errors import TruckeeError
 from truckee.grid.selection import NotEnoughServers
 from truckee.helper import schema
+from truckee.helper.calls import tub_of
 from truckee.helper.ciphertext_file import HelperFull
+from truckee.helper.ownership import Owner
 from truckee.helper.schema import RIHelper, RIPushUpload
 from truckee.helper.session import MOST
 from truckee.helper.told import answered
@@ -91,6 +93,7 @@ class Helper(Referenceable):
         return {
             schema.HELPER: {},
             schema.PUSH: {},
+            schema.PUSH_OWNED: {},
             b"application-version": b"truckee/" + __version__.encode(),
         }
 
@@ -104,7 +107,22 @@ class Helper(Referenceable):
         size: int | None,
         observer: Any,
     ) -> Deferred[tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]]:
-        return Deferred.fromCoroutine(self._open(storage_index, parameters, size, observer))
+        # A gateway of before has no secrets.
+        owner = Owner.by_tub(tub_of(observer))
+        opening = self._open(storage_index, parameters, size, observer, owner)
+        return Deferred.fromCoroutine(opening)
+
+    def remote_open_push_v2(
+        self,
+        storage_index: bytes,
+        parameters: tuple[int, int, int, int],
+        size: int | None,
+        observer: Any,
+        secret: bytes,
+    ) -> Deferred[tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]]:
+        owner = Owner.by_secret(secret, tub_of(observer))
+        opening = self._open(storage_index, parameters, size, observer, owner)
+        return Deferred.fromCoroutine(opening)
 
     async def _open(
         self,
@@ -112,6 +130,7 @@ class Helper(Referenceable):
         parameters: tuple[int, int, int, int],
         size: int | None,
         observer: Any,
+        owner: Owner,
     ) -> tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]:
         if len(storage_index) != 16 or (size is not None and size < 1):
             raise ValueError("a storage index has 16 bytes, and a file at least one")
@@ -119,7 +138,9 @@ class Helper(Referenceable):
         while True:
             try:
                 # Whose file it is that is here, if it is longer, only the gateway can tell.
-                upload = await self._uploads.open(storage_index, wanted, size, longer=True)
+                upload = await self._uploads.open(
+                    storage_index, wanted, size, longer=True, owner=owner
+                )
             except Exception as error:
                 return schema.REFUSED, code_of(error)[0], 0, b"", None, b""
             if isinstance(upload, Stored):

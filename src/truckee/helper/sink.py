@@ -25,10 +25,11 @@ from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
 from truckee.grid.placement import happiness
 from truckee.helper import schema
-from truckee.helper.calls import is_lost, reason_of
+from truckee.helper.calls import is_lost, reason_of, tub_of
 from truckee.helper.checked import call
 from truckee.helper.connection import HelperConnection, NoHelper
 from truckee.helper.failures import HelperFailed, HelperLied, HelperSilent, error_of
+from truckee.helper.ownership import SECRET_SIZE
 from truckee.helper.patience import HelperPatience, Watch
 from truckee.helper.proof import CiphertextProof
 from truckee.helper.schema import RIHelper, RIPushObserver, RIPushUpload
@@ -46,7 +47,14 @@ from truckee.storage.foolscap_schema import serves
 
 log = Logger()
 
+UploadSecret = Callable[[bytes, bytes], bytes]
+
 _FAREWELL = 15.0  # seconds that it has to take note of the end
+
+
+def no_secret(helper: bytes, storage_index: bytes) -> bytes:
+    """Return what a gateway without a secret of its own shows: it is nobody's."""
+    return bytes(SECRET_SIZE)
 
 
 @implementer(ICiphertextSinks)
@@ -60,6 +68,8 @@ class HelperSinks:
     _cpu: Workers
     _clock: IReactorTime
     patience: HelperPatience = field(factory=HelperPatience)
+    # Given a helper's tub id and a storage index: what only this gateway can show.
+    _secret: UploadSecret = field(default=no_secret, repr=False)
     needs_known_size: bool = field(default=False, init=False)
 
     async def open(self, file: NewFile) -> HelperSink:
@@ -92,6 +102,7 @@ class HelperSinks:
             self._cpu,
             self._clock,
             self.patience,
+            self._secret,
         )
 
 
@@ -122,6 +133,7 @@ class HelperSink:
     _cpu: Workers
     _clock: IReactorTime
     _patience: HelperPatience
+    _secret: UploadSecret = field(repr=False)
     segment_size: int = field(init=False)  # bytes
     session: PushSession = field(factory=PushSession, init=False)
     _proof: CiphertextProof = field(init=False)
@@ -411,9 +423,12 @@ class HelperSink:
         encoding = self._encoding
         parameters = (encoding.needed, self._happy, encoding.total, self.segment_size)
         index, size = self._file.storage_index, self._file.size
-        asked = index, parameters, size, self._observer
+        asked: tuple[Any, ...] = index, parameters, size, self._observer
+        method = "open_push"
+        if self._connection.owns:
+            method, asked = "open_push_v2", (*asked, self._secret(tub_of(remote), index))
         try:
-            answer = await self._or_part(call(remote, RIHelper, "open_push", *asked))
+            answer = await self._or_part(call(remote, RIHelper, method, *asked))
         except TimeoutError:
             raise HelperSilent(self._patience.silent) from None
         except Exception as error:

@@ -15,8 +15,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from truckee.errors import Misuse, Unavailable
-from truckee.helper.calls import is_lost, reason_of
+from truckee.helper.calls import is_lost, reason_of, tub_of
 from truckee.helper.checked import call
+from truckee.helper.ownership import Owner
 from truckee.helper.schema import RIEncryptedUploadable
 from truckee.helper.upload import Parameters
 
@@ -57,6 +58,11 @@ class StockClient:
     _reader: Any = field(repr=False)  # foolscap's reference
     _clock: IReactorTime
     _patience: ClientPatience
+
+    @property
+    def owner(self) -> Owner:
+        """Whose the upload is."""
+        return Owner.by_tub(tub_of(self._reader))
 
     async def size(self) -> int:
         """Return the bytes of ciphertext.  :raises ClientFailed: when there are none."""

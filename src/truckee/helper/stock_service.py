@@ -51,15 +51,13 @@ class StockUploads:
     async def open(
         self, storage_index: bytes
     ) -> tuple[UploadResults | None, StockUpload | None]:
-        """Return the results of a file that is on the grid, or a way to bring it there."""
+        """
+        Return a way to bring a file to the grid.
+
+        That it is there already is said when it is known who asks.
+        """
         if len(storage_index) != 16:
             raise BadStorageIndex
-        if storage_index not in self._uploads.active:
-            stored = await self._uploads.find_any(storage_index)
-            if stored is not None:
-                self._uploads.count("upload_requests")
-                self._uploads.count("upload_already_present")
-                return results_of(stored, self._server_id), None
         return None, StockUpload(storage_index, self)
 
     async def upload(self, storage_index: bytes, reader: Any) -> UploadResults:
@@ -78,11 +76,14 @@ class StockUploads:
         begin = self._clock.seconds()
         size = await client.size()
         parameters = await client.parameters(size)
-        upload = await self._uploads.open(storage_index, parameters, size)
+        owner = client.owner
+        upload = await self._uploads.open(
+            storage_index, parameters, size, owner=owner, own=True
+        )
         if isinstance(upload, Stored):
             return results_of(upload, self._server_id)
         try:
-            async with self._turns.hold(storage_index):
+            async with self._turns.hold((storage_index, owner.id)):
                 fetched = await _pull(client, upload, size)
             complete = self._clock.seconds()
             stored = await upload.finish(size, None)

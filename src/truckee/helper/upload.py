@@ -9,6 +9,7 @@ complete.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -24,10 +25,14 @@ from truckee.flow.changes import Changes
 from truckee.flow.limits import Exclusive
 from truckee.flow.together import Work
 from truckee.helper.ciphertext_file import CiphertextFile, HelperFull
+from truckee.helper.ownership import NOBODY, Owner
 from truckee.immutable.sinks import ICiphertextSinks, NewFile
 from truckee.immutable.upload_status import UploadStatus
 
 log = Logger()
+
+# After so long without a byte an incomplete upload gives its place to others.
+IDLE = 60.0  # seconds
 
 
 @define
@@ -103,16 +108,26 @@ class Stored:
 
 
 class Room(Protocol):
-    """The helper's disk space, for all uploads."""
+    """What all uploads of a helper share: its disk space, and places on the servers."""
 
     def check(self, size: int) -> None:
         """:raises TruckeeError: when no file may have *size* bytes."""
 
-    def take(self, size: int) -> bool:
-        """Return whether *size* more bytes may be kept."""
+    def take(self, owner: Owner, size: int) -> bool:
+        """Return whether *size* more bytes may be kept for *owner*."""
 
-    def give(self, size: int) -> None:
+    def give(self, owner: Owner, size: int) -> None:
         """Give back *size* bytes."""
+
+    def may_code(self, upload: HelperUpload) -> bool:
+        """Return whether nobody else codes a file with the same storage index."""
+
+    def finishing(self, upload: HelperUpload) -> AbstractAsyncContextManager[None]:
+        """
+        Let *upload*, which is complete, be the only one of its storage index that is coded.
+
+        Incomplete ones of others stop, and begin anew when they are complete.
+        """
 
 
 @define(eq=False)
@@ -134,6 +149,8 @@ class HelperUpload:
     _complete: Callable[[HelperUpload], Work[None]]  # keeps a complete file
     _over: Callable[[HelperUpload], None]  # nothing more happens to it
     _open_ended: int  # bytes that servers have room for while its size is not known
+    _seconds: Callable[[], float]
+    owner: Owner = NOBODY
     stored: int = field(default=0, init=False)  # bytes that went to the grid
     phase: str = field(default="receiving", init=False)
     users: int = field(default=0, init=False)
@@ -150,8 +167,29 @@ class HelperUpload:
     ended: bool = field(default=False, init=False)  # and nothing is open any more
     forgotten: bool = field(default=False, init=False)  # nor kept
     _ueb: bytes = field(default=b"", init=False, repr=False)
+    _last_byte: float = field(init=False)  # when it came, in seconds
     changes: Changes = field(factory=Changes, init=False, repr=False)
     _turn: Exclusive = field(factory=Exclusive, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._last_byte = self._seconds()
+
+    @property
+    def coding(self) -> bool:
+        """Whether its shares are being made."""
+        return self._coding is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is incomplete, and its client brought nothing for long."""
+        return not self._kept and self._seconds() - self._last_byte > IDLE
+
+    async def make_way(self) -> None:
+        """Stop making shares, unless they are those of a complete file."""
+        coding = self._coding
+        if coding is not None and not (self._vouched and self.complete):
+            coding.cancel()
+        await self._attempt()
 
     @property
     def held(self) -> int:
@@ -194,7 +232,7 @@ class HelperUpload:
 
     def start(self) -> None:
         """Code what is there and what comes, if it can be; else ``finish`` does it."""
-        if self._coding is not None or self.closed:
+        if self._coding is not None or self.closed or not self._room.may_code(self):
             return
         if self.size is None:
             if self._streamed or self._sinks.needs_known_size:
@@ -237,13 +275,14 @@ class HelperUpload:
         return self.held
 
     async def _append(self, data: Buffer) -> None:
-        if not self._room.take(len(data)):
+        if not self._room.take(self.owner, len(data)):
             raise HelperFull
         try:
             await self.file.append(data)
         except BaseException:
-            self._room.give(len(data))
+            self._room.give(self.owner, len(data))
             raise
+        self._last_byte = self._seconds()
         self.changes.wake()
 
     async def _keep(self) -> None:
@@ -273,8 +312,9 @@ class HelperUpload:
             # If this attempt fails, one that finds all bytes here may not.
             await self._attempt()
         if self._result is None:
-            self.start()
-            await self._attempt()
+            async with self._room.finishing(self):
+                self.start()
+                await self._attempt()
         if self._result is None:
             raise self._failure or UploadOver()
         return self._result
@@ -360,7 +400,7 @@ class HelperUpload:
             async with self._turn.hold("file"):
                 if forget or not self.held:
                     self.forgotten = True
-                    self._room.give(self.held)
+                    self._room.give(self.owner, self.held)
                     self.file.delete()
                 else:
                     self.file.close()

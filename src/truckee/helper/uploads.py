@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from attrs import asdict, define, field, fields, frozen
@@ -11,9 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from truckee.codec import base32
 from truckee.codec.geometry import MAX_SHARES
-from truckee.codec.ueb import geometry_in_ueb
 from truckee.errors import Misuse, Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import make_directories, sync_directory, write_durably
@@ -21,12 +21,16 @@ from truckee.flow.limits import Exclusive
 from truckee.grid.placement import happiness
 from truckee.grid.selection import Selector
 from truckee.helper.ciphertext_file import CiphertextFile, HelperFull, disk_full
+from truckee.helper.ownership import NOBODY, Owner, name_of, parse_name
+from truckee.helper.stored_files import StoredFiles
 from truckee.helper.upload import HelperUpload, Parameters, Stored
 from truckee.immutable.existing import ExistingShares, Holders
 from truckee.immutable.sinks import ICiphertextSinks
 from truckee.storage.interfaces import IStorageServer
 
 log = Logger()
+
+UploadKey = tuple[bytes, bytes]  # storage index, id of the owner
 
 # How often complete files are tried again that could not be stored.
 RETRY = 60.0  # seconds
@@ -39,6 +43,11 @@ _IN_DOUBT = ".doubt"
 _FIRST_TRY = 5.0  # seconds after the start, when servers are connected
 # Of a segment and its blocks in memory, of which there are some for each upload.
 _LARGEST_SEGMENT = 128 << 20  # bytes
+# Connections over which one client takes part in one upload: a new one may come before it
+# is known that the one before is dead.
+_MOST_USERS = 16
+# Files on the disk, of all clients and of one.
+_MOST_FILES, _MOST_OF_CLIENT = 10_000, 2_000
 
 
 @define
@@ -61,6 +70,18 @@ class HelperLimits:
     expire_after: float = 14 * 86400.0  # seconds from the last byte
     # Bytes that servers are asked to have room for, of a file whose size is not known.
     open_ended: int = 4 << 30
+    # The same as the first and the third for one client alone; None: no less.
+    client_spool: int | None = None
+    client_uploads: int | None = None
+
+    @property
+    def most_of_client(self) -> tuple[int, int]:
+        """Bytes of ciphertext, and uploads under way, of one client."""
+        spool, uploads = self.client_spool, self.client_uploads
+        return (
+            self.spool if spool is None else min(spool, self.spool),
+            self.uploads if uploads is None else min(uploads, self.uploads),
+        )
 
 
 @define(eq=False)
@@ -79,14 +100,19 @@ class Uploads:
     _clock: IReactorTime
     _now: Callable[[], float]  # Unix seconds
     _boot: bytes = b""  # which start of the machine this is; empty: not known
-    active: dict[bytes, HelperUpload] = field(factory=dict, init=False)
+    # By storage index and owner: nobody has to do with another's.
+    active: dict[UploadKey, HelperUpload] = field(factory=dict, init=False)
     used: int = field(default=0, init=False)  # bytes in all files
+    _used_by: Counter[bytes] = field(factory=Counter, init=False)  # clients
+    # Who began what has a file here.
+    _kept: dict[UploadKey, Owner] = field(factory=dict, init=False)
     counters: dict[str, int] = field(factory=dict, init=False)  # since the start
     _turns: Exclusive = field(factory=Exclusive, init=False)
-    # Storage indexes of those that are not active yet, and whose file may be in use.
-    _beginning: set[bytes] = field(factory=set, init=False)
-    # When what was stored, while its gateway was away, and its UEB.
-    _unheard: dict[bytes, tuple[float, bytes]] = field(factory=dict, init=False)
+    # Those that are not active yet, and whose file may be in use, and their clients.
+    _beginning: dict[UploadKey, bytes] = field(factory=dict, init=False)
+    # Of the complete files with one storage index, one at a time is coded.
+    _finishing: Exclusive = field(factory=Exclusive, init=False)
+    _stored: StoredFiles = field(factory=StoredFiles, init=False)
     _calls: list[IDelayedCall] = field(factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -105,10 +131,15 @@ class Uploads:
         for place in (self.incoming, self.encoding):
             make_directories(place)
             for draft in place.glob("*.new"):
-                if _index_of(draft.name.partition(".")[0]) is not None:
+                if parse_name(draft.name.partition(".")[0]) is not None:
                     draft.unlink(missing_ok=True)
         self._doubt_after_reboot()
-        self.used = sum(path.stat().st_size for path in self.files())
+        for path in self.files():
+            known = parse_name(path.name)
+            if known is not None:
+                index, owner = known
+                self._kept[index, owner.id] = owner
+                self._count(owner, path.stat().st_size)
         self.later(_FIRST_TRY, self._retry)
         self._clean()
 
@@ -147,7 +178,7 @@ class Uploads:
         """Give all files with ciphertext; of other files that are there we know nothing."""
         for place in (self.incoming, self.encoding):
             for path in place.iterdir():
-                if _index_of(path.name) is not None and path.is_file():
+                if parse_name(path.name) is not None and path.is_file():
                     yield path
 
     # Room, for uploads
@@ -157,17 +188,51 @@ class Uploads:
         if size > self.limits.size:
             raise HelperRefuses
 
-    def take(self, size: int) -> bool:
+    def take(self, owner: Owner, size: int) -> bool:
         """See ``Room``."""
-        if self.used + size > self.limits.spool:
+        if not self._has_room(owner, size):
             return False
-        self.used += size
+        self._count(owner, size)
         self.count("fetched_bytes", size)
         return True
 
-    def give(self, size: int) -> None:
+    def give(self, owner: Owner, size: int) -> None:
         """See ``Room``."""
-        self.used -= size
+        self._count(owner, -size)
+
+    def may_code(self, upload: HelperUpload) -> bool:
+        """See ``Room``: servers take one writer of a share at a time."""
+        return not any(other.coding for other in self._rivals(upload))
+
+    @asynccontextmanager
+    async def finishing(self, upload: HelperUpload) -> AsyncIterator[None]:
+        """See ``Room``."""
+        async with self._finishing.hold(upload.storage_index):
+            for other in self._rivals(upload):
+                await other.make_way()
+            yield
+
+    def _rivals(self, upload: HelperUpload) -> list[HelperUpload]:
+        """Return other clients' uploads with the same storage index."""
+        index = upload.storage_index
+        return [
+            other
+            for (theirs, _), other in self.active.items()
+            if theirs == index and other is not upload
+        ]
+
+    def _has_room(self, owner: Owner, size: int) -> bool:
+        most, _ = self.limits.most_of_client
+        return (
+            self.used + size <= self.limits.spool
+            and self._used_by[owner.client] + size <= most
+        )
+
+    def _count(self, owner: Owner, size: int) -> None:
+        self.used += size
+        self._used_by[owner.client] += size
+        if not self._used_by[owner.client]:
+            del self._used_by[owner.client]
 
     # Opening
 
@@ -177,16 +242,19 @@ class Uploads:
         parameters: Parameters,
         size: int | None,
         longer: bool = False,
+        owner: Owner = NOBODY,
+        own: bool = False,
     ) -> HelperUpload | Stored:
         """
-        Return a file that is on the grid, or take part in an upload of it.
+        Return a file that is on the grid, or take part in *owner*'s upload of it.
 
         Whoever gets an upload leaves it in the end.  What is held of a file that is
         *longer* is kept if the caller says so, who forgets it or takes no part then.
+        Whoever cannot check what is on the grid wants to hear of their *own* files only.
         :raises HelperBusy: :raises HelperFull: :raises HelperRefuses:
         """
         self.count("upload_requests")
-        opened = await self._open(storage_index, parameters, size, longer)
+        opened = await self._open(storage_index, parameters, size, longer, owner, own)
         if isinstance(opened, Stored):
             self.count("upload_already_present")
             return opened
@@ -201,16 +269,19 @@ class Uploads:
         parameters: Parameters,
         size: int | None,
         longer: bool = False,
+        owner: Owner = NOBODY,
+        own: bool = False,
     ) -> HelperUpload | Stored:
+        key = storage_index, owner.id
         self.check(size or 0)
         segment = min(parameters.segment_size, size or parameters.segment_size)
         if parameters.encoding.coded_size(segment) > _LARGEST_SEGMENT:
             raise HelperRefuses
-        async with self._turns.hold(storage_index):
-            upload = self.active.get(storage_index)
+        async with self._turns.hold(key):
+            upload = self.active.get(key)
             if upload is not None:
                 await upload.settled()
-            upload = self.active.get(storage_index)
+            upload = self.active.get(key)
             if upload is not None and (
                 upload.parameters != parameters or size not in (None, upload.size)
             ):
@@ -219,46 +290,38 @@ class Uploads:
                 await upload.give_up()
                 upload = None
             if upload is None:
-                present = await self.find(storage_index, parameters)
+                present = await self._find(storage_index, parameters, owner, own)
                 if present is not None:
                     return present
-                upload = await self._begin(storage_index, parameters, size, longer)
+                upload = await self._begin(storage_index, parameters, size, longer, owner)
+            elif upload.users >= _MOST_USERS:
+                raise HelperBusy
             upload.join()
             upload.start()
             return upload
 
-    async def find(self, storage_index: bytes, parameters: Parameters) -> Stored | None:
+    async def _find(
+        self, storage_index: bytes, parameters: Parameters, owner: Owner, own: bool
+    ) -> Stored | None:
         """
         Return the file if all its shares are on the grid, on servers enough.
 
-        Of a file that was stored here just now there may be fewer.
+        Of a file that *owner* stored just now there may be fewer.
         """
-        total, ours = parameters.total, self._unheard_of(storage_index)
+        total = parameters.total
+        before = self._stored.ueb(storage_index, owner)
+        if own and not before:
+            return None
+        ours = self._stored.unheard(storage_index, owner, self._now() - UNHEARD)
         found = await self._selector.survey(storage_index, total)
         if len(found) < total and not ours:
             return None
         for ueb, holders in await self._read(storage_index, found):
+            if own and ueb != before:
+                continue
             enough = len(holders) == total or ueb == ours
             if enough and happiness(holders) >= parameters.happy:
                 return _stored(ueb, holders)
-        return None
-
-    async def find_any(self, storage_index: bytes) -> Stored | None:
-        """
-        Return the file if all its shares are on the grid.
-
-        For those who know nothing of it: how many they are is in its UEB.
-        """
-        found = await self._selector.survey(storage_index, MAX_SHARES)
-        for ueb, holders in await self._read(storage_index, found):
-            try:
-                total = geometry_in_ueb(ueb).total
-            except ValueError:
-                continue
-            # A share number that the file does not have is a server's mistake.
-            theirs = {share: on for share, on in holders.items() if share < total}
-            if len(theirs) == total:
-                return _stored(ueb, theirs)
         return None
 
     async def _read(
@@ -275,35 +338,38 @@ class Uploads:
         parameters: Parameters,
         size: int | None,
         longer: bool,
+        owner: Owner,
     ) -> HelperUpload:
-        while len(self.active) + len(self._beginning) >= self.limits.uploads:
-            abandoned = [each for each in self.active.values() if each.abandoned]
-            if not abandoned:
-                raise HelperBusy
-            await abandoned[0].give_up()
+        await self._make_place(owner)
         if self._stopped:
             raise HelperBusy
-        self._beginning.add(storage_index)
+        key = storage_index, owner.id
+        owner = self._kept.get(key, owner)
+        if key not in self._kept:
+            self._check_files(owner)
+        self._beginning[key] = owner.client
         try:
-            file = CiphertextFile(self._path(base32.encode(storage_index)), self._disk)
+            file = CiphertextFile(self._path(storage_index, owner), self._disk)
             await file.open()
             doubted = file.path.with_suffix(_IN_DOUBT)
             over = size is not None and file.size > size
             if (over or doubted.exists()) and not longer:
                 # It is of another file, or of nothing.
-                self.give(file.size)
+                self.give(owner, file.size)
                 file.delete()
                 doubted.unlink(missing_ok=True)
                 file.path.with_suffix(".json").unlink(missing_ok=True)
                 file = CiphertextFile(self.incoming / file.path.name, self._disk)
                 await file.open()
         finally:
-            self._beginning.discard(storage_index)
-        if size is not None and self.used + size - file.size > self.limits.spool:
+            del self._beginning[key]
+        self._kept[key] = owner
+        if size is not None and not self._has_room(owner, size - file.size):
             if file.size:
                 file.close()
             else:
                 file.delete()
+                del self._kept[key]
             raise HelperFull
         upload = HelperUpload(
             storage_index,
@@ -315,28 +381,59 @@ class Uploads:
             self._keep,
             self._over,
             self.limits.open_ended,
+            self._clock.seconds,
+            owner,
         )
-        self.active[storage_index] = upload
+        self.active[key] = upload
         self.count("uploads")
         return upload
 
-    def _path(self, name: str) -> Path:
+    async def _make_place(self, owner: Owner) -> None:
+        """
+        Have a place for one more upload; an abandoned or idle one gives up its own.
+
+        It keeps what it has, and its client goes on when there is a place again.
+
+        :raises HelperBusy:
+        """
+        _, most = self.limits.most_of_client
+        while True:
+            counts = Counter(upload.owner.client for upload in self.active.values())
+            counts.update(self._beginning.values())
+            alone = counts[owner.client] >= most
+            if not alone and counts.total() < self.limits.uploads:
+                return
+            candidates = [
+                upload
+                for upload in self.active.values()
+                if (upload.abandoned or upload.idle)
+                and (not alone or upload.owner.client == owner.client)
+            ]
+            # First what nobody waits for, then of the client that has most.
+            victim = max(
+                candidates,
+                key=lambda each: (each.abandoned, counts[each.owner.client]),
+                default=None,
+            )
+            if victim is None:
+                raise HelperBusy
+            await victim.give_up()
+
+    def _check_files(self, owner: Owner) -> None:
+        """:raises HelperFull: when there are too many files, however small."""
+        if len(self._kept) < _MOST_OF_CLIENT:
+            return
+        theirs = sum(each.client == owner.client for each in self._kept.values())
+        if len(self._kept) >= _MOST_FILES or theirs >= _MOST_OF_CLIENT:
+            raise HelperFull
+
+    def _path(self, storage_index: bytes, owner: Owner) -> Path:
         """Return where the ciphertext of a file is, or goes."""
+        # It counts for the client that began it, though another may come with the secret.
+        began = self._kept.get((storage_index, owner.id), owner)
+        name = name_of(storage_index, began)
         complete = self.encoding / name
         return complete if complete.exists() else self.incoming / name
-
-    def _remember(self, upload: HelperUpload) -> None:
-        """Know that a file was stored whose gateway was not there to hear it."""
-        if upload.result is not None:
-            self._unheard[upload.storage_index] = self._now(), upload.result.ueb
-
-    def _unheard_of(self, storage_index: bytes) -> bytes:
-        """Return the UEB of a file that was stored just now; empty: it was not."""
-        since = self._now() - UNHEARD
-        self._unheard = {
-            index: told for index, told in self._unheard.items() if told[0] > since
-        }
-        return self._unheard.get(storage_index, (0.0, b""))[1]
 
     def count(self, what: str, by: int = 1) -> None:
         """Count something that happened."""
@@ -353,17 +450,25 @@ class Uploads:
         doubted.unlink(missing_ok=True)
 
     def _over(self, upload: HelperUpload) -> None:
-        del self.active[upload.storage_index]
+        del self.active[upload.storage_index, upload.owner.id]
         if upload.forgotten:
+            self._kept.pop((upload.storage_index, upload.owner.id), None)
             note = self.encoding / upload.file.path.name
             note.with_suffix(".json").unlink(missing_ok=True)
             doubted = (self.incoming / note.name).with_suffix(_IN_DOUBT)
             doubted.unlink(missing_ok=True)
         if upload.result is not None:
-            if not upload.users or upload.lingering:
-                self._remember(upload)
+            alone = not upload.users or upload.lingering > 0
+            self._remember(upload, unheard=alone)
             self.count("uploaded")
             self.count("encoded_bytes", upload.held)
+
+    def _remember(self, upload: HelperUpload, unheard: bool) -> None:
+        """Know that a file was stored, and whether its gateway was there to hear it."""
+        if upload.result is not None:
+            when = self._now() if unheard else None
+            ueb = upload.result.ueb
+            self._stored.add(upload.storage_index, upload.owner, ueb, when)
 
     # From time to time
 
@@ -384,38 +489,44 @@ class Uploads:
     async def _store_complete(self) -> None:
         """Store, one by one, complete files whose clients are gone."""
         for note in sorted(self.encoding.glob("*.json")):
-            storage_index = _index_of(note.stem)
-            if storage_index is None or storage_index in self.active or self._stopped:
+            known = parse_name(note.stem)
+            if known is None or self._stopped:
+                continue
+            storage_index, owner = known
+            if (storage_index, owner.id) in self.active:
                 continue
             try:
                 parameters, size = _read_note(note)
                 # The process may have died before the file was moved.
-                if self._path(note.stem).stat().st_size != size:
+                if self._path(*known).stat().st_size != size:
                     raise ValueError("it has another size")
             except (OSError, ValueError) as error:
                 log.warn("{name} is of no use: {error}", name=note.name, error=str(error))
                 note.unlink(missing_ok=True)
                 continue
             try:
-                await self._store(storage_index, parameters, size)
+                await self._store(storage_index, owner, parameters, size)
             except Exception as error:
                 # Whatever is wrong with this one, there are others.
                 log.warn(
                     "{name} is not stored yet: {error}", name=note.stem, error=str(error)
                 )
 
-    async def _store(self, storage_index: bytes, parameters: Parameters, size: int) -> None:
-        upload = await self._open(storage_index, parameters, size)
+    async def _store(
+        self, storage_index: bytes, owner: Owner, parameters: Parameters, size: int
+    ) -> None:
+        upload = await self._open(storage_index, parameters, size, owner=owner)
         if isinstance(upload, Stored):
             # Its shares were placed, and the process died before the file was removed.
-            name = base32.encode(storage_index)
-            self.give(size)
-            self._path(name).unlink(missing_ok=True)
-            (self.encoding / f"{name}.json").unlink(missing_ok=True)
+            path = self._path(storage_index, owner)
+            self.give(owner, size)
+            self._kept.pop((storage_index, owner.id), None)
+            path.unlink(missing_ok=True)
+            (self.encoding / path.name).with_suffix(".json").unlink(missing_ok=True)
             return
         try:
             await upload.finish(size, None)
-            self._remember(upload)
+            self._remember(upload, unheard=True)
         finally:
             upload.leave()
 
@@ -423,7 +534,11 @@ class Uploads:
         """Delete what nobody came back for."""
         self.later(CLEANING, self._clean)
         for path in list(self.files()):
-            if _index_of(path.name) in self.active.keys() | self._beginning:
+            known = parse_name(path.name)
+            if known is None:
+                continue
+            index, owner = known
+            if (index, owner.id) in self.active.keys() | self._beginning.keys():
                 continue
             status = path.stat()
             if self._now() - status.st_mtime > self.limits.expire_after:
@@ -431,7 +546,8 @@ class Uploads:
                 path.unlink()
                 path.with_suffix(".json").unlink(missing_ok=True)
                 path.with_suffix(_IN_DOUBT).unlink(missing_ok=True)
-                self.give(status.st_size)
+                self.give(owner, status.st_size)
+                self._kept.pop((index, owner.id), None)
 
 
 def _stored(ueb: bytes, holders: Mapping[int, set[IStorageServer]]) -> Stored:
@@ -446,15 +562,6 @@ def _stored(ueb: bytes, holders: Mapping[int, set[IStorageServer]]) -> Stored:
         len(holders),
         {share: [server.lease_seed for server in on] for share, on in found.items()},
     )
-
-
-def _index_of(name: str) -> bytes | None:
-    """Return the storage index that a file is named after; None: it is none of ours."""
-    try:
-        index = base32.decode(name)
-    except ValueError:
-        return None
-    return index if len(index) == 16 else None
 
 
 def _read_note(path: Path) -> tuple[Parameters, int]:

@@ -284,7 +284,7 @@ class Node:
         self._storage = StorageReporter(server, self.crawler, self._disk, time.time)
         return offered
 
-    def _sinks(self) -> ICiphertextSinks:
+    def _sinks(self, keys: NodeKeys) -> ICiphertextSinks:
         """Return where the files of our clients go."""
         if self.network is None or self.network.helper is None:
             return self._direct
@@ -297,6 +297,7 @@ class Node:
             self.reactor,
             os.urandom,
             self.config.helper_verify,
+            keys.lease_secret,
         )
 
     def _build_site(self, keys: NodeKeys, downloads: Downloads) -> StreamingSite:
@@ -307,7 +308,7 @@ class Node:
             limits = evolve(limits, max_unknown_size=limits.max_size)
         self.uploader = Uploader(
             config.encoding,
-            self._sinks(),
+            self._sinks(keys),
             keys.convergence,
             self._cpu,
             self._disk,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -13,6 +14,7 @@ from truckee.frontends.web.upload_routes import HelperSeen
 from truckee.grid.pool import ServerPool
 from truckee.grid.selection import Selector
 from truckee.helper.connection import HelperConnection
+from truckee.helper.ownership import upload_secret
 from truckee.helper.proved_sink import ProvedSinks
 from truckee.helper.route import Routes
 from truckee.helper.service import Helper
@@ -65,8 +67,13 @@ def build_routes(
     reactor: Any,
     random: Callable[[int], bytes],
     verify: bool,
+    secret: bytes,
 ) -> Routes:
-    """Return the sinks of a gateway with a helper, which *verify* what it says."""
+    """
+    Return the sinks of a gateway with a helper, which *verify* what it says.
+
+    *secret* is the node's own.
+    """
     encoding, happy = direct.encoding, selector.happy
     prover = PresenceProver(selector, cpu, reactor, random)
 
@@ -77,7 +84,16 @@ def build_routes(
 
     return Routes(
         direct,
-        proved(HelperSinks(encoding, happy, connection, cpu, reactor)),
+        proved(
+            HelperSinks(
+                encoding,
+                happy,
+                connection,
+                cpu,
+                reactor,
+                secret=partial(upload_secret, secret),
+            )
+        ),
         proved(StockHelperSinks(encoding, happy, connection, cpu, reactor)),
         connection,
         selector,

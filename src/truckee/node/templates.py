@@ -77,6 +77,9 @@ enabled = true
 #max-size = 1TiB
 # Uploads that are under way at once.
 #max-uploads = 64
+# The same for one gateway: by default half.
+#client-spool-limit = 32GiB
+#client-max-uploads = 32
 # What nobody came back for is deleted so long after its last byte.
 #expire-after = 14 days
 """

@@ -88,7 +88,7 @@ class HelperReporter:
         uploads = self._uploads
         free = await self._disk.run(_free_space, uploads.directory)
         incoming, encoding = await self._disk.run(self._files)
-        active = {base32.encode(index) for index in uploads.active}
+        active = {upload.file.path.name for upload in uploads.active.values()}
         kept = [
             KeptReport(
                 file.name[:_SHOWN],
