@@ -36,7 +36,7 @@ UPLOAD = str(RIPushUpload.__remote_name__)
 SIZE = 300
 SHORT = HelperPatience(absent=0.6, silent=0.6, again=0.02)
 # Within twice the patience, on a busy machine.
-SOON = 6.0  # seconds
+SOON = 20.0  # seconds
 GIVEN = {"guarded": True, "resumable": True}
 CONVERGENT = {"resumable": True}
 

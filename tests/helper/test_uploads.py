@@ -138,7 +138,7 @@ class LimitTests(_Case):
         joined = await self.open(SIZE, taken[0].storage_index)
         joined.leave()
         taken[0].leave()
-        await until(lambda: taken[0].storage_index not in self.helped.uploads.active)
+        await until(lambda: taken[0].ended)
         taken[0] = await self.open(SIZE, index_of(20))
         for upload in taken:
             upload.leave()

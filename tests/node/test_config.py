@@ -147,7 +147,21 @@ class HelperTests(_Case):
             "[helper]\nenabled = yes\nspool-limit = 5G\nmax-size = 1Gi\n"
             "max-uploads = 3\nexpire-after = 2.5 days\n"
         )
-        self.assertEqual(config.helper, HelperLimits(5 * 10**9, 1 << 30, 3, 2.5 * 86400))
+        limits = HelperLimits(5 * 10**9, 1 << 30, 3, 2.5 * 86400)
+        self.assertEqual(config.helper, limits)
+        alone = limits.for_strangers()
+        self.assertEqual(alone.most_of_client, (25 * 10**8, 2))
+        config = self.load(
+            "[helper]\nenabled = yes\nspool-limit = 5G\nclient-spool-limit = 4G\n"
+            "client-max-uploads = 7\n"
+        )
+        assert config.helper is not None
+        self.assertEqual(config.helper.for_strangers().most_of_client, (4 * 10**9, 7))
+
+    def test_verify(self) -> None:
+        """What a helper says is checked unless the operator says otherwise."""
+        self.assertTrue(self.load("").helper_verify)
+        self.assertFalse(self.load("[client]\nhelper.verify = false\n").helper_verify)
 
     def test_days(self) -> None:
         """Days are a number, with or without their name."""
@@ -370,7 +384,9 @@ class RenderTests(_Case):
                 self.assertEqual(config.tub_location, "tcp:h%:8098")
                 self.assertIsNone(config.storage)
                 self.assertEqual(config.unsupported, [])
-                self.assertEqual(config.helper, HelperLimits())
+                assert config.helper is not None
+                limits = HelperLimits().for_strangers()
+                self.assertEqual(config.helper.for_strangers(), limits)
 
     def test_client_of_a_helper(self) -> None:
         """A gateway that is made for a helper uses it, and can be told not to."""

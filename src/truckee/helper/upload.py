@@ -26,13 +26,16 @@ from truckee.flow.limits import Exclusive
 from truckee.flow.together import Work
 from truckee.helper.ciphertext_file import CiphertextFile, HelperFull
 from truckee.helper.ownership import NOBODY, Owner
-from truckee.immutable.sinks import ICiphertextSinks, NewFile
+from truckee.immutable.sinks import FalseClaims, ICiphertextSinks, NewFile
 from truckee.immutable.upload_status import UploadStatus
 
 log = Logger()
 
 # After so long without a byte an incomplete upload gives its place to others.
 IDLE = 60.0  # seconds
+# How often a complete file is coded, while servers are found to hold another file's shares
+# under its storage index: they are passed over the next time.
+_ATTEMPTS = 3
 
 
 @define
@@ -313,8 +316,11 @@ class HelperUpload:
             await self._attempt()
         if self._result is None:
             async with self._room.finishing(self):
-                self.start()
-                await self._attempt()
+                for _ in range(_ATTEMPTS):
+                    self.start()
+                    await self._attempt()
+                    if not isinstance(self._failure, FalseClaims):
+                        break
         if self._result is None:
             raise self._failure or UploadOver()
         return self._result

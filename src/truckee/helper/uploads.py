@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from attrs import asdict, define, field, fields, frozen
+from attrs import asdict, define, evolve, field, fields, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from truckee.codec.geometry import MAX_SHARES
 from truckee.errors import Misuse, Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import make_directories, sync_directory, write_durably
@@ -73,6 +72,15 @@ class HelperLimits:
     # The same as the first and the third for one client alone; None: no less.
     client_spool: int | None = None
     client_uploads: int | None = None
+
+    def for_strangers(self) -> HelperLimits:
+        """Return the same, with half of it for one client where nothing else was said."""
+        spool, uploads = self.client_spool, self.client_uploads
+        return evolve(
+            self,
+            client_spool=self.spool // 2 if spool is None else spool,
+            client_uploads=-(-self.uploads // 2) if uploads is None else uploads,
+        )
 
     @property
     def most_of_client(self) -> tuple[int, int]:

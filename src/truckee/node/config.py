@@ -13,7 +13,7 @@ from configparser import ConfigParser, Error
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
 from truckee.codec.lease_expiry import (
@@ -271,14 +271,8 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             get("helper", "max-size", usual.size, parse_size),
             get("helper", "max-uploads", usual.uploads, _parse_count),
             get("helper", "expire-after", usual.expire_after, _parse_days),
-        )
-        # Alone no client can take it all.
-        helper = evolve(
-            helper,
-            client_spool=get("helper", "client-spool-limit", helper.spool // 2, parse_size),
-            client_uploads=get(
-                "helper", "client-max-uploads", -(-helper.uploads // 2), _parse_count
-            ),
+            client_spool=get("helper", "client-spool-limit", None, parse_size),
+            client_uploads=get("helper", "client-max-uploads", None, _parse_count),
         )
     helper_furl = get("client", "helper.furl", None, _or_none)
     if not get("client", "helper.enabled", True, _parse_boolean):

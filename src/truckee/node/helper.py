@@ -49,7 +49,14 @@ def build_uploads(
 
     home = directory.path / "helper"
     return Uploads(
-        home, limits, selector, sinks, disk, reactor, time.time, digest_of_boot(boot_id())
+        home,
+        limits.for_strangers(),
+        selector,
+        sinks,
+        disk,
+        reactor,
+        time.time,
+        digest_of_boot(boot_id()),
     )
 
 
