@@ -25,10 +25,10 @@ from truckee.immutable.holdings import Holdings
 from truckee.immutable.open_files import OpenFiles
 from truckee.immutable.shared_file import SharedFile
 
-# What is handed out at once when there are many readers: little enough for each of their
-# clients to have it in the buffer of its connection.  A few get whole segments, which costs
-# less.
-PIECE = 256 << 10  # bytes
+# What is handed out at once when there are many readers: each of them may leave it in the
+# buffer of its connection for ever, and there are a thousand connections.  A few get whole
+# segments, which costs less.
+PIECE = 32 << 10  # bytes
 
 # Segments fetched ahead of the one that is being read, while they come one by one.
 MOST_AHEAD = 4
@@ -116,6 +116,7 @@ class Download:
     # The run that is being given, and what was not given of it yet.
     _current: _Run | None = field(default=None, init=False, repr=False)
     _plaintexts: dict[int, bytes] = field(factory=dict, init=False, repr=False)
+    _given: int = field(default=0, init=False)  # bytes that the client may not have yet
     _taken: int = field(default=0, init=False)  # segments, without a break
     _length: int = field(default=1, init=False)  # segments of the next run
     _open_ended: bool = field(default=False, init=False)
@@ -126,6 +127,7 @@ class Download:
     async def __anext__(self) -> bytes:
         holdings = self._file.holdings
         holdings.is_busy(self)
+        self._taken_over()
         if self._position >= self._end:
             raise StopAsyncIteration
         size = self._size
@@ -137,6 +139,8 @@ class Download:
         if self._position % size == 0:
             self._drop(number)
         holdings.is_idle(self)
+        self._given = len(piece)
+        holdings.budget.reserve(self._given)
         return piece
 
     def go_on(self, start: int, end: int, *, open_ended: bool = False) -> None:
@@ -157,8 +161,15 @@ class Download:
     def stop(self) -> None:
         """Fetch no more."""
         self._file.holdings.is_busy(self)
+        self._taken_over()
         self.let_go()
         self._file.settle()
+
+    def _taken_over(self) -> None:
+        """What was given is no memory of ours any more."""
+        given, self._given = self._given, 0
+        if given:
+            self._file.holdings.budget.release(given)
 
     async def _segment(self, number: int) -> bytes:
         """Return a segment, whose run is the current one from then on."""

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from truckee.flow.limits import Budget
 
 # One whose client took nothing for so long gives way to one who waits.
-PATIENCE = 1.0  # seconds
+PATIENCE = 0.5  # seconds
 
 
 class Holder(Protocol):
