@@ -136,11 +136,11 @@ class Download:
         end = size if holdings.is_roomy else at + PIECE
         piece = plaintext[at : min(end, self._end - number * size)]
         self._position += len(piece)
+        self._given = len(piece)
+        holdings.budget.reserve(self._given)
         if self._position % size == 0:
             self._drop(number)
         holdings.is_idle(self)
-        self._given = len(piece)
-        holdings.budget.reserve(self._given)
         return piece
 
     def go_on(self, start: int, end: int, *, open_ended: bool = False) -> None:
