@@ -12,7 +12,7 @@ from functools import partial
 from twisted.trial.unittest import TestCase
 
 from tests.grids import new_directory
-from tests.powercut import node
+from tests.powercut import node, storage
 from tests.powercut.replay import cut_at
 from tests.soak import WHOLE
 
@@ -31,4 +31,15 @@ class NodeTests(TestCase):
             step = int(steps * (number + chance.random()) / CUTS)
             check = partial(node.broken, boot=b"second")
             broken.append(await cut_at(recorder, step, chance.randrange(1 << 32), check))
+        self.assertEqual([each for each in broken if each], [])
+
+    async def test_identity(self) -> None:
+        """A storage server and helper is the same after a cut, to all that know it."""
+        recorder = await storage.record(new_directory(self), starts=2)
+        chance, steps = random.Random(5), len(recorder.steps)
+        broken = []
+        for number in range(CUTS // 4):
+            step = int(steps * (number + 1) / (CUTS // 4))
+            seed = chance.randrange(1 << 32)
+            broken.append(await cut_at(recorder, step, seed, storage.broken))
         self.assertEqual([each for each in broken if each], [])

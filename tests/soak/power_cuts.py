@@ -4,11 +4,13 @@ A node whose power is cut at random moments.
     python -m tests.soak.power_cuts [--cuts 200] [--seed N] [--ext4]
 
 What a node does from its creation on is recorded: files that are stored, uploads that are
-opened, fed, closed and aborted, leases, reads into the cache.  Then, for each cut, a disk
-is made that has what was synced by some moment and any part of what was not (see
+opened, fed, closed and aborted, leases, slots, reads into the cache.  Then, for each cut, a
+disk is made that has what was synced by some moment and any part of what was not (see
 ``tests/powercut/disk.py``); the node is started on it, and what it had promised by that
-moment is looked for.  With ``--ext4`` the same is done with a real file system in a file,
-of which a copy is taken while the node writes; that takes root, and fewer cuts.
+moment is looked for.  A tenth as many cuts go to a storage server and helper, which has to
+be the same afterwards to those that know it.  With ``--ext4`` the first is done with a real
+file system in a file, of which a copy is taken while the node writes; that takes root, and
+fewer cuts.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from tests.bench.report import report
-from tests.powercut import ext4, node
+from tests.powercut import ext4, node, storage
 from tests.powercut.replay import Broken, cut_at
 
 RECORDINGS = 8  # in one run, of a node each
@@ -42,6 +44,12 @@ async def model(cuts: int, seed: int) -> list[Broken]:
             check = partial(node.broken, boot=b"second")
             found = await cut_at(recorder, step, chance.randrange(1 << 32), check)
             broken += [found] if found else []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        recorder = await storage.record(Path(place), starts=3)
+    for _ in range(cuts // 10):
+        step = chance.randrange(len(recorder.steps) + 1)
+        found = await cut_at(recorder, step, chance.randrange(1 << 32), storage.broken)
+        broken += [found] if found else []
     return broken
 
 

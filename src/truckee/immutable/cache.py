@@ -82,6 +82,7 @@ class Cache:
     _waiting: int = field(default=0, init=False)  # bytes in the queue
     _size: int = field(default=0, init=False)
     _ready: bool = field(default=False, init=False)
+    _stopped: bool = field(default=False, init=False)
     _writing: bool = field(default=False, init=False)
     _resting_until: float = field(default=0.0, init=False)
     _check: IDelayedCall | None = field(default=None, init=False)
@@ -99,13 +100,13 @@ class Cache:
         except OSError as error:
             log.error("The cache cannot be used: {error}", error=str(error))
             return
-        if self.limits.size:
+        if self.limits.size and not self._stopped:
             self._ready = True
             self._check_later()
 
     def stop(self) -> None:
         """Write nothing more; what is being written ends with the workers."""
-        self._ready = False
+        self._stopped, self._ready = True, False
         self._queue.clear()
         if self._check is not None:
             self._check.cancel()
