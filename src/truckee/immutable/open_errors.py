@@ -92,6 +92,16 @@ class OnlyAPart(Refused):
 
 
 @define
+class PartUsedUp(Refused):
+    """
+    A part is in {most} files already, and a part can be in no more. Send its bytes again
+    as a new part.
+    """
+
+    most: int
+
+
+@define
 class TakenOver(Refused):
     """Another request goes on with this upload, so this one was given up."""
 

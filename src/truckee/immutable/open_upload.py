@@ -109,6 +109,7 @@ class OpenUpload:
     _changes: Changes = field(factory=Changes, init=False, repr=False)
     _aborting: list[Deferred[None]] | None = field(default=None, init=False, repr=False)
     _gone: bool = field(default=False, init=False)  # nothing is left of it
+    uses: int = field(default=0, init=False)  # files that were made with it as a part
     # Whether it was given up while it rested, so that a helper may hold what came before.
     left_at_rest: bool = field(default=False, init=False)
 

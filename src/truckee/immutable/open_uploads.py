@@ -20,6 +20,7 @@ from truckee.immutable.keys import GivenKey, KeyChoice, RandomKey
 from truckee.immutable.open_errors import (
     NoRoomForOpen,
     NotAllThere,
+    PartUsedUp,
     TooManyOpen,
     UnknownHandle,
 )
@@ -35,6 +36,8 @@ log = Logger()
 
 HANDLE_SIZE = 18  # bytes, 24 characters
 _COPY = 1 << 20  # bytes of a part that are read at once
+# How many files one part may be in: each is stored for a request of a few bytes.
+_MOST_USES = 8
 
 # What is sent again in a moment, in bytes; and the seconds for which nobody came to go on
 # with it before it gives way.
@@ -199,11 +202,19 @@ class OpenUploads:
         The parts are left as they are.
 
         :raises NotAllThere: if one of them has not all of its bytes.
+        :raises PartUsedUp: if one of them is in too many files.
+        :raises NoRoomForOpen: if there is no space for the whole.
         """
         for part in parts:
             if part.size != part.offset or part.state is not State.OPEN:
                 raise NotAllThere(part.offset, part.size or 0)
+            if part.uses >= _MOST_USES:
+                raise PartUsedUp(_MOST_USES)
         size = sum(part.offset for part in parts)
+        self._uploader.check_size(size)
+        self.check_space(size)
+        for part in parts:
+            part.uses += 1
         whole = await self.open(choice, size, direct=direct, meta=meta)
         try:
             for part in parts:

@@ -32,6 +32,8 @@ BODY_TYPE = "application/offset+octet-stream"
 MAX_METADATA = 4096  # characters
 _PARTIAL = "partial"
 _FINAL = "final;"
+# Clients that send a file side by side make about as many parts as they have connections.
+MAX_PARTS = 256
 _MAX_DIGITS = 18
 
 
@@ -118,6 +120,10 @@ def parse_creation(
             raise BadHeader("Upload-Length", "a final upload is as long as its parts")
         if not creation.parts:
             raise BadHeader("Upload-Concat", "it names no uploads")
+        if len(creation.parts) > MAX_PARTS:
+            raise BadHeader("Upload-Concat", f"it names more than {MAX_PARTS} uploads")
+        if len(set(creation.parts)) < len(creation.parts):
+            raise BadHeader("Upload-Concat", "it names an upload more than once")
         return creation
     if concat not in ("", _PARTIAL):
         raise BadHeader("Upload-Concat", "it can be partial, or final;URL URL")
