@@ -91,20 +91,20 @@ class SpaceTests(_Case):
     async def check(self, greedy: IStorageServer, honest: IStorageServer) -> None:
         """Let one client take all the space that it can."""
         free = await self.disk.available_space()
-        answer = await greedy.allocate(self.index(0), SECRETS, {0}, free - 1_000_000)
+        answer = await greedy.allocate(self.index(0), SECRETS, {0}, free * 9 // 10)
         self.assertEqual(dict(answer.writers), {})
-        most = free // 2 - 1_000_000
+        most = free * 45 // 100
         answer = await greedy.allocate(self.index(0), SECRETS, {0}, most)
         self.assertEqual(list(answer.writers), [0])
-        answer = await greedy.allocate(self.index(1), SECRETS, {0}, most // 4)
+        answer = await greedy.allocate(self.index(1), SECRETS, {0}, free // 10)
         self.assertEqual(dict(answer.writers), {})
-        answer = await honest.allocate(self.index(2), OTHER_SECRETS, {0, 1}, most // 4)
+        answer = await honest.allocate(self.index(2), OTHER_SECRETS, {0, 1}, free // 10)
         self.assertEqual(sorted(answer.writers), [0, 1])
         await answer.writers[0].write(0, [b"x"])
         # Nothing of the first one was written, and it is still there.
         self.clock.advance(GRACE)
-        self.assertGreater(await honest.available_space(), free - 10_000_000)
-        answer = await greedy.allocate(self.index(1), SECRETS, {0}, most // 4)
+        self.assertGreater(await honest.available_space(), free * 9 // 10)
+        answer = await greedy.allocate(self.index(1), SECRETS, {0}, free // 10)
         self.assertEqual(list(answer.writers), [0])
 
     async def test_foolscap(self) -> None:

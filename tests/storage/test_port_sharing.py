@@ -171,16 +171,24 @@ class SniffingTests(SynchronousTestCase):
                     self.assertEqual(b"".join(log), first)
 
     def test_silence(self) -> None:
-        """Who says too little is hung up on; who decided, or left, is not."""
+        """Who says too little is hung up on; who is known, or left, is not."""
+        for known in (False, True):
+            self.check_silence(known)
+
+    def check_silence(self, known: bool) -> None:
         silent, decided, left = self.connect(), self.connect(), self.connect()
         silent.protocol.dataReceived(b"GET /")
         decided.protocol.dataReceived(b"\x16")
+        left.connected = False
         left.protocol.connectionLost()
+        if known:
+            self.shared.admission.proved(decided)
         self.clock.advance(29)
         self.assertFalse(silent.disconnected)
         self.clock.advance(2)
         self.assertTrue(silent.disconnected)
-        self.assertFalse(decided.disconnected)
+        # It had as long to show that it knows the swissnum.
+        self.assertEqual(decided.disconnected, not known)
         self.assertFalse(left.disconnected)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

@@ -40,6 +40,8 @@ from truckee.node.peers import (
 )
 from truckee.node.storage import OfferedStorage
 from truckee.node.tub import HELPER_DISCONNECT, HELPER_KEEPALIVE, make_tub
+from truckee.storage.admission import Admission
+from truckee.storage.connection_bounds import ConnectionBounds
 from truckee.storage.gbs_schema import nurls_of
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
 from truckee.storage.port_sharing import SharedEndpoint
@@ -87,6 +89,7 @@ class Network:
     _random: Callable[[int], bytes]
     _disk: Workers
     pool: ServerPool = field(init=False)
+    admission: Admission = field(init=False)
     introducers: list[IntroducerClient] = field(factory=list, init=False)
     _tub: Any = field(init=False, repr=False)  # our lasting identity
     _client_tub: Any = field(init=False, repr=False)  # a new one at every start
@@ -98,10 +101,13 @@ class Network:
     helper: HelperConnection | None = field(default=None, init=False)  # that we use
 
     def __attrs_post_init__(self) -> None:
-        self._tub = make_tub(
-            self._directory.private / "node.pem", HELPER_KEEPALIVE, HELPER_DISCONNECT
-        )
-        self._client_tub = make_tub(None)
+        # Of all connections, whoever began them.
+        bounds = ConnectionBounds(self._reactor.seconds)
+        self.admission = Admission(self._reactor)
+        certificate = self._directory.private / "node.pem"
+        self._tub = make_tub(certificate, HELPER_KEEPALIVE, HELPER_DISCONNECT, bounds)
+        self._tub.bounds_known = self.admission.proved
+        self._client_tub = make_tub(None, bounds=bounds)
         dialer = Dialer(self._client_tub, self._reactor, self._random)
         self.pool = ServerPool(dialer, self._now)
 
@@ -170,7 +176,12 @@ class Network:
         certificate = self._tub.getCertData()
         swissnum = furl.rpartition("/")[2]
         self._https = GbsStorage(
-            server.immutable, swissnum, self._reactor, server.mutable, quotas
+            server.immutable,
+            swissnum,
+            self._reactor,
+            server.mutable,
+            quotas,
+            self.admission.proved,
         )
         for port in self._ports:
             port.https = self._https.https(certificate)
@@ -238,7 +249,7 @@ class Network:
                 # A parser of its own for each kind of endpoint, with errors of its own.
                 where = "[node] tub.port"
                 raise BadConfig(self._directory.config, where, str(error)) from None
-            shared = SharedEndpoint(inner, self._reactor)
+            shared = SharedEndpoint(inner, self._reactor, admission=self.admission)
             self._ports.append(shared)
             endpoint = _Watched(shared)
             self._tub.listenOn(endpoint)

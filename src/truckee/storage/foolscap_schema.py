@@ -15,6 +15,7 @@ from foolscap.api import Any, DictOf, ListOf, Referenceable, RemoteInterface, Se
 from foolscap.constraint import ByteStringConstraint, IntegerConstraint
 from zope.interface import implementer
 
+from truckee.storage.foolscap_answers import ShareBytesConstraint
 from truckee.storage.interfaces import MAX_SLOT_READS, MAX_SLOT_TESTS, MAX_SLOT_WRITES
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class RIBucketReader(RemoteInterface):
     __remote_name__ = "RIBucketReader"
 
     def read(offset=Offset, length=int):
-        return Bytes
+        return ShareBytesConstraint()
 
     def advise_corrupt_share(reason=Bytes):
         return None

@@ -19,6 +19,7 @@ from truckee import __version__
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Misuse
 from truckee.storage import foolscap_slots
+from truckee.storage.foolscap_answers import ShareAnswers
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
     DURABLE,
@@ -48,6 +49,8 @@ T = TypeVar("T")
 
 # What stock servers do with a writer that is silent, so that what it holds is not lost.
 IDLE_LIMIT = 30 * 60  # seconds
+# No share has so many bytes, nor can foolscap count them.
+_MAX_LENGTH = 1 << 62
 _MAX_REASON = 32_000  # bytes of a text for the operator
 
 
@@ -71,6 +74,7 @@ class FoolscapStorage(Referenceable):
     _quotas: ShareQuotas = Factory(
         lambda self: ShareQuotas(self._reactor.seconds), takes_self=True
     )
+    _answers: ShareAnswers = field(factory=ShareAnswers, init=False)
 
     def remote_get_version(self) -> Deferred[dict[bytes, object]]:
         return _run(self._version())
@@ -158,7 +162,7 @@ class FoolscapStorage(Referenceable):
         if not found and await self._slots.shares(storage_index):
             raise OtherKind("mutable")
         return {
-            share: BucketReader(self._storage, storage_index, share, reader)
+            share: BucketReader(self._storage, storage_index, share, reader, self._answers)
             for share, reader in found.items()
         }
 
@@ -295,11 +299,13 @@ class BucketReader(Referenceable):
     _storage_index: bytes
     _share: int
     _reader: IShareReader
+    _answers: ShareAnswers
 
-    def remote_read(self, offset: int, length: int) -> Deferred[bytes]:
+    def remote_read(self, offset: int, length: int) -> Deferred[object]:
         if offset < 0:
             raise ValueError("an offset is at least 0")
-        return _run(self._reader.read(offset, max(0, length)))
+        length = min(max(0, length), _MAX_LENGTH)
+        return _run(self._answers.read(self._reader, offset, length))
 
     def remote_advise_corrupt_share(self, reason: bytes) -> Deferred[None]:
         return _run(_note(self._storage, self._storage_index, self._share, reason))

@@ -13,6 +13,8 @@ from typing import Any, TypeVar, cast
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, HTTPFactory, Request
@@ -20,6 +22,7 @@ from twisted.web.http import HTTPChannel, HTTPFactory, Request
 from truckee.flow.inbound import Inbound
 from truckee.flow.outbound import Outbound
 from truckee.storage import gbs_schema
+from truckee.storage.share_reads import piece_of
 
 log = Logger()
 T = TypeVar("T")
@@ -28,6 +31,8 @@ B = TypeVar("B")
 # Bytes of a body that are read only to be thrown away, so that its sender hears why.
 _MAX_DISCARD = 1 << 20
 _SILENCE = 60  # seconds in which a client sends nothing of a request, or none at all
+# Of a body that is waited for this many bytes have to come in each window of seconds.
+_WINDOW, _LEAST = 60, 6000
 _STALL = 300  # seconds in which a client takes nothing of an answer
 _MAX_HEAD = 16 * 1024  # bytes; ten secrets fit
 
@@ -57,13 +62,21 @@ class Question(Request):
         self.length = length
         channel = cast(_Channel, self.channel)
         self.method, self.uri = channel._command, channel._path
-        self.body = Inbound(channel.body)
+        channel.factory.active += 1
+        channel.in_body = True
+        self.body = Inbound(channel.body, self.piece)
         channel.hold()
         self._work = Deferred.fromCoroutine(self._serve(channel.factory.serve))
         self._work.addErrback(self._fail)
 
+    @property
+    def piece(self) -> int:
+        """Bytes of this request's body, or of its answer, that are in memory at once."""
+        return piece_of(cast(_Channel, self.channel).factory.active)
+
     def handleContentChunk(self, data: bytes) -> None:
         """See ``Request``."""
+        cast(_Channel, self.channel).received += len(data)
         self.body.received(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -83,6 +96,7 @@ class Question(Request):
             super().unregisterProducer()
 
     async def _serve(self, serve: Serve) -> None:
+        factory = cast(_Channel, self.channel).factory
         try:
             await serve(self)
         except (CancelledError, TimeoutError):
@@ -102,6 +116,8 @@ class Question(Request):
             kind = b"text/plain; charset=utf-8"
             self.responseHeaders.removeHeader(b"Content-Range")
             self.answer(refusal.status, refusal.text.encode("utf-8") + b"\n", kind)
+        finally:
+            factory.active -= 1
 
     def _fail(self, failure: Failure) -> None:
         """The connection is lost, or must be."""
@@ -114,6 +130,13 @@ class Question(Request):
     def peer(self) -> str:
         """The address from which it comes."""
         return str(getattr(self.channel.getPeer(), "host", ""))
+
+    def become_known(self, tell: Callable[[Any], None]) -> None:
+        """*tell* that the client knows the swissnum, the first time."""
+        channel = cast(_Channel, self.channel)
+        if not channel.known:
+            channel.known = True
+            tell(channel.transport)
 
     def header(self, name: str) -> bytes:
         """Return the value of a header, empty if it is missing or comes twice."""
@@ -207,14 +230,39 @@ class _Channel(HTTPChannel):
     requestFactory = Question
     totalHeadersSize = _MAX_HEAD
     _held = False
+    known = False  # the client has shown the swissnum
+    in_body = False  # a body has not ended
+    received = 0  # bytes of bodies since the last look
+    _listening = False  # to the same body since the last look, without a pause
+    _watch: IDelayedCall | None = None
 
     def __init__(self) -> None:
         super().__init__()
         self.body = _Hold(self)
 
+    def connectionMade(self) -> None:
+        """See ``HTTPChannel``."""
+        super().connectionMade()
+        self._watch = self.callLater(_WINDOW, self._look)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See ``HTTPChannel``."""
+        watch, self._watch = self._watch, None
+        if watch is not None and watch.active():
+            watch.cancel()
+        super().connectionLost(reason)
+
+    def _look(self) -> None:
+        """Drop a client that has sent next to nothing of its body in a whole window."""
+        self._watch = self.callLater(_WINDOW, self._look)
+        slow = self._listening and self.received < _LEAST
+        self.received, self._listening = 0, self.in_body and not self._held
+        if slow:
+            self.forceAbortClient()
+
     def hold(self) -> None:
         """Read no more of the body; being slow is our fault now."""
-        self._held = True
+        self._held, self._listening = True, False
         self.setTimeout(None)
         self._networkProducer.pauseProducing()
 
@@ -229,6 +277,7 @@ class _Channel(HTTPChannel):
     def allContentReceived(self) -> None:
         """See ``HTTPChannel``, which has its own way with the time of an answer."""
         self.release()
+        self.in_body = self._listening = False
         super().allContentReceived()
 
     def resumeProducing(self) -> None:
@@ -263,6 +312,7 @@ class Site(HTTPFactory):
     def __init__(self, serve: Serve, reactor: Any) -> None:
         super().__init__(timeout=_SILENCE, reactor=reactor)
         self.serve = serve
+        self.active = 0  # requests in progress
 
     def startFactory(self) -> None:
         """See ``HTTPFactory``; all it does is for its log."""

@@ -7,7 +7,7 @@ Source: ``docs/formats/storage-https.md``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from hmac import compare_digest
 from typing import Any, TypeVar
 
@@ -41,11 +41,12 @@ from truckee.storage.interfaces import (
 from truckee.storage.no_slots import NoMutableFiles, NoSlots
 from truckee.storage.quotas import ShareQuotas
 from truckee.storage.share_leases import TooManyLeases
+from truckee.storage.share_reads import share_end
+
+# Of a body that comes in tiny pieces, each of which costs more than its bytes.
+_MAX_PARTS = 256
 
 T = TypeVar("T")
-
-# Bytes that go to the disk, or come from it, at once.
-_PIECE = 256 * 1024
 
 
 @define(eq=False)
@@ -63,6 +64,8 @@ class GbsStorage:
     _quotas: ShareQuotas = Factory(
         lambda self: ShareQuotas(self._reactor.seconds), takes_self=True
     )
+    # Is told of the transport of each client that knows the swissnum.
+    _proved: Callable[[Any], None] = lambda transport: None
     _uploads: Uploads = field(init=False)
     _slots: GbsSlots = field(init=False)
 
@@ -89,6 +92,7 @@ class GbsStorage:
         known = gbs_schema.authorization(self._swissnum)
         if not compare_digest(question.header("Authorization"), known):
             raise Refusal(401, "This server is for those who know its address.")
+        question.become_known(self._proved)
         try:
             await self._answer(question, parse_path(question.uri))
         except TruckeeError as error:
@@ -194,7 +198,9 @@ class GbsStorage:
             # What is more than the range has is dropped.
             parts.append(chunk[: end - position - held])
             held += len(parts[-1])
-            if held >= _PIECE:
+            if len(parts) > _MAX_PARTS:
+                parts = [b"".join(parts)]
+            if held >= question.piece:
                 await share.write(position, parts)
                 position, parts, held = position + held, [], 0
         if held:
@@ -239,48 +245,32 @@ class GbsStorage:
                 begin, end = gbs_schema.parse_range(text)
             except ValueError as error:
                 raise Refusal(416, str(error)) from None
-        first = await reader.read(begin, min(_PIECE, end - begin))
+        first = await reader.read(begin, min(question.piece, end - begin))
         if not first:
             question.answer(204)
             return
         if text:
-            end = await _end(reader, begin + len(first), end)
+            end = await share_end(reader, begin + len(first), end)
             told = gbs_schema.content_range(begin, end)
             question.responseHeaders.setRawHeaders(b"Content-Range", [told])
             question.responseHeaders.setRawHeaders(
                 b"Content-Length", [b"%d" % (end - begin)]
             )
-        await question.stream(206 if text else 200, _pieces(reader, begin, first, end))
-
-
-async def _end(reader: IShareReader, known: int, end: int) -> int:
-    """
-    Return where the share ends, if that is before *end*.
-
-    It has the bytes before *known*.  A reader does not tell its length; this asks for
-    single bytes, and only when a client wants much more than there is.
-    """
-    if known < end and not await reader.read(end - 1, 1):
-        while known + 1 < end:
-            middle = (known + end) // 2
-            if await reader.read(middle - 1, 1):
-                known = middle
-            else:
-                end = middle
-        # The byte before *end* is not there.
-        return known
-    return end
+        await question.stream(
+            206 if text else 200, _pieces(question, reader, begin, first, end)
+        )
 
 
 async def _pieces(
-    reader: IShareReader, begin: int, first: bytes, end: int
+    question: Question, reader: IShareReader, begin: int, first: bytes, end: int
 ) -> AsyncIterator[bytes]:
     """Give *first*, and the bytes behind it up to *end* or the end of the share."""
     piece = first
     while piece:
         yield piece
         begin += len(piece)
-        piece = await reader.read(begin, min(_PIECE, end - begin)) if begin < end else b""
+        wanted = min(question.piece, end - begin)
+        piece = await reader.read(begin, wanted) if begin < end else b""
 
 
 def _lease_secrets(secrets: dict[str, bytes]) -> LeaseSecrets:

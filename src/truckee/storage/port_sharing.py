@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
@@ -23,6 +23,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from truckee.storage.admission import Admission
+
 _FOOLSCAP = b"GET /id/"
 _UNDECIDED = 30.0  # seconds; what stock servers grant
 
@@ -33,12 +35,19 @@ class SharedEndpoint:
     """
     *inner*, for a foolscap tub that shares the port: give this to its ``listenOn``.
 
+    *admission* says which connections may stay.
+
     Connections that are not foolscap go to *https*.  Until that is set, all are foolscap's.
     """
 
     _inner: IStreamServerEndpoint
     _clock: IReactorTime
     https: IProtocolFactory | None = None
+    admission: Admission = field()
+
+    @admission.default
+    def _new_admission(self) -> Admission:
+        return Admission(self._clock)
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See ``IStreamServerEndpoint``; *factory* is foolscap's."""
@@ -59,6 +68,7 @@ class _Sharing(Factory):
         self.foolscap = foolscap
         self.clock = clock
         self._shared = shared
+        self.admission = shared.admission
 
     @property
     def https(self) -> IProtocolFactory | None:
@@ -72,13 +82,12 @@ class _Sharing(Factory):
 
     def doStop(self) -> None:
         """See ``IProtocolFactory``."""
+        self.admission.stop()
         self.foolscap.doStop()
         super().doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """See ``IProtocolFactory``."""
-        if self.https is None:
-            return self.foolscap.buildProtocol(cast(IAddress, addr))
         return _Undecided(self, self.https, addr)
 
 
@@ -88,7 +97,10 @@ class _Undecided(Protocol):
     _timer: IDelayedCall | None = None
 
     def __init__(
-        self, sharing: _Sharing, https: IProtocolFactory, address: IAddress | None
+        self,
+        sharing: _Sharing,
+        https: IProtocolFactory | None,
+        address: IAddress | None,
     ) -> None:
         self._sharing = sharing
         self._https = https
@@ -97,7 +109,13 @@ class _Undecided(Protocol):
 
     def connectionMade(self) -> None:
         """See ``IProtocol``."""
+        transport = cast(Any, self.transport)
+        if not self._sharing.admission.opened(transport):
+            transport.abortConnection()
+            return
         self._timer = self._sharing.clock.callLater(_UNDECIDED, self._hang_up)
+        if self._https is None:
+            self._become(self._sharing.foolscap)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See ``IProtocol``."""
@@ -109,7 +127,7 @@ class _Undecided(Protocol):
         start = self._held[: len(_FOOLSCAP)]
         if start == _FOOLSCAP:
             self._become(self._sharing.foolscap)
-        elif not _FOOLSCAP.startswith(start):
+        elif self._https is not None and not _FOOLSCAP.startswith(start):
             self._become(self._https)
 
     def _become(self, factory: IProtocolFactory) -> None:
@@ -124,7 +142,8 @@ class _Undecided(Protocol):
         transport.protocol = protocol
         protocol.makeConnection(transport)
         held, self._held = self._held, b""
-        protocol.dataReceived(held)
+        if held:
+            protocol.dataReceived(held)
 
     def _hang_up(self) -> None:
         self._timer = None
