@@ -45,6 +45,11 @@ class Budget:
         self._taken -= amount
         self.release(amount)
 
+    def keep(self, amount: int) -> None:
+        """Go on counting *amount* bytes that were taken, as reserved ones."""
+        self._taken -= amount
+        self._serve()
+
     def reserve(self, amount: int) -> None:
         """Count *amount* bytes at once that are held for longer; nobody waits for these."""
         self.used += amount

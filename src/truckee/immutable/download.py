@@ -116,7 +116,10 @@ class Download:
     # The run that is being given, and what was not given of it yet.
     _current: _Run | None = field(default=None, init=False, repr=False)
     _plaintexts: dict[int, bytes] = field(factory=dict, init=False, repr=False)
-    _given: int = field(default=0, init=False)  # bytes that the client may not have yet
+    # Bytes of the last piece, which the client may not have taken yet: of the current run,
+    # and of what was dropped since.
+    _piece: int = field(default=0, init=False)
+    _given: int = field(default=0, init=False)
     _taken: int = field(default=0, init=False)  # segments, without a break
     _length: int = field(default=1, init=False)  # segments of the next run
     _open_ended: bool = field(default=False, init=False)
@@ -136,8 +139,7 @@ class Download:
         end = size if holdings.is_roomy else at + PIECE
         piece = plaintext[at : min(end, self._end - number * size)]
         self._position += len(piece)
-        self._given = len(piece)
-        holdings.budget.reserve(self._given)
+        self._piece = len(piece)
         if self._position % size == 0:
             self._drop(number)
         holdings.is_idle(self)
@@ -167,7 +169,7 @@ class Download:
 
     def _taken_over(self) -> None:
         """What was given is no memory of ours any more."""
-        given, self._given = self._given, 0
+        given, self._given, self._piece = self._given, 0, 0
         if given:
             self._file.holdings.budget.release(given)
 
@@ -257,13 +259,22 @@ class Download:
         if not self._plaintexts:
             self._drop_current()
         elif self._current is not None:
-            self._give(self._current, self._size)
+            self._give_but_last(self._current, self._size)
 
     def _drop_current(self) -> None:
         run, self._current = self._current, None
         self._plaintexts = {}
         if run is not None:
-            self._give(run, run.cost)
+            self._give_but_last(run, run.cost)
+
+    def _give_but_last(self, run: _Run, amount: int) -> None:
+        """Give *amount* back, but for the last piece: that is in a connection's buffer."""
+        kept = min(self._piece, amount)
+        self._piece -= kept
+        self._given += kept
+        run.cost -= kept
+        self._file.holdings.budget.keep(kept)
+        self._give(run, amount - kept)
 
     def _drop_ahead(self) -> None:
         ahead, self._ahead = self._ahead, deque()
