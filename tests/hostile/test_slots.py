@@ -6,6 +6,7 @@ from typing import Any
 
 import cbor2
 from foolscap.api import Referenceable
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.trial.unittest import TestCase
 
 from tests.contracts.slot_server import LEASES, SECRETS, WRITE_ENABLER, writes
@@ -227,6 +228,19 @@ class GbsTests(_Case):
         self.assertEqual(told, ["bytes 4-6/*"])
         kind = reply.headers.getRawHeaders("Content-Type")
         self.assertEqual(kind, ["application/octet-stream"])
+
+    async def test_large_answers(self) -> None:
+        """Large answers come whole, one after the other when many are asked for."""
+        data = bytes(range(256)) * 8192
+        changes = {5: writes((0, data))}
+        await self.client.test_and_write(MUTABLE, SECRETS, changes, [])
+        reads = [SlotRead(0, 1 << 22)]
+        running = [
+            Deferred.fromCoroutine(self.client.test_and_write(MUTABLE, SECRETS, {}, reads))
+            for _ in range(4)
+        ]
+        for _, answer in await DeferredList(running, fireOnOneErrback=True):
+            self.assertTrue(answer.data == {0: [b"mutable"], 5: [data]})
 
     async def test_too_many(self) -> None:
         """What all shares of a request have together has its bound, too."""

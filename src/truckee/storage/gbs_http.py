@@ -197,10 +197,12 @@ class Question(Request):
             self.write(body)
         self.finish()
 
-    async def stream(self, status: int, pieces: AsyncIterator[bytes]) -> None:
+    async def stream(
+        self, status: int, pieces: AsyncIterator[bytes], kind: bytes = gbs_schema.OCTETS
+    ) -> None:
         """Answer with *pieces*, as fast as the client takes them."""
         self.setResponseCode(status)
-        self.tell(b"Content-Type", gbs_schema.OCTETS)
+        self.tell(b"Content-Type", kind)
         with Outbound(self) as outbound:
             async for piece in pieces:
                 taken = Deferred.fromCoroutine(outbound.write(piece))

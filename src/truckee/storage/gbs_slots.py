@@ -19,9 +19,12 @@ from truckee.storage.gbs_http import Question, Refusal, parse_body
 from truckee.storage.gbs_paths import share_number_of
 from truckee.storage.gbs_slot_schema import MAX_REQUEST
 from truckee.storage.interfaces import (
+    MAX_SLOT_DATA,
+    MAX_SLOT_SHARES,
     ISlotReader,
     ISlotServer,
     OtherKind,
+    SlotRead,
     SlotSecrets,
 )
 
@@ -31,8 +34,12 @@ _PIECE = 256 * 1024
 # so much of each request is taken without asking.
 _ALL_BODIES = MAX_REQUEST
 _SMALL_BODY = 64 * 1024
+_SMALL_READ = 4096  # bytes of each share; stock clients read 57
 _STEP = 1 << 20  # bytes by which more is asked for
 _WAIT = 60  # seconds to wait for others to be done with theirs
+# Who sends slower keeps others out: after the grace, bytes per second on the whole.
+_GRACE = 60.0  # seconds
+_MIN_RATE = 8 * 1024
 
 
 @define(eq=False)
@@ -42,6 +49,7 @@ class GbsSlots:
     _slots: ISlotServer
     _reactor: Any
     _bodies: Budget = field(factory=lambda: Budget(_ALL_BODIES), init=False)
+    _answers: Budget = field(factory=lambda: Budget(MAX_SLOT_DATA), init=False)
 
     async def refuse_other_kind(self, storage_index: bytes) -> None:
         """:raises OtherKind: when the shares here are those of a mutable file."""
@@ -105,19 +113,27 @@ class GbsSlots:
         wanted = {gbs_schema.RENEW, gbs_schema.CANCEL, gbs_schema.WRITE_ENABLER}
         secrets = question.secrets(wanted)
         leases = LeaseSecrets(secrets[gbs_schema.RENEW], secrets[gbs_schema.CANCEL])
-        taken: list[int] = []
+        taken, promised = list[int](), 0
         try:
             body = await self._body(question, taken)
             changes, reads = parse_body(gbs_slot_schema.parse_request, body)
+            most = _most_answered(reads)
+            await self._take(self._answers, most)
+            promised = most
             answer = await self._slots.test_and_write(
                 storage_index,
                 SlotSecrets(secrets[gbs_schema.WRITE_ENABLER], leases),
                 changes,
                 reads,
             )
+            reply = gbs_slot_schema.encode_answer(answer)
+            if promised:
+                await question.stream(200, _slices(reply), gbs_schema.CBOR)
+            else:
+                question.answer(200, reply)
         finally:
             self._bodies.give(sum(taken))
-        question.answer(200, gbs_slot_schema.encode_answer(answer))
+            self._answers.give(promised)
 
     async def _note(self, question: Question, storage_index: bytes, number: int) -> None:
         """Take a report of corruption."""
@@ -134,25 +150,44 @@ class GbsSlots:
         """Return the body; what is *taken* of the budget for it is added to that list."""
         question.check_cbor()
         body, covered = bytearray(), _SMALL_BODY
+        begin, waited = self._reactor.seconds(), 0.0
         async for chunk in question.body:
             body += chunk
-            if len(body) > gbs_slot_schema.MAX_REQUEST:
-                raise Refusal(
-                    413, f"The body may have {gbs_slot_schema.MAX_REQUEST} bytes."
-                )
+            if len(body) > MAX_REQUEST:
+                raise Refusal(413, f"The body may have {MAX_REQUEST} bytes.")
+            now = self._reactor.seconds()
+            if now - begin - waited > _GRACE + len(body) / _MIN_RATE:
+                raise Refusal(408, "The body comes too slowly; try again on a faster line.")
             while len(body) > covered:
-                await self._take(_STEP)
+                await self._take(self._bodies, _STEP)
                 taken.append(_STEP)
                 covered += _STEP
+            waited += self._reactor.seconds() - now
         return body
 
-    async def _take(self, amount: int) -> None:
+    async def _take(self, budget: Budget, amount: int) -> None:
+        if not amount:
+            return
         late: list[bool] = []
-        turn = Deferred.fromCoroutine(self._bodies.take(amount))
+        turn = Deferred.fromCoroutine(budget.take(amount))
         turn.addTimeout(_WAIT, self._reactor, lambda failure, _: late.append(True))
         await turn
         if late:
             raise Refusal(503, "The server is busy with other requests; try again later.")
+
+
+def _most_answered(reads: Sequence[SlotRead]) -> int:
+    """Return how many bytes must be free for an answer; none for a small one."""
+    length = sum(each.length for each in reads)
+    if length <= _SMALL_READ:
+        return 0
+    return min(length * MAX_SLOT_SHARES, MAX_SLOT_DATA)
+
+
+async def _slices(data: bytes) -> AsyncIterator[bytes]:
+    """Give *data* bit by bit."""
+    for begin in range(0, len(data), _PIECE):
+        yield data[begin : begin + _PIECE]
 
 
 async def _pieces(reader: ISlotReader, begin: int, end: int) -> AsyncIterator[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager, ExitStack
 from hmac import compare_digest
+from pathlib import Path
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -49,6 +50,8 @@ from truckee.storage.slotfiles import (
 
 log = Logger()
 
+_MOST_REPORTS = 1000  # damaged shares that the log names
+
 
 @implementer(ISlotServer)
 @define(eq=False)
@@ -67,6 +70,7 @@ class DiskSlots:
     _room: Callable[[], Awaitable[int]]  # bytes that files may grow by now
     max_share_size: int = field(default=MAX_SHARE_SIZE, init=False)
     _writing: Exclusive = field(factory=Exclusive, init=False)
+    _reported: set[Path] = field(factory=set, init=False)  # damaged shares
 
     async def shares(self, storage_index: bytes) -> Set[int]:
         """See ``ISlotServer``."""
@@ -140,14 +144,20 @@ class DiskSlots:
     def _look(self, storage_index: bytes) -> Slot:
         slot = self._slots.slot(storage_index)
         for share in slot.damaged:
-            log.error(
-                "The share {path} is damaged: it is no container. Remove it, so that "
-                "its owner can repair the file.",
-                path=str(self._slots.path(storage_index, share)),
-            )
+            self._report(self._slots.path(storage_index, share))
         if slot.immutable and not slot.shares:
             raise OtherKind("immutable")
         return slot
+
+    def _report(self, path: Path) -> None:
+        # Once: who asks again and again must not fill the log.
+        if path not in self._reported and len(self._reported) < _MOST_REPORTS:
+            self._reported.add(path)
+            log.error(
+                "The share {path} is damaged: it is no container. Remove it, so that "
+                "its owner can repair the file.",
+                path=str(path),
+            )
 
     def _test_and_write(
         self,
