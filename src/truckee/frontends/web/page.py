@@ -110,6 +110,7 @@ def render_page(
         tags.title(title),
         tags.link(rel="icon", href="data:,"),
         tags.style(STYLE),
+        tags.script(src="/static/workers.js", defer=""),
         *head,
     ]
     if refresh is not None:

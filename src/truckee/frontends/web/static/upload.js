@@ -45,7 +45,7 @@
           if (!key.startsWith(REMEMBERED)) continue;
           try {
             const { url, name, size } = JSON.parse(localStorage.getItem(key));
-            if (!url.startsWith(ENDPOINT)) throw new TypeError(url);
+            if (!url.startsWith(ENDPOINT) || !Number.isSafeInteger(size)) throw new TypeError(key);
             found.push({ key, url, name: String(name), size: Number(size) });
           } catch { localStorage.removeItem(key); }
         }
