@@ -10,6 +10,7 @@ from zope.interface import implementer
 from truckee.errors import TruckeeError
 from truckee.node.build import Node
 from truckee.node.layout import NodeDirectory
+from truckee.node.process import make_private, use_monotonic_clock
 from truckee.node.service import NodeService
 
 
@@ -30,6 +31,8 @@ class TruckeeServiceMaker:
     def makeService(self, options: TruckeeOptions) -> IService:
         from twisted.internet import reactor  # noqa: PLC0415
 
+        make_private()
+        use_monotonic_clock(reactor)
         try:
             return NodeService(Node(NodeDirectory(options["basedir"]), reactor))
         except TruckeeError as error:

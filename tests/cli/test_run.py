@@ -212,12 +212,13 @@ class RefusalTests(_Case):
                 path.write_bytes(good)
 
     def test_no_storage(self) -> None:
-        """When all storage directories are missing the node does not run, and says why."""
-        self.create()
+        """When all storage directories are missing the node runs, and says so."""
+        grid = self.create()
         for number in range(3):
             (self.node / "storage" / str(number) / "server-id").unlink()
-        done = run("run", str(self.node))
-        self.check_refused(done, "None of the storage directories", "storage/0")
+        with running(grid):
+            self.assertIn("There is no storage directory", curl(grid.url).decode())
+            self.assertIn("storage directory 2: opening", grid.log())
         for number in range(3):
             directory = self.node / "storage" / str(number)
             self.assertEqual(list(directory.iterdir()), [], "something was made there")

@@ -75,9 +75,7 @@ def serve_foolscap(case: TestCase, disk: DiskServer, slots: DiskSlots) -> str:
 
 def new_tub(case: TestCase, name: str) -> Any:
     """Return a tub that lives as long as the test; those of one name have one key."""
-    path = new_directory(case) / name
-    path.write_bytes(certificate_of(name))
-    tub = make_tub(path)
+    tub = make_tub(certificate_of(name))
     tub.startService()
     case.addCleanup(stop_tub, tub)
     return tub

@@ -9,7 +9,7 @@ from foolscap.util import allocate_tcp_port
 from twisted.internet.defer import Deferred
 
 from tests.contracts.storage_server import StorageServerContract
-from tests.grids import REACTOR, new_directory
+from tests.grids import REACTOR
 from truckee.node.tub import make_tub
 from truckee.storage.foolscap_client import CallFailed, FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
@@ -53,11 +53,9 @@ class FoolscapServerTests(StorageServerContract):
     closed = CallFailed
 
     async def new_server(self) -> IStorageServer:
-        directory = new_directory(self)
         tubs = []
         for name in ("theirs", "ours"):
-            (directory / name).write_bytes(certificate(name))
-            tub = make_tub(directory / name)
+            tub = make_tub(certificate(name))
             tub.startService()
             self.addCleanup(self.stop, tub)
             tubs.append(tub)

@@ -57,7 +57,7 @@ class StorageTests(TestCase):
             responder,
             lambda: GridStatus([]),
             events=new_events(self),
-            storage=reporter,
+            storage=lambda: reporter,
         )
         site = StreamingSite(root, responder, reactor=REACTOR)
         port = REACTOR.listenTCP(0, site, interface="127.0.0.1")

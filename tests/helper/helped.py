@@ -146,6 +146,7 @@ class Helped:
             self.now,
             self.boot,
         )
+        self.uploads.look()
         self.uploads.start()
         self.stock = StockUploads(self.uploads, REACTOR)
         self.helper = Helper(self.uploads, REACTOR, self.stock.open, self.linger)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from typing import Any, cast
 
 from attrs import asdict, define
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from tests.grids import NOW, failing, make_file, put_share, until
@@ -27,6 +29,7 @@ from truckee.helper.ciphertext_file import HelperFull
 from truckee.helper.upload import HelperUpload, Parameters, Stored
 from truckee.helper.uploads import HelperBusy, HelperLimits, HelperRefuses
 from truckee.immutable.sinks import ICiphertextSinks, NewFile
+from truckee.status.ages import GRACE
 
 SIZE = 200
 DAY = 86400.0
@@ -252,24 +255,61 @@ class PresentTests(_Case):
 
 
 class ExpiryTests(_Case):
+    def setUp(self) -> None:
+        super().setUp()
+        # Later than the system's, so that files can be given its times.
+        self.time = time.time() + DAY
+        self.clock = Clock()
+
+    def new(self, **options: Any) -> Helped:
+        helped = super().new(**options)
+        helped.uploads._clock = self.clock
+        return helped
+
+    def touch(self, place: str) -> None:
+        """Let the last byte have come now."""
+        os.utime(self.path(place), (self.time, self.time))
+
+    def clean_after(self, seconds: float) -> int:
+        """Let time pass, look for what is too old, and return the bytes that are left."""
+        self.time += seconds
+        self.clock.rightNow += seconds
+        self.helped.uploads._clean()
+        return self.helped.uploads.used
+
+    async def test_clock_jumps(self) -> None:
+        """A clock that jumps deletes nothing at once, at a start or while it runs."""
+        self.new(expire_after=14 * DAY)
+        await self.keep(self.data[:100])
+        for jump in (100 * DAY, -200 * DAY, 300 * DAY):
+            self.time += jump
+            self.assertEqual(self.clean_after(60), 100)
+        self.time -= 200 * DAY
+        self.assertEqual(self.clean_after(10 * DAY), 100)
+
+    async def test_times_of_files(self) -> None:
+        """Nor do the times of files, which anybody can set."""
+        self.new(expire_after=14 * DAY)
+        await self.keep(self.data[:100])
+        os.utime(self.path("incoming"), (0, 0))
+        self.assertEqual(self.clean_after(60), 100)
+        self.assertEqual(self.clean_after(GRACE + 60), 100)
+
     async def test_last_byte(self) -> None:
         """What nobody came back for is deleted so long after its last byte."""
         self.new(expire_after=14 * DAY)
         await self.keep(self.data[:100])
-        os.utime(self.path("incoming"), (NOW, NOW))
-        self.time = NOW + 14 * DAY
-        self.helped.uploads._clean()
-        self.assertEqual(self.helped.uploads.used, 100)
+        self.touch("incoming")
+        self.assertEqual(self.clean_after(0), 100)
+        self.assertEqual(self.clean_after(14 * DAY), 100)
         upload = await self.open()
         await upload.append(100, self.data[100:101])
         upload.leave()
         await self.helped.assert_settled()
-        os.utime(self.path("incoming"), (self.time, self.time))
-        self.time += 14 * DAY
-        self.helped.uploads._clean()
-        self.assertEqual(self.helped.uploads.used, 101)
-        self.time += 1
-        self.helped.uploads._clean()
+        self.touch("incoming")
+        self.assertEqual(self.clean_after(0), 101)
+        self.assertEqual(self.clean_after(14 * DAY), 101)
+        self.assertEqual(self.clean_after(1), 0)
         await self.helped.assert_nothing_kept()
 
     async def test_writing_counts(self) -> None:
@@ -301,9 +341,10 @@ class ExpiryTests(_Case):
         """A file that could not be stored in all that time goes with its note."""
         self.new()
         await self.keep_complete()
-        old = self.time - 15 * DAY
-        os.utime(self.path("encoding"), (old, old))
-        self.helped.uploads._clean()
+        self.touch("encoding")
+        self.time += 15 * DAY
+        self.assertEqual(self.clean_after(0), SIZE)
+        self.assertEqual(self.clean_after(GRACE + 1), 0)
         await self.helped.assert_nothing_kept()
 
     async def test_renewed(self) -> None:

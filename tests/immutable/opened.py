@@ -52,6 +52,7 @@ def begin(work: Work[object]) -> Deferred[object]:
 
 class OpenCase(TestCase):
     timeout = 60
+    ahead = 0.0  # seconds that the time of day is wrong
 
     def new(
         self,
@@ -82,7 +83,7 @@ class OpenCase(TestCase):
             disk,
             clock,  # type: ignore[arg-type]
             os.urandom,
-            time.time,
+            lambda: time.time() + self.ahead,
             digest_of_boot(boot),
             self.tasks,
             limits or OpenLimits(),

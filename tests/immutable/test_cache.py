@@ -196,17 +196,29 @@ class TimeTests(_Case):
         self.assertEqual(files_below(self.path), [])
 
     async def test_next_process(self) -> None:
-        """The next process has what is not stale, in the order in which it was used."""
+        """The next process has what an earlier one left, in the order it was used."""
         cache = await self.new_cache()
         await self.fill(cache, 1, 2, 3, 4)
         cache.stop()
-        for part, age in ((1, 10), (2, 30), (3, 20), (4, 3700)):
+        for part, age in ((1, 10), (2, 30), (3, 20), (4, 3590)):
             self.touch(part, age)
         cache = await self.new_cache(2 * SPACE)
         self.assertEqual(sorted(cache._entries), sorted(map(self.name, (1, 3))))
         self.assertEqual(len(files_below(self.path)), 2)
         await self.fill(cache, 5)
         self.assertEqual(await self.held(cache, range(6)), [1, 5])
+
+    async def test_clock_ahead(self) -> None:
+        """With a clock that is days ahead, nothing goes before it was seen for its time."""
+        cache = await self.new_cache()
+        await self.fill(cache, 1)
+        cache.stop()
+        self.touch(1, 2 * 86400)
+        cache = await self.new_cache()
+        self.clock.pump([600] * 5)
+        self.assertEqual(len(cache._entries), 1)
+        self.clock.pump([600] * 2)
+        self.assertEqual(len(cache._entries), 0)
 
     def name(self, part: int) -> str:
         return entry_name(CAP, part)
@@ -287,12 +299,18 @@ class DamageTests(_Case):
         self.assertGreater(cache.status.dropped, dropped)
 
     async def test_no_directory(self) -> None:
-        """A place that cannot be used means that there is no cache."""
+        """A place that cannot be used means that there is no cache, until it can."""
         self.path.write_text("a file")
-        cache = await self.new_cache()
+        cache = await self.new_cache(start=False)
+        with self.assertRaises(FileExistsError):
+            await cache.start()
         cache.put(CAP, 1, data_of(1))
         self.assertIsNone(await cache.get(CAP, 1))
         self.assertEqual(cache.status.entries, 0)
+        self.path.unlink()
+        await cache.start()
+        await self.fill(cache, 1)
+        self.assertEqual(await cache.get(CAP, 1), data_of(1))
 
     async def test_stop_in_the_middle(self) -> None:
         """After a stop nothing new is written."""

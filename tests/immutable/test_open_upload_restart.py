@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 from attrs import define
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
-from tests.grids import failing, in_chunks, until
+from tests.grids import REACTOR, failing, in_chunks, until
 from tests.immutable.opened import CHOICES, OpenCase, begin, some_bytes, then_silence
 from truckee.codec.hashes import Buffer
 from truckee.errors import Refused, Unavailable
@@ -18,6 +18,7 @@ from truckee.immutable.keys import RandomKey
 from truckee.immutable.open_errors import (
     FailedBefore,
     NotAllThere,
+    NotOpenYet,
     OnlyAPart,
     OtherSize,
     TakenOver,
@@ -25,6 +26,7 @@ from truckee.immutable.open_errors import (
 )
 from truckee.immutable.open_upload import OpenUpload, State
 from truckee.immutable.open_uploads import OpenUploads
+from truckee.status.ages import GRACE
 
 
 def ignored(work: Deferred[object]) -> None:
@@ -139,15 +141,85 @@ class RestartTests(OpenCase):
         self.assert_nothing_left()
 
     async def test_expired(self) -> None:
-        """Time passes while no process is there."""
+        """Time passes while no process is there, and counts when one has looked on."""
         uploads = self.new()
-        made, other = [await uploads.open(RandomKey()) for _ in range(2)]
+        made = await uploads.open(RandomKey())
         await made.append(0, in_chunks(bytes(600), 100))
-        for upload, age in ((made, 86_000), (other, 86_400)):
-            os.utime(self.place / "logs" / upload.record.name, (0, time.time() - age))
+        self.ahead = 86_000
         uploads = await self.again(uploads)
-        self.assertLess(uploads.time_left(uploads.find(made.handle)), 401)
-        self.assertRaises(UnknownHandle, uploads.find, other.handle)
+        left = uploads.time_left(uploads.find(made.handle))
+        self.assertLess(abs(left - GRACE), 60)
+        # The next process knows of it what this one did.
+        self.ahead = 86_500
+        uploads = await self.again(uploads)
+        clock = uploads._clock = Clock()
+        clock.rightNow = REACTOR.seconds() + GRACE - 60
+        self.assertGreater(uploads.time_left(uploads.find(made.handle)), 0)
+        clock.rightNow += 61
+        self.assertRaises(UnknownHandle, uploads.find, made.handle)
+
+    async def test_clock_jumps(self) -> None:
+        """A clock that is days off at a restart, or jumps later, deletes nothing."""
+        uploads = self.new()
+        made = await uploads.open(RandomKey())
+        await made.append(0, in_chunks(bytes(600), 100))
+        os.utime(self.place / "logs" / made.record.name, (0, 0))
+        for ahead in (2 * 86400, -2 * 86400, 0, 1000 * 86400):
+            self.ahead = ahead
+            uploads = await self.again(uploads)
+            for jump in (2 * 86400, -2 * 86400, 1000 * 86400):
+                self.ahead = ahead + jump
+                assert uploads._sweep is not None
+                uploads._sweep.cancel()
+                uploads._look()
+                self.assertEqual(uploads.find(made.handle).offset, 600)
+            self.ahead = ahead
+
+    async def test_unwritable_disk(self) -> None:
+        """On a disk that takes no writes an upload is not lost: it waits for the disk."""
+        data = some_bytes(1000)
+        uploads = self.new()
+        made = await uploads.open(RandomKey())
+        await made.append(0, in_chunks(data[:600], 100))
+        await uploads.stop()
+        logs, aside = self.place / "logs", self.place / "aside"
+        logs.rename(aside)
+        logs.write_text("in the way")
+        after = self.next()
+        with self.assertRaises(OSError):
+            await after.start()
+        self.assertRaises(NotOpenYet, after.find, made.handle)
+        logs.unlink()
+        aside.rename(logs)
+        await after.start()
+        upload = after.find(made.handle)
+        self.assertEqual(upload.offset, 600)
+        await upload.append(600, in_chunks(data[600:], 100))
+        await self.assert_stored(upload, data)
+
+    async def test_key_of_a_cut_log(self) -> None:
+        """When bytes were lost, the new key is kept before the log is changed."""
+        uploads = self.new()
+        made = await uploads.open(RandomKey())
+        await made.append(0, in_chunks(bytes(600), 100))
+        await uploads.stop()
+        log = self.place / "logs" / made.record.name
+        log.write_bytes(log.read_bytes() + bytes(100))  # that a power cut took back
+        records = self.place / "records"
+        [record] = records.iterdir()
+        kept = record.read_bytes()
+        draft = record.with_name(record.name + ".new")
+        draft.mkdir()
+        (draft / "in the way").touch()
+        first = self.next(boot=b"another")
+        with self.assertRaises(OSError):
+            await first.start()
+        self.assertEqual(record.read_bytes(), kept)
+        (draft / "in the way").unlink()
+        draft.rmdir()
+        await first.start()
+        upload = first.find(made.handle)
+        self.assertNotEqual(upload.record.choice, made.record.choice)
 
     async def test_power_cut(self) -> None:
         """

@@ -16,7 +16,6 @@ from tests.processes import python_path
 from truckee.errors import Misuse, Unavailable
 from truckee.node.layout import (
     DirectoryInUse,
-    DirectoryLock,
     NodeDirectory,
     NoNodeDirectory,
 )
@@ -134,7 +133,7 @@ class StockTests(SynchronousTestCase):
         self.pid = os.getpid()
 
     def acquire(self) -> None:
-        DirectoryLock.acquire(self.path).release()
+        NodeDirectory(self.path).lock().release()
 
     def test_running(self) -> None:
         """A process that lives and began when the note says so runs here."""

@@ -20,6 +20,7 @@ from truckee.node.build import Node
 from truckee.node.config import GridShape
 from truckee.node.create import create_grid
 from truckee.node.layout import DEFAULT_NODEDIR, NodeDirectory
+from truckee.node.process import make_private, use_monotonic_clock
 
 
 @click.command("run", short_help="Run a node until it is told to stop.")
@@ -40,12 +41,14 @@ def run_command(nodedir: str | None, basedir: str | None, verbose: bool) -> None
         raise click.UsageError("name one node directory: NODEDIR or --basedir, not both")
     named = nodedir or basedir
     directory = NodeDirectory(named or DEFAULT_NODEDIR)
+    make_private()
     try:
         if named is None and not directory.path.exists():
             create_grid(directory, GridShape())
             click.echo(f"Made a 2-of-3 grid in {directory.path}")
         from twisted.internet import reactor  # noqa: PLC0415
 
+        use_monotonic_clock(reactor)
         _log_to_stderr(LogLevel.info if verbose else LogLevel.warn)
         node = Node(directory, reactor)
     except TruckeeError as error:
@@ -81,12 +84,11 @@ def _run(node: Node) -> int:
 
 
 def _greet(node: Node) -> None:
-    shape = node.config.shape
+    shape, places = node.config.shape, len(node.config.storage_dirs)
     if node.is_grid:
         click.echo(
             f"The grid in {node.directory.path} is running: any {shape.needed} of "
-            f"{shape.total} shares on {len(node.local)} storage directories give a file "
-            "back."
+            f"{shape.total} shares on {places} storage directories give a file back."
         )
     else:
         click.echo(f"The node in {node.directory.path} is running and looks for servers.")

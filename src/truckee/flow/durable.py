@@ -110,7 +110,7 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
 
 
-def make_directories(path: Path, mode: int = 0o700) -> None:
+def make_directories(path: Path) -> None:
     """
     Make the directory *path*, and those above it, where they are not there yet.
 
@@ -119,11 +119,30 @@ def make_directories(path: Path, mode: int = 0o700) -> None:
     """
     for directory in (*reversed(path.parents), path):
         if not directory.is_dir():
-            directory.mkdir(mode, exist_ok=True)
+            directory.mkdir(0o700, exist_ok=True)
         elif directory != path:
             continue
         # Whoever made one that is there may have died before it was synced.
         sync_directory(directory.parent)
+
+
+def ensure_directories(path: Path) -> None:
+    """
+    Make the directory *path*, and those above it, where they are missing.
+
+    Only their owner can look into those that are made; others are left as they are. They
+    need not survive a power cut, see ``make_directories``.
+    """
+    try:
+        os.mkdir(path, 0o700)
+    except FileNotFoundError:
+        ensure_directories(path.parent)
+        # Whoever removes the parent meanwhile is heard of, not waited for.
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
 
 
 def remove_durably(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from attrs import asdict, define, evolve, field, fields, frozen
@@ -25,6 +25,7 @@ from truckee.helper.stored_files import StoredFiles
 from truckee.helper.upload import HelperUpload, Parameters, Stored
 from truckee.immutable.existing import ExistingShares, Holders
 from truckee.immutable.sinks import ICiphertextSinks
+from truckee.status.ages import LastUse
 from truckee.storage.interfaces import IStorageServer
 
 log = Logger()
@@ -121,6 +122,7 @@ class Uploads:
     # Of the complete files with one storage index, one at a time is coded.
     _finishing: Exclusive = field(factory=Exclusive, init=False)
     _stored: StoredFiles = field(factory=StoredFiles, init=False)
+    _last_uses: dict[str, LastUse] = field(factory=dict, init=False)  # of files, by name
     _calls: list[IDelayedCall] = field(factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -135,21 +137,27 @@ class Uploads:
         return self.directory / "CHK_encoding"
 
     def start(self) -> None:
-        """Find what is kept, and go on with what is complete."""
+        """Go on with what is complete; see ``look``."""
+        self.later(_FIRST_TRY, self._retry)
+        self.later(_FIRST_TRY, self._clean)
+
+    def look(self) -> None:
+        """Find what is kept; blocks.  May be called again.  :raises OSError:"""
         for place in (self.incoming, self.encoding):
             make_directories(place)
             for draft in place.glob("*.new"):
                 if parse_name(draft.name.partition(".")[0]) is not None:
-                    draft.unlink(missing_ok=True)
+                    with suppress(OSError):
+                        draft.unlink(missing_ok=True)
         self._doubt_after_reboot()
+        self.used = 0
+        self._used_by.clear()
         for path in self.files():
             known = parse_name(path.name)
             if known is not None:
                 index, owner = known
                 self._kept[index, owner.id] = owner
                 self._count(owner, path.stat().st_size)
-        self.later(_FIRST_TRY, self._retry)
-        self._clean()
 
     def _doubt_after_reboot(self) -> None:
         """
@@ -185,7 +193,7 @@ class Uploads:
     def files(self) -> Iterator[Path]:
         """Give all files with ciphertext; of other files that are there we know nothing."""
         for place in (self.incoming, self.encoding):
-            for path in place.iterdir():
+            for path in place.iterdir() if place.is_dir() else ():
                 if parse_name(path.name) is not None and path.is_file():
                     yield path
 
@@ -541,6 +549,10 @@ class Uploads:
     def _clean(self) -> None:
         """Delete what nobody came back for."""
         self.later(CLEANING, self._clean)
+        names = {path.name for path in self.files()}
+        self._last_uses = {
+            name: last for name, last in self._last_uses.items() if name in names
+        }
         for path in list(self.files()):
             known = parse_name(path.name)
             if known is None:
@@ -548,14 +560,25 @@ class Uploads:
             index, owner = known
             if (index, owner.id) in self.active.keys() | self._beginning.keys():
                 continue
-            status = path.stat()
-            if self._now() - status.st_mtime > self.limits.expire_after:
-                log.info("{name} expired", name=path.name)
-                path.unlink()
-                path.with_suffix(".json").unlink(missing_ok=True)
-                path.with_suffix(_IN_DOUBT).unlink(missing_ok=True)
-                self.give(owner, status.st_size)
-                self._kept.pop((index, owner.id), None)
+            with suppress(OSError):
+                self._expire(path, index, owner)
+
+    def _expire(self, path: Path, index: bytes, owner: Owner) -> None:
+        """Delete a file if nothing happened to it for too long.  :raises OSError:"""
+        status = path.stat()
+        recorded = max(status.st_mtime, status.st_ctime)
+        clock, now = self._clock.seconds(), self._now()
+        last = self._last_uses.get(path.name)
+        if last is None or last.recorded != recorded:
+            last = self._last_uses[path.name] = LastUse.found(recorded, clock, now)
+        if last.time_left(self.limits.expire_after, clock, now) < 0:
+            del self._last_uses[path.name]
+            log.info("{name} expired", name=path.name)
+            path.unlink()
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.with_suffix(_IN_DOUBT).unlink(missing_ok=True)
+            self.give(owner, status.st_size)
+            self._kept.pop((index, owner.id), None)
 
 
 def _stored(ueb: bytes, holders: Mapping[int, set[IStorageServer]]) -> Stored:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
@@ -20,6 +21,7 @@ from truckee.codec.cached import entry_name
 from truckee.codec.caps import ChkVerifyCap
 from truckee.flow.cpu import Workers
 from truckee.immutable.cache_files import CacheFiles, FoundEntry, space_of
+from truckee.status.ages import LastUse
 
 log = Logger()
 
@@ -62,7 +64,7 @@ class CacheStatus:
 @define
 class _Entry:
     space: int  # bytes of disk
-    used: float  # Unix seconds
+    last_use: LastUse
 
 
 @define(eq=False)
@@ -92,14 +94,14 @@ class Cache:
     )
 
     async def start(self) -> None:
-        """Return when what an earlier process left can be used, and the rest is gone."""
-        try:
-            if self.limits.size:
-                await self._disk.run(self._files.create)
-            await self._take_over(await self._disk.run(self._files.scan))
-        except OSError as error:
-            log.error("The cache cannot be used: {error}", error=str(error))
-            return
+        """
+        Return when what an earlier process left can be used, and the rest is gone.
+
+        :raises OSError: when it cannot be used; it may be started again.
+        """
+        if self.limits.size:
+            await self._disk.run(self._files.create)
+        await self._take_over(await self._disk.run(self._files.scan))
         if self.limits.size and not self._stopped:
             self._ready = True
             self._check_later()
@@ -129,7 +131,7 @@ class Cache:
         entry = self._entries.get(name)
         data = None
         if entry is not None:
-            entry.used = self._now()
+            entry.last_use = LastUse(self._clock.seconds())
             self._entries.move_to_end(name)
             data = self._unwritten.get(name) or await self._read(name, entry)
         self._counts["misses" if data is None else "hits"] += 1
@@ -148,7 +150,7 @@ class Cache:
             self._counts["dropped"] += 1
             return
         self._make_room(space)
-        self._entries[name] = _Entry(space, self._now())
+        self._entries[name] = _Entry(space, LastUse(self._clock.seconds()))
         self._size += space
         self._unwritten[name] = data
         self._waiting += len(data)
@@ -218,12 +220,15 @@ class Cache:
     async def _take_over(self, found: Iterable[FoundEntry]) -> None:
         """Use the entries that an earlier process left, and remove those that are stale."""
         for entry in sorted(found, key=lambda each: each.used):
-            self._entries[entry.name] = _Entry(entry.space, entry.used)
+            last_use = LastUse.found(entry.used, self._clock.seconds(), self._now())
+            self._entries[entry.name] = _Entry(entry.space, last_use)
             self._size += entry.space
         self._make_room(0)
         self._forget_stale()
         gone, self._gone = self._gone, []
-        await self._disk.run(self._files.remove, gone)
+        # A read-only disk keeps them, and what it has can be read.
+        with suppress(OSError):
+            await self._disk.run(self._files.remove, gone)
 
     def _check_later(self) -> None:
         self._check = self._clock.callLater(self.limits.check_interval, self._expire)
@@ -235,9 +240,9 @@ class Cache:
 
     def _forget_stale(self) -> None:
         """Forget what nobody used for long."""
-        oldest = self._now() - self.limits.expire_after
+        clock, now, life = self._clock.seconds(), self._now(), self.limits.expire_after
         while self._entries:
             name, entry = next(iter(self._entries.items()))
-            if entry.used >= oldest:
+            if entry.last_use.time_left(life, clock, now) >= 0:
                 break
             self._forget(name)

@@ -101,9 +101,12 @@ class CacheFiles:
         for shelf in self.path.glob("[a-z2-7][a-z2-7]/"):
             for file in list(os.scandir(shelf)):
                 if file.name.endswith(_BEGUN):
-                    Path(file.path).unlink(missing_ok=True)
+                    with suppress(OSError):
+                        Path(file.path).unlink(missing_ok=True)
                 elif _NAME.fullmatch(file.name) and file.name[:2] == shelf.name:
                     status = file.stat(follow_symlinks=False)
                     yield FoundEntry(
-                        file.name, round_up(status.st_size, _BLOCK), status.st_mtime
+                        file.name,
+                        round_up(status.st_size, _BLOCK),
+                        status.st_mtime,
                     )

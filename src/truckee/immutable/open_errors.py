@@ -16,6 +16,14 @@ class UnknownHandle(Misuse):
 
 
 @define
+class NotOpenYet(Unavailable):
+    """
+    What was taken of this upload is on a disk that cannot be written to now. Nothing is
+    lost: try again later.
+    """
+
+
+@define
 class TooManyOpen(Unavailable):
     """
     {count} uploads are open, and no more can be. Close or abort one, or try again later.

@@ -47,6 +47,7 @@ from truckee.immutable.upload_log import UploadLog
 from truckee.immutable.upload_record import UploadFiles, UploadRecord
 from truckee.immutable.upload_run import UploadRun
 from truckee.immutable.upload_status import UploadStatus
+from truckee.status.ages import LastUse
 from truckee.status.gate import Gate
 
 log = Logger()
@@ -95,7 +96,7 @@ class OpenUpload:
     _disk: Workers
     _clock: IReactorTime
     _host: Host
-    touched: float  # when the last byte or the end came, by the clock
+    last_use: LastUse  # when the last byte or the end came
     _guard_time: float = 0.0  # seconds; see LogGuard
     client: str = field(default="", init=False)  # who opened it, as far as is known
     state: State = field(default=State.OPEN, init=False)
@@ -124,6 +125,14 @@ class OpenUpload:
         elif self.record.error is not None:
             self.state = State.FAILED
             self.error = FailedBefore(self.record.error)
+
+    @property
+    def touched(self) -> float:
+        """When the last byte or the end came, by the clock, as far as that is known."""
+        return self.last_use.seen - self.last_use.before
+
+    def _used(self) -> None:
+        self.last_use = LastUse(self._clock.seconds())
 
     @property
     def handle(self) -> str:
@@ -310,18 +319,24 @@ class OpenUpload:
             await self._guard.take_up()
         if self.ended:
             return
-        lost, record = await self.taken.open(), self.record
-        if lost:
+        found, record = await self.taken.look(), self.record
+        if found.lost:
             log.warn("The end of an open upload was not on the disk: it is asked for again")
             if isinstance(record.choice, RandomKey):
                 # Other bytes may come in place of some that have left.
                 record = evolve(record, choice=RandomKey(random(KEY_SIZE)))
-        if record.end != self.taken.size:
+        if record.end not in (None, found.size):
             record = evolve(record, end=None)
         if record is not self.record:
+            # First: were the log opened and this cut short, nobody would know any more that
+            # the key must not be used again.
             self.record = record
             await self._keep()
-        if record.end is not None:
+        await self.taken.open()
+
+    def resume(self) -> None:
+        """Store what was closed when its process ended."""
+        if not self.ended and self.record.end is not None:
             self.state = State.CLOSING
             self._run()
 
@@ -377,7 +392,7 @@ class OpenUpload:
 
     async def came(self, behind: int) -> None:
         """See ``Taking``."""
-        self.touched = self._clock.seconds()
+        self._used()
         if self.taken.unsynced >= _SYNC:
             await self.taken.sync()
         self.begin()
@@ -385,7 +400,7 @@ class OpenUpload:
         if run is not None:
             run.replay.added()
             await run.replay.keep_up(behind)
-            self.touched = self._clock.seconds()
+            self._used()
             self._check()
             if run is not self.run and self.error is not None:
                 raise self.error.with_traceback(None)
@@ -405,7 +420,7 @@ class OpenUpload:
             return
         self._check_end(end)
         self.state = State.CLOSING
-        self.touched = self._clock.seconds()
+        self._used()
         self.record = evolve(self.record, end=self.taken.size)
         self._run()
         await self._keep()
@@ -449,7 +464,7 @@ class OpenUpload:
         self, state: State, record: UploadRecord, error: TruckeeError | None
     ) -> None:
         self.state, self.record, self.error = state, record, error
-        self.touched = self._clock.seconds()
+        self._used()
         self._host.over(self)
         self._changes.wake()
         if error is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
@@ -15,11 +14,13 @@ from twisted.logger import Logger
 
 from truckee.codec.secrets import KEY_SIZE
 from truckee.flow.cpu import Workers
+from truckee.flow.spool import SpoolDiskFull
 from truckee.flow.together import Work, together
 from truckee.immutable.keys import GivenKey, KeyChoice, RandomKey
 from truckee.immutable.open_errors import (
     NoRoomForOpen,
     NotAllThere,
+    NotOpenYet,
     PartUsedUp,
     TooManyOpen,
     UnknownHandle,
@@ -29,6 +30,8 @@ from truckee.immutable.upload import Uploader
 from truckee.immutable.upload_log import UploadLog
 from truckee.immutable.upload_record import UploadFiles, UploadRecord
 from truckee.immutable.upload_run import UploadRun
+from truckee.status.ages import LastUse
+from truckee.status.problems import Problems
 from truckee.status.task import Hooks, Task
 from truckee.status.tasks import Tasks
 
@@ -86,6 +89,10 @@ class OpenUploads:
     _boot: bytes  # which start of the machine this is; see upload_log
     _tasks: Tasks
     limits: OpenLimits = field(factory=OpenLimits)
+    _problems: Problems | None = None
+    # Handles of those that are on a disk that cannot be written to.
+    _waiting: set[str] = field(factory=set, init=False, repr=False)
+    _started: bool = field(default=False, init=False)
     _uploads: dict[str, OpenUpload] = field(factory=dict, init=False, repr=False)
     _watched: dict[OpenUpload, Task] = field(factory=dict, init=False, repr=False)
     _sweep: IDelayedCall | None = field(default=None, init=False)
@@ -98,26 +105,60 @@ class OpenUploads:
         return iter(list(self._uploads.values()))
 
     async def start(self) -> None:
-        """Go on with what an earlier process left; blocks while it looks."""
-        for record in list(self._files.load()):
+        """
+        Go on with what an earlier process left.
+
+        :raises OSError: :raises SpoolDiskFull: when the disk refuses; what could not be
+            opened is not lost, and is opened when this is called again.
+        """
+        first, self._started = not self._started, True
+        refusal: Exception | None = None
+        try:
+            await self._disk.run(self._files.make)
+        except OSError as error:
+            # Those whose logs can be read are not lost with the others.
+            refusal = error
+        for record in await self._disk.run(self._files.load, first):
             if isinstance(record, Path):
-                log.warn("A record of an open upload cannot be read, and was left alone")
-            else:
-                await self._take_up(record)
+                self._tell_damaged(record)
+            elif record.handle not in self._uploads:
+                self._waiting.add(record.handle)
+                try:
+                    await self._take_up(record)
+                    self._waiting.discard(record.handle)
+                except (OSError, SpoolDiskFull) as error:
+                    refusal = error
         self._watch()
+        if refusal is not None:
+            raise refusal
 
     async def _take_up(self, record: UploadRecord) -> None:
-        upload = self._new(record, self._clock.seconds() - self._idle(record))
+        upload = self._new(record, LastUse(self._clock.seconds()))
+        await upload.find(self._random)
+        upload.last_use = await self._disk.run(self._last_use, upload)
         self._uploads[record.handle] = upload
         if record.task is not None and not record.ended:
             self._begin_task(upload, record.task)
-        await upload.find(self._random)
+        upload.resume()
 
-    def _idle(self, record: UploadRecord) -> float:
-        """Return for how many seconds nothing happened to an upload."""
-        with suppress(OSError):
-            return max(0.0, self._now() - self._files.touched(record))
-        return 0.0
+    def _last_use(self, upload: OpenUpload) -> LastUse:
+        clock, now = self._clock.seconds(), self._now()
+        recorded = 0.0 if upload.ended else upload.taken.touched
+        try:
+            recorded = recorded or self._files.touched(upload.record)
+        except OSError:
+            return LastUse(clock)
+        return LastUse.found(recorded, clock, now)
+
+    def _tell_damaged(self, path: Path) -> None:
+        log.error("{path} is damaged, or of a newer version", path=str(path))
+        if self._problems is not None:
+            name = f"private/uploads/{path.name}"
+            text = (
+                f"The record of an open upload is damaged or of a newer version: {name}. "
+                "It is left alone; remove it if nobody goes on with that upload."
+            )
+            self._problems.report(name, text)
 
     async def open(
         self,
@@ -166,7 +207,7 @@ class OpenUploads:
             partial,
             meta or {},
         )
-        upload = self._uploads[handle] = self._new(record, self._clock.seconds())
+        upload = self._uploads[handle] = self._new(record, LastUse(self._clock.seconds()))
         upload.client = client
         if not partial:
             upload.record = evolve(record, task=self._begin_task(upload, task))
@@ -227,6 +268,8 @@ class OpenUploads:
     def find(self, handle: str) -> OpenUpload:
         """Return the upload of *handle*.  :raises UnknownHandle:"""
         upload = self._uploads.get(handle)
+        if upload is None and handle in self._waiting:
+            raise NotOpenYet
         if upload is None or self.time_left(upload) <= 0:
             raise UnknownHandle
         return upload
@@ -247,7 +290,7 @@ class OpenUploads:
         life = self.limits.keep if upload.ended else self.limits.expire_after
         if not (upload.ended or upload.offset):
             life = min(life, self.limits.expire_empty)
-        return upload.touched + life - self._clock.seconds()
+        return upload.last_use.time_left(life, self._clock.seconds(), self._now())
 
     async def stop(self) -> None:
         """Return when all of them rest where they are."""
@@ -330,16 +373,16 @@ class OpenUploads:
         if idle:
             _by_itself(min(idle, key=lambda each: each.touched).park())
 
-    def _new(self, record: UploadRecord, touched: float) -> OpenUpload:
+    def _new(self, record: UploadRecord, last_use: LastUse) -> OpenUpload:
         path = self._files.log(record)
         return OpenUpload(
             record,
-            UploadLog(path, record.log_key, self._boot, self._disk),
+            UploadLog(path, record.log_key, self._boot, self._disk, self._now),
             self._files,
             self._disk,
             self._clock,
             self,
-            touched,
+            last_use,
             self.limits.guard,
         )
 

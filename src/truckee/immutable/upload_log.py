@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from struct import Struct
 from struct import error as StructError
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from truckee.codec.cipher import crypt
 from truckee.codec.hashes import Buffer
@@ -24,13 +24,22 @@ from truckee.flow.spool import disk_full
 
 HEADER_SIZE = 4096  # bytes before the data
 _MAGIC = b"truckee1"
-_HEADER = Struct(">8sQQ16s")  # magic, synced, staged, which start of the machine
+# Magic, synced, staged, which start of the machine, when the last byte came.
+_HEADER = Struct(">8sQQ16sd")
 _NOWHERE = (1 << 64) - 1
 
 
 def digest_of_boot(boot_id: bytes) -> bytes:
     """Return which start of the machine this is, as logs name it."""
     return hashlib.sha256(boot_id).digest()[:16] if boot_id else bytes(16)
+
+
+@frozen
+class FoundLog:
+    """What is in a log that a process left."""
+
+    size: int  # bytes that count
+    lost: bool  # bytes that were there do not
 
 
 @define(eq=False)
@@ -45,6 +54,9 @@ class UploadLog:
     _key: bytes = field(repr=False)  # 16 bytes
     _boot: bytes  # see digest_of_boot
     _disk: Workers
+    _now: Callable[[], float] = lambda: 0.0  # Unix seconds; 0: it is not recorded
+    # When the last byte came, as was recorded; 0: that is not known.
+    touched: float = field(default=0.0, init=False)
     size: int = field(default=0, init=False)  # bytes that count
     unsynced: int = field(default=0, init=False)  # of these, at the end
     _staged: int | None = field(default=None, init=False)  # where those not checked end
@@ -55,37 +67,55 @@ class UploadLog:
         """Bytes that it has, with those that do not count yet."""
         return self.size if self._staged is None else self._staged
 
-    async def open(self) -> bool:
+    async def look(self) -> FoundLog:
         """
-        Make it, or find what is in it; return whether bytes that were there are not.
+        Return what ``open`` will find, and change nothing.
 
-        One that is made has lost all that anybody thinks is in it.
-
-        :raises SpoolDiskFull:
+        One that is not there has lost all that anybody thinks is in it.
         """
-        return await self._disk.run(self._open)
+        return await self._disk.run(self._look)
 
-    def _open(self) -> bool:
+    def _look(self) -> FoundLog:
+        try:
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            os.stat(self.path.parent)  # without its directory that says nothing
+            return FoundLog(0, True)
+        try:
+            there = self._there()
+            found = self._counting(there)
+        finally:
+            self.close()
+        return FoundLog(found or 0, found != there)
+
+    def _there(self) -> int:
+        return max(0, os.fstat(self._descriptor).st_size - HEADER_SIZE)
+
+    async def open(self) -> None:
+        """Make it, or find what is in it.  :raises SpoolDiskFull:"""
+        await self._disk.run(self._open)
+
+    def _open(self) -> None:
         with disk_full():
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(self.path, flags, 0o600)
-            there = max(0, os.fstat(self._descriptor).st_size - HEADER_SIZE)
-            found = self._counting(there)
-            self.size = found or 0
+            self.size = self._counting(self._there()) or 0
+            self.touched = self.touched or self._now()
             os.ftruncate(self._descriptor, HEADER_SIZE + self.size)
             self._sync(_NOWHERE)
             sync_directory(self.path.parent)
-        return found != there
 
     def _counting(self, there: int) -> int | None:
         """Return how many of the bytes that are *there* count; None: it is no log (yet)."""
         try:
             head = os.pread(self._descriptor, _HEADER.size, 0)
-            magic, synced, staged, boot = _HEADER.unpack(head)
+            magic, synced, staged, boot, touched = _HEADER.unpack(head)
         except StructError:
             return None
         if magic != _MAGIC:
             return None
+        # Damaged, it may be no number at all.
+        self.touched = touched if 0.0 < touched < 1e12 else 0.0
         alive = boot == self._boot and any(boot)
         return int(min(there, staged, there if alive else synced))
 
@@ -96,6 +126,7 @@ class UploadLog:
     def _append(self, data: Buffer) -> None:
         # In the thread, so that what was written counts when the caller is cancelled.
         self._write(data, self.size)
+        self.touched = self._now()
         self.size += len(data)
         self.unsynced += len(data)
 
@@ -118,6 +149,7 @@ class UploadLog:
         if self._staged is not None:
             self.unsynced += self._staged - self.size
             self.size, self._staged = self._staged, None
+            self.touched = self._now()
             self._sync(_NOWHERE)
 
     async def drop(self) -> None:
@@ -185,5 +217,5 @@ class UploadLog:
         self.unsynced = self.size - size
 
     def _write_head(self, synced: int, staged: int) -> None:
-        head = _HEADER.pack(_MAGIC, synced, staged, self._boot)
+        head = _HEADER.pack(_MAGIC, synced, staged, self._boot, self.touched)
         os.pwrite(self._descriptor, head, 0)

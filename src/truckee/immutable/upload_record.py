@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,9 @@ class UploadFiles:
     def touched(self, record: UploadRecord) -> float:
         """Return when something last happened to *record*, in Unix seconds; blocks."""
         path = self._place(record) if record.ended else self.log(record)
-        return path.stat().st_mtime
+        status = path.stat()
+        # The first can be set by anybody; the second is when the system saw a change.
+        return max(status.st_mtime, status.st_ctime)
 
     async def save(self, record: UploadRecord) -> None:
         """
@@ -169,29 +172,44 @@ class UploadFiles:
     def _place(self, record: UploadRecord) -> Path:
         return self.records / f"{record.name}.json"
 
-    def load(self) -> Iterator[UploadRecord | Path]:
-        """
-        Give each record, and each file in its place that is none; blocks.
-
-        What belongs to no record is removed.
-        """
+    def make(self) -> None:
+        """Make the directories; blocks.  :raises OSError:"""
         for directory in (self.records, self.logs):
             make_directories(directory)
+
+    def load(self, clean: bool) -> list[UploadRecord | Path]:
+        """
+        Return each record, and each file in its place that is none; blocks.
+
+        To *clean* is to remove what belongs to no record, before any upload is opened.
+        :raises OSError: when they cannot be read.
+        """
+        return list(self._load(clean))
+
+    def _load(self, clean: bool) -> Iterator[UploadRecord | Path]:
         wanted = set()
         for path in sorted(self.records.iterdir()):
             if path.suffix != ".json":
-                path.unlink()  # a draft
+                if clean:
+                    _remove(path)  # a draft
                 continue
             # So that nothing is lost of one that only a newer version can read.
             wanted.add(path.stem)
             try:
                 record = parse_record(path.read_bytes())
-            except ValueError:
+            except (OSError, ValueError):
                 yield path
             else:
                 if record.ended and not record.guarded:
                     wanted.discard(path.stem)
                 yield record
-        for path in self.logs.iterdir():
-            if path.name not in wanted:
-                path.unlink()
+        with suppress(OSError):
+            for path in list(self.logs.iterdir()) if clean else ():
+                if path.name not in wanted:
+                    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    # What a read-only disk keeps is removed at another start.
+    with suppress(OSError):
+        path.unlink()

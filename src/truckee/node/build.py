@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import Any
 
 from attrs import define, evolve, field
@@ -11,9 +12,11 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from truckee.codec import base32
 from truckee.flow.cpu import Workers
 from truckee.flow.descriptors import raise_limit
 from truckee.flow.limits import Budget
+from truckee.flow.locked_directory import LockedDirectory
 from truckee.frontends.http.respond import Responder
 from truckee.frontends.http.site import StreamingSite
 from truckee.frontends.tus import protocol as tus_protocol
@@ -27,7 +30,6 @@ from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.storage_report import StorageReporter
 from truckee.frontends.web.welcome import GridStatus
-from truckee.grid.pool import ServerStatus
 from truckee.grid.selection import Selector
 from truckee.helper.uploads import Uploads
 from truckee.immutable.check import Checker
@@ -38,18 +40,18 @@ from truckee.immutable.sinks import ICiphertextSinks
 from truckee.immutable.upload import Uploader
 from truckee.immutable.upload_log import digest_of_boot
 from truckee.immutable.upload_record import UploadFiles
-from truckee.node.config import NodeConfig, StorageConfig, load_config
+from truckee.node.config import NodeConfig, load_config
+from truckee.node.disks import NodeDisks
 from truckee.node.downloads import Downloads, build_downloads
 from truckee.node.helper import build_helper, build_routes, build_uploads, helper_seen
 from truckee.node.keys import NodeKeys
-from truckee.node.layout import DirectoryLock, NodeDirectory, boot_id
+from truckee.node.layout import NodeDirectory, boot_id
 from truckee.node.network import Network
-from truckee.node.readings import readings
-from truckee.node.storage import OfferedStorage, StorageOpener
+from truckee.node.readings import problem_count, readings
+from truckee.node.storage import OfferedStorage
 from truckee.node.web import WebPort, listen_web
 from truckee.status.tasks import Tasks
 from truckee.storage.interfaces import IStorageServer
-from truckee.storage.journal import Journal
 from truckee.storage.lease_crawler import LeaseCrawler
 from truckee.storage.server import DiskServer
 
@@ -73,12 +75,12 @@ class Node:
     reactor: Any
     boot: bytes = field(factory=boot_id)  # which start of the machine this is
     config: NodeConfig = field(init=False)
-    local: list[DiskServer] = field(factory=list, init=False)  # of an embedded grid
+    disks: NodeDisks = field(init=False)
     network: Network | None = field(default=None, init=False)
     budget: Budget = field(init=False)
     _cpu: Workers = field(init=False)
     _disk: Workers = field(init=False)
-    _lock: DirectoryLock | None = field(default=None, init=False)
+    _lock: LockedDirectory | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
     uploader: Uploader | None = field(default=None, init=False)
     open_uploads: OpenUploads | None = field(default=None, init=False)
@@ -100,11 +102,17 @@ class Node:
         self.budget = Budget(self.config.memory_limit)
         self._cpu = Workers(self.reactor, os.cpu_count() or 1, "cpu")
         self._disk = Workers(self.reactor, DISK_THREADS, "disk")
+        self.disks = NodeDisks(self.directory, self.config, self._disk, self.reactor)
 
     @property
     def url(self) -> str:
         """Where the web API is, with a slash at its end; empty: it is nowhere."""
         return "" if self._web is None else self._web.url
+
+    @property
+    def local(self) -> list[DiskServer]:
+        """The servers of an embedded grid that were found."""
+        return self.disks.local
 
     @property
     def is_grid(self) -> bool:
@@ -117,10 +125,10 @@ class Node:
 
     def status(self) -> GridStatus:
         """Return what people and clients are told of the grid."""
-        local = [ServerStatus(each.name, each.name, True) for each in self.local]
+        local, problems = self.disks.statuses(), list(self.disks.problems)
         cache = None if self.downloads is None else self.downloads.cache.status
         if self.network is None:
-            return GridStatus(local, cache=cache)
+            return GridStatus(local, cache=cache, problems=problems)
         return GridStatus(
             [*local, *self.network.pool.statuses()],
             [f"{each.petname}: {each.status}" for each in self.network.introducers],
@@ -128,6 +136,7 @@ class Node:
             self._direct.needs_known_size,
             None if self.uploads is None else len(self.uploads.active),
             cache,
+            problems,
         )
 
     async def start(self) -> None:
@@ -141,19 +150,16 @@ class Node:
         try:
             for what in self.config.unsupported:
                 log.warn("tahoe.cfg: {what} has no effect here", what=what)
-            if not self.is_grid:
-                NodeKeys.make_at_first_start(self.directory.private, os.urandom)
-            keys = NodeKeys.load(self.directory.private)
-            self.directory.spool.mkdir(exist_ok=True)
-            journal = Journal(self.directory.journal, self._disk)
-            opener = StorageOpener(self._disk)
+            private = self.directory.private
             if self.is_grid:
-                self.local = opener.open_grid(
-                    self.config.storage_dirs, self.config.reserved_space
-                )
-            journal.start(self.local)
+                keys = NodeKeys.load(private)
+            else:
+                keys = NodeKeys.at_start(private, os.urandom)
             self._cpu.start()
             self._disk.start()
+            await self.disks.start(keys)
+            await self.disks.open_grid()
+            journal = self.disks.journal
             happy = self.config.shape.happy
             self._selector = Selector(self.servers, keys.lease_secret, happy, self.reactor)
             self._direct = GridSinks(
@@ -169,7 +175,7 @@ class Node:
                 checker, self._selector, journal, self._cpu, self.budget, self.reactor
             )
             if not self.is_grid:
-                await self._join(opener)
+                await self._join(keys)
             self.downloads = build_downloads(
                 self.directory,
                 self.config.cache,
@@ -179,14 +185,25 @@ class Node:
                 self._disk,
                 self.reactor,
             )
-            self.downloads.start()
+            cache = self.disks.recovery.attempt(
+                "cache",
+                "Files that are read again come from the servers again.",
+                self.downloads.cache.start,
+            )
+            Deferred.fromCoroutine(cache)
             self._site = self._build_site(keys, self.downloads)
             if self.open_uploads is not None:
-                await self.open_uploads.start()
+                await self.disks.recovery.attempt(
+                    "open uploads",
+                    "Some uploads cannot be gone on with. It is tried again by itself.",
+                    self.open_uploads.start,
+                )
             if self.config.web_port is not None:
                 self._web = await listen_web(
                     self.reactor, self._site, self.directory, self.config.web_port
                 )
+                # For clients on the command line.
+                await self.disks.write(self.directory.url, f"{self.url}\n")
         except BaseException:
             await self.stop()
             raise
@@ -200,6 +217,7 @@ class Node:
         if self._stopped:
             return
         self._stopped = True
+        self.disks.stop()
         if self._web is not None:
             await maybeDeferred(self._web.port.stopListening)
         if self._events is not None:
@@ -228,6 +246,7 @@ class Node:
             self._tasks.stop()
         self._cpu.stop()
         self._disk.stop()
+        self.disks.release()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -243,17 +262,23 @@ class Node:
         found = self.network.pool.server_id(server.lease_seed)
         return found.decode("utf-8", "replace")
 
-    async def _join(self, opener: StorageOpener) -> None:
+    async def _join(self, keys: NodeKeys) -> None:
         """Connect to other nodes, and be a storage server for them if that is wanted."""
         network = self.network = Network(
-            self.directory, self.config, self.reactor, time.time, os.urandom, self._disk
+            self.directory,
+            self.config,
+            keys.certificate,
+            self.reactor,
+            time.time,
+            os.urandom,
+            self._disk,
+            self.disks.problems,
         )
         await network.start()
-        storage = self.config.storage
-        if storage is not None:
-            network.offer(
-                lambda seed: self._open_offered(opener, storage, seed, network.tubid)
-            )
+        nodeid = f"{base32.encode(network.tubid)}\n"
+        await self.disks.write(self.directory.path / "my_nodeid", nodeid)
+        if self.config.storage is not None:
+            await self.disks.offer_storage(network, self._watch_leases)
         if self.config.helper is not None:
             self.uploads = build_uploads(
                 self.directory,
@@ -263,15 +288,16 @@ class Node:
                 self._disk,
                 self.reactor,
             )
+            helper = build_helper(self.uploads, network.pool, self.reactor)
             self.uploads.start()
-            network.offer_helper(build_helper(self.uploads, network.pool, self.reactor))
+            await self.disks.offer_helper(
+                network, self.uploads.look, partial(network.offer_helper, helper)
+            )
 
-    def _open_offered(
-        self, opener: StorageOpener, config: StorageConfig, seed: bytes, tubid: bytes
-    ) -> OfferedStorage:
-        """Return the storage that is offered, and look at its leases from now on."""
-        offered = opener.open_offered(config, self.config.nickname, seed, tubid)
-        server = offered.immutable
+    def _watch_leases(self, offered: OfferedStorage) -> None:
+        """Look at the leases of the storage that is offered from now on."""
+        config, server = self.config.storage, offered.immutable
+        assert config is not None
         self.crawler = LeaseCrawler(
             server.directory.root,
             offered.remove_expired,
@@ -282,7 +308,6 @@ class Node:
         )
         self.crawler.start()
         self._storage = StorageReporter(server, self.crawler, self._disk, time.time)
-        return offered
 
     def _sinks(self, keys: NodeKeys) -> ICiphertextSinks:
         """Return where the files of our clients go."""
@@ -321,9 +346,11 @@ class Node:
         responder = Responder((*tus_protocol.STATUSES, *STATUSES))
         reporter = None
         if self.uploads is not None:
-            reporter = HelperReporter(self.uploads, self._disk, time.time)
+            reporter = HelperReporter(
+                self.uploads, self._disk, time.time, self.disks.problems
+            )
         tasks = self._tasks = Tasks(self.reactor, time.time, os.urandom)
-        events = self._events = Events(tasks, self.reactor, time.time)
+        events = self._events = Events(tasks, self.reactor, time.time, self.disks.problems)
         records, logs = self.directory.upload_records, self.directory.upload_logs
         self.open_uploads = OpenUploads(
             self.uploader,
@@ -335,11 +362,13 @@ class Node:
             digest_of_boot(self.boot),
             tasks,
             config.open_uploads,
+            self.disks.problems,
         )
         resumable = Resumable(self.open_uploads, responder, time.time, limits.max_size)
         told = readings(
             self.status, self.budget, self.open_uploads, events, self.uploads, self.crawler
         )
+        told.append(problem_count(self.disks.problems))
         root = RootResource(
             self.uploader,
             downloads.downloader,
@@ -351,7 +380,7 @@ class Node:
             resumable=resumable,
             events=events,
             metrics=Metrics(tasks, told),
-            storage=self._storage,
+            storage=lambda: self._storage,
         )
         tus = Tus(self.open_uploads, responder, time.time, limits.max_size)
         root.putChild(b"tus", TusResource(tus))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define
-from twisted.internet.defer import Deferred
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.guess import Guess
@@ -25,16 +24,12 @@ from truckee.node.layout import NodeDirectory
 
 @define(eq=False)
 class Downloads:
-    """The files that are read here: ``start``, then ``stop``."""
+    """The files that are read here; ``stop`` in the end."""
 
     cache: Cache
     files: OpenFiles
     downloader: Downloader
     budget: Budget
-
-    def start(self) -> None:
-        """Begin to use the cache; nobody waits for it."""
-        Deferred.fromCoroutine(self.cache.start())
 
     def stop(self) -> None:
         """Keep nothing any more."""

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from foolscap.pb import Tub
 
 from truckee.codec import base32
 from truckee.errors import Misuse
-from truckee.flow.durable import write_durably
+from truckee.flow.durable import (
+    DRAFT,
+    make_directories,
+    sync_directory,
+    write_durably,
+    write_synced,
+)
 
 SECRET_SIZE = 32  # bytes
 _SIGNING = "priv-v0-"
+_SECRETS = ("convergence", "secret")
+_CERTIFICATE = "node.pem"
+_NAMES = (*_SECRETS, _CERTIFICATE)
 
 
 @define
@@ -35,37 +45,89 @@ class NodeKeys:
     convergence: bytes = field(repr=False)  # any length
     lease_secret: bytes = field(repr=False)  # 32 bytes
 
+    # What names the node to others, in PEM; None: it has none.
+    certificate: bytes | None = field(default=None, repr=False)
+    # Files by name that were made and are not on the disk yet.
+    unsaved: Mapping[str, bytes] = field(factory=dict, repr=False)
+
     @classmethod
-    def make_at_first_start(cls, private: Path, random: Callable[[int], bytes]) -> None:
+    def at_start(cls, private: Path, random: Callable[[int], bytes]) -> NodeKeys:
         """
-        Make what a node that was created and never started does not have yet.
+        Return the keys of a node; new ones, to be saved, if it has never been started.
 
         When one of the files is there, another one that is missing was lost.
+        :raises BadSecret: then, and as ``load``.
         """
-        names = ("convergence", "secret", "node.pem")
-        if not any((private / name).exists() for name in names):
-            private.mkdir(mode=0o700, exist_ok=True)
-            _fill(private, random)
+        with suppress(OSError):
+            _finish(private)
+        if not any((private / name).exists() for name in _NAMES):
+            new = _new_files(random)
+            convergence, secret = (
+                base32.decode(new[name].decode("ascii").strip()) for name in _SECRETS
+            )
+            return cls(convergence, secret, new[_CERTIFICATE], new)
+        keys = cls.load(private)
+        if keys.certificate is not None:
+            return keys
+        certificate = Tub().getCertData()
+        return evolve(keys, certificate=certificate, unsaved={_CERTIFICATE: certificate})
 
     @classmethod
     def load(cls, private: Path) -> NodeKeys:
-        """:raises BadSecret: when a file is missing or is not base32."""
+        """:raises BadSecret: when a secret is missing or is not base32."""
         secret = _read_base32(private / "secret")
         if len(secret) != SECRET_SIZE:
             raise BadSecret(private / "secret", f"it has {len(secret)} bytes, not 32")
-        return cls(_read_base32(private / "convergence"), secret)
+        convergence, pem = _read_base32(private / "convergence"), private / _CERTIFICATE
+        try:
+            return cls(convergence, secret, pem.read_bytes())
+        except FileNotFoundError:
+            return cls(convergence, secret)
+        except OSError as error:
+            raise BadSecret(pem, str(error.strerror)) from None
+
+    def save(self, private: Path) -> None:
+        """Write what was made, all of it or nothing; blocks.  :raises OSError:"""
+        if self.unsaved:
+            make_directories(private)
+            _save(private, self.unsaved)
 
 
 def create_keys(private: Path, random: Callable[[int], bytes]) -> None:
     """Make new secrets and a node key in the directory *private*, which is made too."""
     private.mkdir(mode=0o700)
-    _fill(private, random)
+    _save(private, _new_files(random))
 
 
-def _fill(private: Path, random: Callable[[int], bytes]) -> None:
-    for name in ("convergence", "secret"):
-        write_durably(private / name, base32.encode(random(SECRET_SIZE)).encode() + b"\n")
-    write_durably(private / "node.pem", Tub().getCertData())
+def _new_files(random: Callable[[int], bytes]) -> dict[str, bytes]:
+    files = {name: base32.encode(random(SECRET_SIZE)).encode() + b"\n" for name in _SECRETS}
+    return files | {_CERTIFICATE: Tub().getCertData()}
+
+
+def _save(private: Path, files: Mapping[str, bytes]) -> None:
+    drafts = [private / (name + DRAFT) for name in files]
+    try:
+        for draft, data in zip(drafts, files.values(), strict=True):
+            write_synced(draft, data)
+        # Should the next step be cut short, the drafts are there to be renamed later.
+        sync_directory(private)
+    except OSError:
+        for draft in drafts:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+        raise
+    for draft in drafts:
+        draft.rename(draft.with_suffix(""))
+    sync_directory(private)
+
+
+def _finish(private: Path) -> None:
+    """Name the files of a ``_save`` that was cut short after it named the first one."""
+    if any((private / name).exists() for name in _NAMES):
+        for name in _NAMES:
+            draft = private / (name + DRAFT)
+            if draft.exists() and not (private / name).exists():
+                draft.rename(private / name)
 
 
 def _read_base32(path: Path) -> bytes:

@@ -6,7 +6,6 @@ Source: ``docs/reference/node-directory.md``.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from truckee.errors import Misuse, Unavailable
+from truckee.flow.locked_directory import AlreadyLocked, LockedDirectory
 
 # Where a node is made and looked for if nobody says where.
 DEFAULT_NODEDIR = "truckee-node"
@@ -86,6 +86,16 @@ class NodeDirectory:
         return self.path / "storage" / "journal"
 
     @property
+    def seqnum(self) -> Path:
+        """The number of our last announcement."""
+        return self.path / "announcement-seqnum"
+
+    @property
+    def storage_record(self) -> Path:
+        """Which storage directory we offer to others."""
+        return self.path / "storage-server-id"
+
+    @property
     def url(self) -> Path:
         """Where the web API is, for command-line clients."""
         return self.path / "node.url"
@@ -95,39 +105,17 @@ class NodeDirectory:
         if not self.config.is_file():
             raise NoNodeDirectory(self.path)
 
-    def lock(self) -> DirectoryLock:
+    def lock(self) -> LockedDirectory:
         """Return the right to run this node.  :raises DirectoryInUse:"""
-        return DirectoryLock.acquire(self.path)
-
-
-@define(eq=False)
-class DirectoryLock:
-    """Held until it is released or the process ends, however it ends."""
-
-    _descriptor: int
-
-    @classmethod
-    def acquire(cls, path: Path) -> DirectoryLock:
-        """:raises DirectoryInUse: when another process holds it, or runs a stock node."""
-        stock = _stock_process(path / "running.process")
+        stock = _stock_process(self.path / "running.process")
         if stock is not None:
-            raise DirectoryInUse(path, f" (tahoe, pid {stock})")
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(path / "running.process.lock", flags, 0o600)
+            raise DirectoryInUse(self.path, f" (tahoe, pid {stock})")
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.read(descriptor, 20).decode("ascii", "replace").strip()
-            os.close(descriptor)
-            raise DirectoryInUse(path, f" (pid {pid})" if pid else "") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-        return cls(descriptor)
-
-    def release(self) -> None:
-        """Let another process have it."""
-        os.ftruncate(self._descriptor, 0)
-        os.close(self._descriptor)
+            return LockedDirectory.acquire(self.path, "running.process.lock")
+        except AlreadyLocked as error:
+            raise DirectoryInUse(
+                self.path, f" (pid {error.pid})" if error.pid else ""
+            ) from None
 
 
 def boot_id() -> bytes:

@@ -29,9 +29,9 @@ from truckee.grid.transports import Dialer
 from truckee.helper.connection import HelperConnection
 from truckee.node.announcement_cache import AnnouncementCache
 from truckee.node.config import BadConfig, NodeConfig
-from truckee.node.keys import load_signing_key
+from truckee.node.keys import BadSecret, load_signing_key
 from truckee.node.layout import NodeDirectory
-from truckee.node.offer import StorageOffer, register
+from truckee.node.offer import StorageOffer, keep_furl
 from truckee.node.peers import (
     check_furl,
     load_cache,
@@ -40,8 +40,10 @@ from truckee.node.peers import (
 )
 from truckee.node.storage import OfferedStorage
 from truckee.node.tub import HELPER_DISCONNECT, HELPER_KEEPALIVE, make_tub
+from truckee.status.problems import Problems
 from truckee.storage.admission import Admission
 from truckee.storage.connection_bounds import ConnectionBounds
+from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.gbs_schema import nurls_of
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
 from truckee.storage.port_sharing import SharedEndpoint
@@ -84,10 +86,12 @@ class Network:
 
     _directory: NodeDirectory
     _config: NodeConfig
+    _certificate: bytes | None = field(repr=False)
     _reactor: Any
     _now: Callable[[], float]
     _random: Callable[[int], bytes]
     _disk: Workers
+    _problems: Problems
     pool: ServerPool = field(init=False)
     admission: Admission = field(init=False)
     introducers: list[IntroducerClient] = field(factory=list, init=False)
@@ -104,8 +108,12 @@ class Network:
         # Of all connections, whoever began them.
         bounds = ConnectionBounds(self._reactor.seconds)
         self.admission = Admission(self._reactor)
-        certificate = self._directory.private / "node.pem"
-        self._tub = make_tub(certificate, HELPER_KEEPALIVE, HELPER_DISCONNECT, bounds)
+        try:
+            self._tub = make_tub(
+                self._certificate, HELPER_KEEPALIVE, HELPER_DISCONNECT, bounds
+            )
+        except ValueError as error:
+            raise BadSecret(self._directory.private / "node.pem", str(error)) from None
         self._tub.bounds_known = self.admission.proved
         self._client_tub = make_tub(None, bounds=bounds)
         dialer = Dialer(self._client_tub, self._reactor, self._random)
@@ -132,7 +140,6 @@ class Network:
             furl = self._config.introducer_furl
             furls["default"] = check_furl(self._directory.config, where, furl)
         static = load_static_servers(private / "servers.yaml")
-        (self._directory.path / "my_nodeid").write_text(base32.encode(self.tubid) + "\n")
         self._tub.startService()
         self._client_tub.startService()
         await self._listen()
@@ -146,25 +153,43 @@ class Network:
             self.helper = HelperConnection(self._tub, furl, self._reactor, self._now)
             self.helper.start()
 
-    def offer(self, storage: Callable[[bytes], OfferedStorage]) -> None:
-        """Serve what *storage* makes, given our permutation seed, and tell introducers."""
+    def check_port(self) -> None:
+        """:raises NoTubPort: when others cannot reach us."""
         if self._config.tub_port is None or self._config.tub_location is None:
             raise NoTubPort(self._directory.config)
-        key = load_signing_key(self._directory.private, self._random)
+
+    def prepare_offer(self) -> tuple[StorageOffer, str]:
+        """
+        Return what storage is offered with, and its swissnum; blocks.
+
+        :raises OSError: when keys must be made, and cannot be written.
+        """
+        private = self._directory.private
+        key = load_signing_key(private, self._random)
         offer = StorageOffer(self._directory, key, self._config.nickname, self._random)
-        server = storage(offer.permutation_seed())
+        offer.permutation_seed()
+        return offer, keep_furl(self._tub, private / "storage.furl", self._random)
+
+    def offer(
+        self, offer: StorageOffer, swissnum: str, server: OfferedStorage, number: int
+    ) -> None:
+        """Serve *server*, and tell introducers."""
         # Of both protocols together.
         quotas = ShareQuotas(self._reactor.seconds)
-        furl = offer.register(self._tub, server, self._reactor, quotas)
-        announcement = offer.announcement(furl, self._serve_https(furl, server, quotas))
+        served = FoolscapStorage(server.immutable, self._reactor, server.mutable, quotas)
+        furl = self._tub.registerReference(served, name=swissnum)
+        nurls = self._serve_https(furl, server, quotas)
+        announcement = offer.announcement(furl, nurls, number)
         for introducer in self.introducers:
             introducer.publish(announcement)
 
-    def offer_helper(self, helper: Any) -> str:
-        """Serve a *helper*; return its furl, the same at every start."""
-        if self._config.tub_port is None or self._config.tub_location is None:
-            raise NoTubPort(self._directory.config)
-        return register(self._tub, helper, self._directory.private / "helper.furl")
+    def prepare_helper(self) -> str:
+        """Return the swissnum that a helper is served by; blocks.  :raises OSError:"""
+        return keep_furl(self._tub, self._directory.private / "helper.furl", self._random)
+
+    def offer_helper(self, helper: Any, swissnum: str) -> None:
+        """Serve a *helper*."""
+        self._tub.registerReference(helper, name=swissnum)
 
     def _serve_https(
         self, furl: str, server: OfferedStorage, quotas: ShareQuotas

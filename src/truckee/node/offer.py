@@ -5,24 +5,26 @@ Our storage for others: a server on the network, and its announcement.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from foolscap.furl import BadFURLError
-from foolscap.tokens import WrongTubIdError
-from twisted.internet.interfaces import IReactorTime
+from foolscap.referenceable import SturdyRef
+from twisted.logger import Logger
 
 from truckee import __version__
 from truckee.codec import base32
 from truckee.errors import Misuse
-from truckee.flow.durable import sync_file, write_durably
+from truckee.flow.durable import write_durably
 from truckee.grid.announcements import Envelope, sign
 from truckee.node.layout import NodeDirectory
-from truckee.node.storage import OfferedStorage
-from truckee.storage.foolscap_server import FoolscapStorage
-from truckee.storage.quotas import ShareQuotas
+
+log = Logger()
+
+_SWISSNUM_SIZE = 20  # bytes
 
 
 @define
@@ -36,19 +38,37 @@ class BadOffer(Misuse):
     reason: str
 
 
-def register(tub: Any, served: Any, path: Path) -> str:
-    """Let *tub* serve an object; return its furl, which is kept in the file *path*."""
+def keep_furl(tub: Any, path: Path, random: Callable[[int], bytes]) -> str:
+    """
+    Return the swissnum of the furl in the file *path*, which is made if need be; blocks.
+
+    Foolscap would open the file for writing at each start, and empty it on a full disk.
+    :raises OSError: when there is none, and none can be written.  :raises BadOffer:
+    """
     try:
-        if path.exists() and not path.stat().st_size:
-            # What a power cut left of it; nobody was told of what was to be in it.
-            path.unlink()
-        furl: str = tub.registerReference(served, furlFile=str(path))
-        sync_file(path)
-    except WrongTubIdError:
-        raise BadOffer(path, "it belongs to another private/node.pem") from None
-    except (ValueError, BadFURLError) as error:
+        old = path.read_text("ascii").strip()
+    except FileNotFoundError:
+        old = ""
+    except (OSError, ValueError) as error:
         raise BadOffer(path, str(error)) from None
-    return furl
+    name = base32.encode(random(_SWISSNUM_SIZE))
+    if old:
+        try:
+            reference = SturdyRef(old)
+        except (ValueError, BadFURLError) as error:
+            raise BadOffer(path, str(error)) from None
+        if reference.tubID != tub.tubID:
+            raise BadOffer(path, "it belongs to another private/node.pem")
+        name = str(reference.name)
+    furl = tub.buildURL(name)
+    if furl != old:
+        try:
+            write_durably(path, f"{furl}\n".encode("ascii"))
+        except OSError:
+            # Where it leads to another address now, that is in our announcements.
+            if not old:
+                raise
+    return name
 
 
 @define(eq=False)
@@ -75,21 +95,9 @@ class StorageOffer:
         except (OSError, ValueError) as error:
             raise BadOffer(path, str(error)) from None
 
-    def register(
-        self,
-        tub: Any,
-        storage: OfferedStorage,
-        reactor: IReactorTime,
-        quotas: ShareQuotas,
-    ) -> str:
-        """Let *tub* serve *storage*; return its furl, the same at every start."""
-        path = self._directory.private / "storage.furl"
-        served = FoolscapStorage(storage.immutable, reactor, storage.mutable, quotas)
-        return register(tub, served, path)
-
-    def announcement(self, furl: str, nurls: Sequence[str]) -> Envelope:
+    def announcement(self, furl: str, nurls: Sequence[str], number: int) -> Envelope:
         """
-        Return a new announcement, with a number higher than all before.
+        Return a new announcement, whose *number* is higher than all before.
 
         *nurls* are where the same server is reached over HTTPS.
         """
@@ -100,7 +108,7 @@ class StorageOffer:
             "app-versions": [],
             "my-version": f"truckee/{__version__}",
             "oldest-supported": "1.0.0",
-            "seqnum": self._next_number(),
+            "seqnum": number,
             "nonce": base32.encode(self._random(32)),
             "permutation-seed-base32": base32.encode(self.permutation_seed()),
             "anonymous-storage-FURL": furl,
@@ -109,13 +117,24 @@ class StorageOffer:
             fields["anonymous-storage-NURLs"] = list(nurls)
         return sign(self._key, fields)
 
-    def _next_number(self) -> int:
-        path = self._directory.path / "announcement-seqnum"
+    def next_number(self, now: float) -> int:
+        """
+        Return the number of the next announcement, to be kept by ``keep_number``; blocks.
+
+        One counts starts, so the time in seconds is higher than any number before: it is
+        what comes after a file that is damaged, which is set aside.
+        """
+        path = self._directory.seqnum
         try:
-            number = int(path.read_text("ascii")) + 1
+            return int(path.read_bytes()) + 1
         except FileNotFoundError:
-            number = 1
-        except (OSError, ValueError) as error:
-            raise BadOffer(path, str(error)) from None
-        write_durably(path, b"%d\n" % number)
-        return number
+            return 1
+        except (OSError, ValueError):
+            with suppress(OSError):
+                path.rename(path.with_suffix(".damaged"))
+            log.error("{path} is damaged and was set aside", path=str(path))
+            return int(now)
+
+    def keep_number(self, number: int) -> None:
+        """Note which number was used last; blocks.  :raises OSError:"""
+        write_durably(self._directory.seqnum, b"%d\n" % number)

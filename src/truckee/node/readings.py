@@ -11,7 +11,14 @@ from truckee.frontends.web.metrics import Reading
 from truckee.frontends.web.welcome import GridStatus
 from truckee.helper.uploads import Uploads
 from truckee.immutable.open_uploads import OpenUploads
+from truckee.status.problems import Problems
 from truckee.storage.lease_crawler import LeaseCrawler
+
+
+def problem_count(problems: Problems) -> Reading:
+    """Return how many problems there are now."""
+    text = "What is wrong with the node, as its pages tell: 0 when nothing is"
+    return Reading("problems", text, lambda: len(problems))
 
 
 def readings(

@@ -1,18 +1,28 @@
-"""The storage directories of a node."""
+"""
+The storage directories of a node, each with a lock and a mark.
+
+The mark, ``server-id``, tells a storage directory from an empty mount point.  A node that
+offers its storage to others remembers which one it had, in its node directory, so it does
+not take an empty directory for the one whose disk is not mounted.
+
+Source: ``docs/reference/node-directory.md``, "Storage directories".
+"""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import define, field, frozen
-from twisted.logger import Logger
 
 from truckee.codec import base32
-from truckee.errors import Unavailable
+from truckee.errors import Refused, Unavailable
 from truckee.flow.cpu import Workers
-from truckee.flow.durable import make_directories
+from truckee.flow.durable import make_directories, write_durably
+from truckee.flow.locked_directory import AlreadyLocked, LockedDirectory
 from truckee.node.config import StorageConfig
 from truckee.node.create import SERVER_ID, SERVER_ID_SIZE
 from truckee.storage.open_files import OpenFiles
@@ -21,17 +31,71 @@ from truckee.storage.sharefiles import ShareDirectory
 from truckee.storage.slotfiles import SlotDirectory
 from truckee.storage.slots import DiskSlots
 
-log = Logger()
+LOCK = "truckee.lock"
 
 
 @define
-class NoStorage(Unavailable):
+class StorageTaken(Refused):
     """
-    None of the storage directories can be used: {where}. Mount their disks, or correct
-    [grid] storage_dirs in tahoe.cfg.
+    Another process{who} uses the storage directory {path}, or this one uses it twice. Stop
+    it, or name another directory in tahoe.cfg.
     """
 
-    where: str
+    path: Path
+    who: str
+
+
+@define
+class StorageMissing(Unavailable):
+    """{reason}. Mount its disk, or correct {setting} in tahoe.cfg{remedy}"""
+
+    reason: str
+    setting: str
+    remedy: str = ""
+
+
+@define(eq=False)
+class OpenedStorage:
+    """A storage directory that is locked, and the server over it."""
+
+    path: Path
+    identity: bytes | None  # None: it has no mark yet
+    _locked: LockedDirectory
+    _ready: Callable[[], None] = lambda: None
+    server: DiskServer = field(init=False)
+
+    def is_there(self) -> bool:
+        """Tell whether the path leads to it, perhaps again; blocks for a moment."""
+        if self._locked.is_there():
+            return True
+        # The same disk has another number when it was away meanwhile.
+        try:
+            if self.identity is None or _read_identity(self.path) != self.identity:
+                return False
+            again = LockedDirectory.acquire(self.path, LOCK)
+        except (OSError, ValueError, AlreadyLocked):
+            return False
+        self._locked.release()
+        self._locked = again
+        return True
+
+    def make_ready(self) -> None:
+        """
+        Mark and clean it, so that it takes shares; blocks.  May be called again.
+
+        :raises OSError: when the disk refuses; shares can be read all the same.
+        """
+        if self.server.readonly:
+            # The disk may be so on purpose.
+            with suppress(OSError):
+                self._ready()
+            return
+        self._ready()
+        self.server.start()
+
+    def release(self) -> None:
+        """Let another process have it."""
+        self._locked.release()
 
 
 @frozen
@@ -50,82 +114,173 @@ class OfferedStorage:
 
 
 @frozen
+class StorageRecord:
+    """Which storage directory a node offered, in a file of its node directory."""
+
+    path: Path
+    served: bool  # it was announced before, so it had a storage directory
+
+    def read(self) -> bytes | None:
+        """Return the identity; None: it had none; empty: the file is damaged."""
+        try:
+            return _read_identity(self.path)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return b""
+
+    def check(self, directory: Path, mark: bytes | None) -> None:
+        """:raises StorageMissing: when *directory*, with that *mark*, is not the one."""
+        known = self.read()
+        setting = "[storage] storage_dir"
+        remedy = f", or remove {self.path.name} from the node directory if it is a new one"
+        if mark is None and known is not None:
+            reason = "The storage directory is empty, or not the one that it was"
+            raise StorageMissing(reason, setting, f"{remedy}.")
+        if mark is not None and known and mark != known:
+            reason = "The storage directory is another one than it was"
+            raise StorageMissing(reason, setting, f"{remedy}.")
+        if mark is None and self.served and not (directory / "shares").is_dir():
+            reason = "The storage directory is empty or not there, and it had shares before"
+            remedy = ", or make a directory 'shares' in it if it is a new one."
+            raise StorageMissing(reason, setting, remedy)
+
+
+@define(eq=False)
 class StorageOpener:
-    """Makes servers over directories of this machine; each is cleaned first."""
+    """Opens storage directories of this machine; ``release`` all in the end."""
 
     disk: Workers
+    _random: Callable[[int], bytes] = os.urandom
+    _opened: list[OpenedStorage] = field(factory=list, init=False)
     _open_files: OpenFiles = field(factory=OpenFiles, init=False)  # of all together
 
-    def open_grid(self, paths: Sequence[Path], reserved_space: int) -> list[DiskServer]:
+    def open_grid(self, number: int, path: Path, reserved_space: int) -> OpenedStorage:
         """
-        Return a server for each directory of an embedded grid that is there.
+        Return the directory *number* of an embedded grid, to be made ready; blocks.
 
-        :raises NoStorage: when none is.
+        :raises StorageMissing: :raises StorageTaken: :raises OSError:
         """
-        servers, missing = [], []
-        for number, path in enumerate(paths):
-            # What clients are told of has no path in it.
-            name = f"storage directory {number}"
-            try:
-                identity = _read_identity(path)
-                servers.append(self._open(path, name, identity, identity, reserved_space))
-            except (OSError, ValueError) as error:
-                log.error(
-                    "The storage directory {path} cannot be used: {error}. "
-                    "Is its disk mounted?",
-                    path=str(path),
-                    error=error,
-                )
-                missing.append(str(path))
-        if not servers:
-            raise NoStorage(", ".join(missing))
-        return servers
+        try:
+            identity = _read_identity(path)
+        except (FileNotFoundError, NotADirectoryError):
+            setting = "[grid] storage_dirs"
+            reason = f"There is no storage directory (no {SERVER_ID} in it)"
+            raise StorageMissing(reason, setting, ".") from None
+        except ValueError as error:
+            reason = f"The file {SERVER_ID} in it is damaged ({error})"
+            remedy = ". The file is part of every share's place: restore it from a backup."
+            raise StorageMissing(reason, "[grid] storage_dirs", remedy) from None
+        opened = OpenedStorage(path, identity, self._lock(path))
+        # What clients are told of has no path in it.
+        name = f"storage directory {number}"
+        opened.server = self._server(opened, name, identity, identity, reserved_space)
+        return opened
 
     def open_offered(
-        self, config: StorageConfig, name: str, permutation_seed: bytes, tubid: bytes
-    ) -> OfferedStorage:
-        """Return the server that a storage node offers to others."""
-        make_directories(config.directory)
-        server = self._open(
-            config.directory, name, permutation_seed, tubid, config.reserved_space
+        self,
+        config: StorageConfig,
+        record: StorageRecord,
+        name: str,
+        permutation_seed: bytes,
+        tubid: bytes,
+    ) -> tuple[OpenedStorage, OfferedStorage]:
+        """
+        Return the directory that a storage node offers to others, to be made ready; blocks.
+
+        One that was never marked is marked, when it has shares or is new.
+        :raises StorageMissing: :raises StorageTaken: :raises OSError:
+        """
+        path = config.directory
+        mark = _read_mark(path)
+        if mark == b"":
+            # It is made again; what it was is in the record.
+            mark, found = None, record.read() if (path / "shares").is_dir() else None
+        else:
+            record.check(path, mark)
+            found = mark
+        make_directories(path)
+        identity = found or self._random(SERVER_ID_SIZE)
+
+        def ready() -> None:
+            text = f"{base32.encode(identity)}\n".encode("ascii")
+            # The mark first: a record of it without it means that it is gone.
+            if opened.identity is None:
+                write_durably(path / SERVER_ID, text)
+                opened.identity = identity
+            if record.read() != identity:
+                write_durably(record.path, text)
+
+        opened = OpenedStorage(path, mark, self._lock(path), ready)
+        opened.server = self._server(
+            opened, name, permutation_seed, tubid, config.reserved_space
         )
-        server.readonly = config.readonly
-        server.expires = config.expiry is not None
+        opened.server.readonly = config.readonly
+        opened.server.expires = config.expiry is not None
         slots = DiskSlots(
             name=name,
             node_id=tubid,
-            slots=SlotDirectory(server.directory),
+            slots=SlotDirectory(opened.server.directory),
             disk=self.disk,
             now=time.time,
-            room=server.available_space,
+            room=opened.server.available_space,
         )
-        return OfferedStorage(server, slots)
+        return opened, OfferedStorage(opened.server, slots)
 
-    def _open(
+    def release(self) -> None:
+        """Let other processes have them."""
+        for each in self._opened:
+            each.release()
+        self._opened.clear()
+
+    def _lock(self, path: Path) -> LockedDirectory:
+        try:
+            return LockedDirectory.acquire(path, LOCK)
+        except AlreadyLocked as error:
+            raise StorageTaken(path, f" (pid {error.pid})" if error.pid else "") from None
+
+    def _server(
         self,
-        path: Path,
+        opened: OpenedStorage,
         name: str,
         permutation_seed: bytes,
         lease_seed: bytes,
         reserved_space: int,
     ) -> DiskServer:
+        self._opened.append(opened)
         server = DiskServer(
             name=name,
             permutation_seed=permutation_seed,
             lease_seed=lease_seed,
-            directory=ShareDirectory(path),
+            directory=ShareDirectory(opened.path),
             disk=self.disk,
             now=time.time,
             reserved_space=reserved_space,
             open_files=self._open_files,
+            is_there=opened.is_there,
         )
-        server.start()
+        server.unready = True
         return server
 
 
+def _read_mark(path: Path) -> bytes | None:
+    """Return the identity of a storage directory; None: it has none; empty: damaged."""
+    try:
+        return _read_identity(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        return b""
+
+
 def _read_identity(path: Path) -> bytes:
-    """Return what tells a storage directory from an empty mount point."""
-    identity = base32.decode((path / SERVER_ID).read_text("ascii").strip())
+    """
+    Return the identity in a file, or of a storage directory.
+
+    :raises OSError: :raises ValueError: when it is damaged.
+    """
+    file = path / SERVER_ID if path.is_dir() else path
+    identity = base32.decode(file.read_text("ascii").strip())
     if len(identity) != SERVER_ID_SIZE:
-        raise ValueError(f"{path / SERVER_ID} is damaged")
+        raise ValueError("it has another length")
     return identity

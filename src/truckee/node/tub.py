@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from foolscap.api import Tub
 
-from truckee.node.keys import BadSecret
 from truckee.storage.connection_bounds import ConnectionBounds
 from truckee.storage.foolscap_broker import BoundedBroker
 
@@ -23,7 +21,7 @@ HELPER_DISCONNECT = 90
 
 
 def make_tub(
-    certificate: Path | None,
+    certificate: bytes | None,
     keepalive: int = KEEPALIVE,
     disconnect: int = DISCONNECT,
     bounds: ConnectionBounds | None = None,
@@ -33,14 +31,15 @@ def make_tub(
 
     All its connections share *bounds*, which several tubs may have together.
 
-    *certificate* is made when there is none yet.  :raises BadSecret: when it is damaged.
+    *certificate* and its key are in PEM.  :raises ValueError: when they are damaged.
     """
     try:
-        tub = Tub() if certificate is None else Tub(certFile=str(certificate))
+        # Foolscap would make a new one in place of a file that cannot be read just now.
+        tub = Tub() if certificate is None else Tub(certData=certificate)
     except Exception:
         if certificate is None:
             raise
-        raise BadSecret(certificate, "it is not a certificate and its key") from None
+        raise ValueError("it is not a certificate and its key") from None
     tub.brokerClass = BoundedBroker
     tub.bounds = bounds or ConnectionBounds(monotonic)
     tub.bounds_known = lambda transport: None

@@ -40,8 +40,6 @@ async def listen_web(
     """
     Let *site* listen on an endpoint, or on a port of all interfaces if it is a number.
 
-    The address is left in the node directory, for clients on the command line.
-
     :raises PortTaken: :raises BadConfig: with a text for the operator.
     """
     description = f"tcp:{strport}" if strport.isdigit() else strport
@@ -59,5 +57,4 @@ async def listen_web(
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     host = f"[{host}]" if ":" in host else host
     url = f"{scheme}://{host}:{getattr(address, 'port', 0)}/"
-    node.url.write_text(url + "\n", "ascii")
     return WebPort(port, url)

@@ -50,7 +50,7 @@ class OpenFiles:
         with self._lock:
             descriptor, _ = self._idle.pop(path, (-1, before_close))
         if descriptor == -1:
-            descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
             yield descriptor
         finally:

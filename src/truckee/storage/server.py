@@ -20,7 +20,7 @@ from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import TruckeeError
 from truckee.flow.cpu import Workers
 from truckee.flow.descriptors import descriptor_errors
-from truckee.flow.durable import DiskFault, disk_faults
+from truckee.flow.durable import DiskFault, disk_faults, fault_of
 from truckee.flow.limits import Exclusive
 from truckee.flow.together import together
 from truckee.storage.interfaces import (
@@ -65,20 +65,31 @@ class DiskServer:
     readonly: bool = False  # take no more shares
     open_files: OpenFiles = field(factory=OpenFiles)
     expires: bool = False  # shares without leases go
+    # Whether its directory is where it was, and not an empty mount point; blocks.
+    is_there: Callable[[], bool] = lambda: True
+    unready: bool = False  # take no shares before ``start`` has succeeded
     promises: Promises = field(factory=Promises, init=False)
     _writers: dict[tuple[bytes, int], DiskWriter] = field(factory=dict, init=False)
     _leases: Exclusive = field(factory=Exclusive, init=False)
 
     def start(self) -> None:
-        """Blocks for as long as it takes to remove what was never finished."""
+        """
+        Blocks for as long as it takes to remove what was never finished.
+
+        :raises OSError: when the disk refuses; shares can be read all the same.
+        """
+        self.unready = True
         self.directory.clear_incoming()
+        self.unready = False
 
     async def available_space(self) -> int:
         """Free space less what is reserved and what writers were promised."""
-        if self.readonly:
+        return self._unpromised(await self._disk.run(self._free_space))
+
+    def _free_space(self) -> int:
+        if self.readonly or self.unready or not self.is_there():
             return 0
-        free = await self._disk.run(self.directory.free_space)
-        return self._unpromised(free)
+        return self.directory.free_space()
 
     async def allocate(
         self,
@@ -92,19 +103,28 @@ class DiskServer:
         finished, refused = await self._renew(
             storage_index, container.OWNER_OF_ALLOCATION, secrets
         )
-        free = await self._disk.run(self.directory.free_space)
+        free = await self._disk.run(self._free_space)
         writers: dict[int, DiskWriter] = {}
         try:
             for share in sorted(shares - finished.keys()):
                 promised = 0 if open_ended else size + _OVERHEAD
                 room = self._unpromised(free)
                 busy = (storage_index, share) in self._writers
-                if busy or self.readonly or room <= 0 or promised > room:
+                if busy or room <= 0 or promised > room:
                     continue
                 writer = self._new_writer(storage_index, share, secrets, size, promised)
                 writers[share] = writer
-                with disk_errors(self.name):
+                try:
                     await self._disk.run(writer.file.create)
+                except OSError as error:
+                    if fault_of(error) is None:
+                        raise
+                    # As without room: whoever asks goes to another server.
+                    log.warn(
+                        "{server} takes no share: {error}", server=self.name, error=error
+                    )
+                    del writers[share]
+                    await writer.abort()
             # A share may have been finished by another writer since the first look.
             finished = await self._shares(storage_index)
             for share in finished.keys() & writers.keys():
@@ -123,6 +143,11 @@ class DiskServer:
         finished = await self._shares(storage_index)
         return {share: DiskReader(file, self._disk) for share, file in finished.items()}
 
+    def check_there(self) -> None:
+        """:raises NotWritable: when the directory is not where it was; blocks."""
+        if not self.is_there():
+            raise NotWritable(self.name, DiskFault.MISSING.value)
+
     async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
         """See ``IStorageServer``.  :raises NoRoomForLease: :raises TooManyLeases:"""
         _finished, refused = await self._renew(
@@ -134,9 +159,13 @@ class DiskServer:
     async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
         """See ``IStorageServer``; the text is left in ``corruption-advisories``."""
         log.warn("{server} was told of a corrupt share", server=self.name)
-        note = self.directory.note_corruption
         with descriptor_errors():
-            await self._disk.run(note, storage_index, share, reason)
+            await self._disk.run(self._note_corruption, storage_index, share, reason)
+
+    def _note_corruption(self, storage_index: bytes, share: int, reason: str) -> None:
+        self.check_there()
+        with disk_errors(self.name):
+            self.directory.note_corruption(storage_index, share, reason)
 
     def has_room(self) -> bool:
         """Tell whether one more write may go to the disk; blocks for a moment."""
@@ -172,7 +201,14 @@ class DiskServer:
     async def _shares(self, storage_index: bytes) -> dict[int, ShareFile]:
         """Return the finished shares of a file."""
         with descriptor_errors():
-            return await self._disk.run(self.directory.shares, storage_index)
+            return await self._disk.run(self._look, storage_index)
+
+    def _look(self, storage_index: bytes) -> dict[int, ShareFile]:
+        found = self.directory.shares(storage_index)
+        if not found:
+            # That there are none can only be said of the right directory.
+            self.check_there()
+        return found
 
     def _unpromised(self, free: int) -> int:
         return max(0, free - self.reserved_space - self.promises.owed(self._now()))
@@ -202,9 +238,13 @@ class DiskServer:
                     file.renew_lease(owner, secrets, self._now(), room=room)
                 except (NoRoomForLease, TooManyLeases) as error:
                     refused[number] = error
-                except (OSError, ValueError):
+                except (OSError, ValueError) as error:
                     # A lease that cannot be renewed must not keep a reader or writer away.
-                    log.failure("{server} could not renew a lease", server=self.name)
+                    log.warn(
+                        "{server} could not renew a lease: {error}",
+                        server=self.name,
+                        error=str(error),
+                    )
             return finished, refused
 
         # Two at once would write their leases to the same place.
@@ -289,8 +329,12 @@ class DiskWriter:
             if size > self._size:
                 raise ShareTooLarge(self._share, size, self._size)
             with disk_errors(self._server.name):
-                await self._disk.run(self.file.publish, size, self._secrets, self._now())
+                await self._disk.run(self._publish, size)
             self._end()
+
+    def _publish(self, size: int) -> None:
+        self._server.check_there()
+        self.file.publish(size, self._secrets, self._now())
 
     async def abort(self) -> None:
         """See ``IShareWriter``.  Cancelled, it is done all the same."""
@@ -306,6 +350,9 @@ class DiskWriter:
             if self._open:
                 try:
                     await self._disk.run(self.file.discard)
+                except OSError as error:
+                    # What is left is removed when the directory is opened again.
+                    log.warn("A share was left unfinished: {error}", error=str(error))
                 finally:
                     self._end()
         finally:

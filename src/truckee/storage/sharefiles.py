@@ -23,7 +23,13 @@ from truckee.codec.container import ContainerHeader
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.descriptors import ended
-from truckee.flow.durable import make_directories, sync_data, sync_directory
+from truckee.flow.durable import (
+    ensure_directories,
+    make_directories,
+    sync_data,
+    sync_directory,
+    write_synced,
+)
 from truckee.storage.open_files import OpenFiles
 from truckee.storage.share_leases import read_lease_area, renew_lease
 
@@ -57,14 +63,20 @@ class ShareDirectory:
 
     def clear_incoming(self) -> None:
         """Remove what writers left when their process died."""
-        shutil.rmtree(self.root / "shares" / "incoming", ignore_errors=True)
-        make_directories(self.root / "shares", 0o777)
-        (self.root / "shares" / "incoming").mkdir()
+        incoming = self.root / "shares" / "incoming"
+        make_directories(incoming.parent)
+        ensure_directories(incoming)
+        for left in list(incoming.iterdir()):
+            shutil.rmtree(left)
 
     def free_space(self) -> int:
         """Return the bytes that an unprivileged writer could still write here."""
-        status = os.statvfs(self.root)
-        return status.f_frsize * status.f_bavail
+        try:
+            status = os.statvfs(self.root)
+        except OSError:
+            return 0
+        read_only = status.f_flag & os.ST_RDONLY
+        return 0 if read_only else status.f_frsize * status.f_bavail
 
     def shares(self, storage_index: bytes) -> dict[int, ShareFile]:
         """
@@ -92,17 +104,17 @@ class ShareDirectory:
     ) -> None:
         """Leave a text for the operator."""
         directory = self.root / "corruption-advisories"
-        directory.mkdir(exist_ok=True)
+        ensure_directories(directory)
         index = base32.encode(storage_index)
         # One text for a share: every reader would leave the same again.
         if any(directory.glob(f"*--{index}-{share}")):
             return
         stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
-        (directory / f"{stamp}--{index}-{share}").write_text(
+        text = (
             f"report: Share Corruption\ntype: {kind}\nstorage_index: {index}\n"
-            f"share_number: {share}\n\n{reason}\n",
-            encoding="utf-8",
+            f"share_number: {share}\n\n{reason}\n"
         )
+        write_synced(directory / f"{stamp}--{index}-{share}", text.encode("utf-8"))
 
 
 @frozen
@@ -167,7 +179,7 @@ class IncomingShare:
         for left in reversed(range(_TRIES)):
             # Another share of the file may go and take the directory with it, at any time.
             with contextlib.suppress(FileExistsError, FileNotFoundError):
-                self._incoming.parent.mkdir(parents=True, exist_ok=True)
+                ensure_directories(self._incoming.parent)
             try:
                 with self._open(os.O_CREAT | os.O_EXCL):
                     return
@@ -207,7 +219,7 @@ class IncomingShare:
             os.pwrite(descriptor, lease.pack(), container.HEADER_SIZE + size)
             os.fsync(descriptor)
         self._close()
-        self._final.parent.mkdir(parents=True, exist_ok=True)
+        ensure_directories(self._final.parent)
         os.rename(self._incoming, self._final)
         self._named = True
         for directory in list(self._final.parents)[:3]:  # the file's, the prefix's, shares/

@@ -12,7 +12,9 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from truckee.frontends.http.request import StreamingRequest
+from truckee.frontends.web.problems import problems_json
 from truckee.frontends.web.task_document import listing
+from truckee.status.problems import Problems
 from truckee.status.tasks import Tasks
 
 # Listeners at once; each is a connection that stays.
@@ -66,10 +68,11 @@ class Events:
     tasks: Tasks
     _clock: IReactorTime
     now: Callable[[], float]  # seconds since 1970
+    problems: Problems | None = None
     _listeners: list[_Listener] = field(factory=list, init=False)
     _due: IDelayedCall | None = field(default=None, init=False)
     _event: bytes = field(default=b"", init=False)
-    _changes: int = field(default=-1, init=False)  # of the tasks, in the event
+    _changes: int = field(default=-1, init=False)  # that are in the event
 
     def __len__(self) -> int:
         return len(self._listeners)
@@ -96,7 +99,13 @@ class Events:
 
     def document(self) -> dict[str, object]:
         """Return what is told now."""
-        return listing(self.tasks, self.now())
+        told = problems_json(self.problems or ())
+        return {**listing(self.tasks, self.now()), "problems": told}
+
+    @property
+    def _now_changes(self) -> int:
+        problems = 0 if self.problems is None else self.problems.changes
+        return self.tasks.changes + problems
 
     def listen(self, request: StreamingRequest) -> None:
         """Tell *request*, whose head is set, of all events until it goes away."""
@@ -137,8 +146,8 @@ class Events:
 
     def _refresh(self) -> None:
         """Make the next event, if there is something to tell."""
-        if self._changes != self.tasks.changes or self.tasks.active():
-            self._changes = self.tasks.changes
+        if self._changes != self._now_changes or self.tasks.active():
+            self._changes = self._now_changes
             text = json.dumps(self.document(), separators=(",", ":"))
             self._event = b"event: status\ndata: %b\n\n" % text.encode("ascii")
 

@@ -13,6 +13,7 @@ from truckee.codec import base32
 from truckee.flow.cpu import Workers
 from truckee.helper.upload import HelperUpload
 from truckee.helper.uploads import HelperLimits, Uploads
+from truckee.status.problems import Problem, Problems
 
 # As much of a storage index as is shown: to tell uploads apart, not to find shares.
 _SHOWN = 5  # characters
@@ -66,6 +67,7 @@ class HelperReport:
     kept_count: int  # of all
     # Numbers by the names that stock helpers give them.
     counters: Mapping[str, int]
+    problems: Sequence[Problem] = ()  # of the node
 
 
 @frozen
@@ -82,6 +84,7 @@ class HelperReporter:
     _uploads: Uploads
     _disk: Workers
     _now: Callable[[], float] = field(repr=False)
+    _problems: Problems | None = None
 
     async def report(self) -> HelperReport:
         """Look at the helper, and at its disk."""
@@ -115,6 +118,7 @@ class HelperReporter:
                 **self._sizes("encoding", encoding),
                 **{name: uploads.counters.get(name, 0) for name in _COUNTED},
             },
+            list(self._problems or ()),
         )
 
     def _files(self) -> tuple[list[_File], list[_File]]:

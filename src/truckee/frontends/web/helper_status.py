@@ -28,6 +28,7 @@ from truckee.frontends.web.page import (
     render_page,
     table,
 )
+from truckee.frontends.web.problems import problems_json, problems_section
 from truckee.frontends.web.remade import Remade
 
 # What is under way is looked at again after so many seconds.
@@ -102,6 +103,7 @@ def report_json(report: HelperReport | None) -> bytes:
             "uploads": [_renamed(asdict(upload)) for upload in report.uploads],
             "kept": [_renamed(asdict(kept)) for kept in report.kept],
             "kept_count": report.kept_count,
+            "problems": problems_json(report.problems),
         }
     return (json.dumps(document, indent=1) + "\n").encode("ascii")
 
@@ -127,6 +129,7 @@ def report_page(report: HelperReport | None) -> bytes:
             "Gateways send ciphertext here, and this node makes the shares. It can read "
             "none of it."
         ),
+        problems_section(report.problems),
         tags.h2("Uploads under way"),
         _uploads(report),
         tags.h2("Disk"),

@@ -106,7 +106,7 @@ class RootResource(Resource):
         *,
         events: Events,
         metrics: Metrics | None = None,
-        storage: StorageReporter | None = None,
+        storage: Callable[[], StorageReporter | None] = lambda: None,
     ) -> None:
         super().__init__()
         self._status = status

@@ -14,6 +14,7 @@ from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.events import Events, EventsResource
 from truckee.frontends.web.live import render_live
 from truckee.frontends.web.page import set_page_headers
+from truckee.frontends.web.problems import problems_section
 from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT
 from truckee.frontends.web.task_page import task_table
@@ -56,6 +57,7 @@ class StatusResource(Resource):
         return render_live(
             "Status",
             tags.h1("Status"),
+            problems_section(self._events.problems or ()),
             tags.h2("Under way"),
             task_table(tasks.active()[:MOST_ACTIVE], "Nothing is under way."),
             tags.h2("Over"),

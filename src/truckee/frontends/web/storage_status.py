@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 
 from attrs import asdict
 from twisted.web.http import Request
@@ -30,7 +31,9 @@ _DAY = 86400
 class StorageStatusResource(Resource):
     """The storage server of this node, if it is one."""
 
-    def __init__(self, reporter: StorageReporter | None, responder: Responder) -> None:
+    def __init__(
+        self, reporter: Callable[[], StorageReporter | None], responder: Responder
+    ) -> None:
         super().__init__()
         self._reporter = reporter
         self._responder = responder
@@ -43,7 +46,9 @@ class StorageStatusResource(Resource):
         args = arguments(request)
         if args.get("t", "json") != "json":
             raise BadArgument("t", "this page has json")
-        report = None if self._reporter is None else await self._reporter.report()
+        # There is one from when the storage directory is there.
+        reporter = self._reporter()
+        report = None if reporter is None else await reporter.report()
         if "t" in args:
             return Answer(report_json(report), 200, {"content-type": TEXT, **_HEADERS})
         return Answer(report_page(report), 200, PAGE_HEADERS)

@@ -9,6 +9,7 @@ from attrs import asdict, frozen
 from twisted.web.template import Flattenable, Tag, tags
 
 from truckee.frontends.web.page import amount, foreign, moment, render_page, table
+from truckee.frontends.web.problems import problems_json, problems_section
 from truckee.frontends.web.upload_routes import (
     HelperSeen,
     helper_json,
@@ -17,6 +18,7 @@ from truckee.frontends.web.upload_routes import (
 )
 from truckee.grid.pool import ServerStatus
 from truckee.immutable.cache import CacheStatus
+from truckee.status.problems import Problem
 
 
 @frozen
@@ -29,6 +31,7 @@ class GridStatus:
     sized: bool = False  # too few servers take files whose size is not known
     helping: int | None = None  # uploads under way in the helper that we are
     cache: CacheStatus | None = None
+    problems: Sequence[Problem] = ()
 
 
 def welcome_page(status: GridStatus, host: str) -> bytes:
@@ -43,6 +46,7 @@ def welcome_page(status: GridStatus, host: str) -> bytes:
             ": the one text that finds and decrypts the file. Keep it safe; whoever has it "
             "can read the file.",
         ),
+        problems_section(status.problems),
         _forms(),
         _commands(foreign(host)),
         tags.p("What it is doing now: ", tags.a("status", href="status"), "."),
@@ -186,6 +190,7 @@ def status_json(status: GridStatus) -> bytes:
             "helper": helper_json(status.helper),
             "next_upload": routes_json(status.helper, status.sized),
             "cache": None if status.cache is None else asdict(status.cache),
+            "problems": problems_json(status.problems),
         },
     }
     return (json.dumps(document, indent=1) + "\n").encode("ascii")

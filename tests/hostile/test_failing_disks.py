@@ -1,0 +1,136 @@
+"""A full, read-only or missing disk keeps no node from starting and serving reads."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from contextlib import ExitStack
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.failing_disks import Disk, Fault, Gateway, make_grid, new_room
+from tests.processes import ask, eventually, truckee
+
+DATA = random.Random(12).randbytes(100_000)
+
+
+class _Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.cleanup = ExitStack()
+        self.addCleanup(self.cleanup.close)
+        self.room = new_room(self.cleanup)
+
+    def says_so(self, node: Gateway, name: str) -> None:
+        """Check that a problem is on all pages, in documents, metrics and the log."""
+        eventually(lambda: name in node.problems())
+        text = node.problems()[name]
+        for path in ("", "status"):
+            self.assertIn(name, ask(f"{node.url}{path}").text)
+        told = node.document("status?t=json")["problems"]
+        self.assertIn(text, [each["text"] for each in told])
+        metrics = ask(f"{node.url}metrics").text
+        self.assertRegex(metrics, r"(?m)^truckee_problems [1-9]")
+        self.assertIn(name, node.log.read_text())
+
+    def recovers(self, node: Gateway) -> None:
+        """Check that the node goes on by itself, and stores and reads again."""
+        eventually(lambda: not node.problems(), 40)
+        reply = node.put(DATA)
+        self.assertEqual(reply.status, 200, reply.body)
+        self.assertEqual(node.get(reply.text), DATA)
+        self.assertNotIn("Traceback", node.log.read_text())
+
+
+class GridTests(_Case):
+    """An embedded grid, all of it on one disk."""
+
+    def check(self, fault: Fault) -> None:
+        disk = Disk.mount(self.room / "disk", self.cleanup)
+        node = make_grid(disk.path / "node", self.room / "log")
+        with node.running():
+            cap = node.put(DATA).text
+            with disk.broken(fault):
+                # While it runs.
+                self.says_so(node, "node directory")
+                self.assertEqual(node.get(cap), DATA)
+                self.assertEqual(node.put(DATA).status, 507)
+            self.recovers(node)
+        with disk.broken(fault), node.running():
+            # When it starts.
+            self.says_so(node, "node directory")
+            self.assertEqual(node.get(cap), DATA)
+            self.assertEqual(node.put(DATA).status, 507)
+
+    def test_full(self) -> None:
+        """On a full disk it starts, reads, says so, and recovers."""
+        self.check("full")
+
+    def test_read_only(self) -> None:
+        """On a read-only disk, too."""
+        self.check("read-only")
+
+    def test_recovers_after_a_start(self) -> None:
+        """What a start could not write is written when there is room."""
+        disk = Disk.mount(self.room / "disk", self.cleanup)
+        node = make_grid(disk.path / "node", self.room / "log")
+        with ExitStack() as running:
+            with disk.broken("read-only"):
+                running.enter_context(node.running())
+                self.says_so(node, "node.url")
+            self.recovers(node)
+            url = (node.directory / "node.url").read_text().strip()
+            self.assertEqual(url, node.url)
+
+
+class StorageDirectoryTests(_Case):
+    """One directory of an embedded grid on a disk of its own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.node = make_grid(self.room / "node", self.room / "log")
+        config = self.node.directory / "tahoe.cfg"
+        self.disk = Disk.mount(self.room / "disk", self.cleanup)
+        home = self.disk.path / "grid"
+        (self.node.directory / "storage" / "1").rename(self.room / "kept")
+        subprocess.run(["cp", "-r", str(self.room / "kept"), str(home)], check=True)
+        config.write_text(config.read_text().replace("storage/1", str(home)))
+
+    def test_missing(self) -> None:
+        """While it runs and when it starts: nothing is written below the mount point."""
+        with ExitStack() as running:
+            with self.disk.broken("missing"):
+                running.enter_context(self.node.running())
+                self.says_so(self.node, "storage directory 1: opening")
+                cap = self.node.put(DATA).text
+                self.assertEqual(self.node.get(cap), DATA)
+                self.assertEqual(list(self.disk.path.iterdir()), [])
+            self.recovers(self.node)
+            with self.disk.broken("missing"):
+                self.says_so(self.node, "storage directory 1")
+                self.assertEqual(self.node.get(cap), DATA)
+                self.assertEqual(self.node.put(DATA[1:]).status, 200)
+                self.assertEqual(list(self.disk.path.iterdir()), [])
+            self.recovers(self.node)
+
+
+class LockTests(_Case):
+    def test_two_nodes(self) -> None:
+        """A second node on a storage directory that is in use does not start."""
+        node = make_grid(self.room / "node", self.room / "log")
+        other = make_grid(self.room / "other", self.room / "log2")
+        shared = node.directory / "storage" / "0"
+        config = other.directory / "tahoe.cfg"
+        config.write_text(config.read_text().replace("storage/0", str(shared)))
+        with node.running():
+            done = subprocess.run(
+                truckee("run", str(other.directory)),
+                check=False,
+                capture_output=True,
+                timeout=60,
+            )
+            self.assertEqual(done.returncode, 1)
+            text = done.stderr.decode()
+            self.assertIn(f"(pid {node.pid}) uses the storage directory {shared}", text)
+            self.assertNotIn("Traceback", text)
+        with other.running():
+            self.assertEqual(other.problems(), {})
