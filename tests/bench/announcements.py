@@ -70,12 +70,13 @@ async def measure(servers: int, one_key: bool) -> str:
         [introducer] = node.network.introducers
         cache = directory.private / "introducer_default_cache.yaml"
         told = envelopes(servers, one_key)
-        last, longest = time.monotonic(), 0.0
+        # CPU time of this thread, so that other programs on the machine do not count.
+        last, longest = time.thread_time(), 0.0
 
         def tick() -> None:
             nonlocal last, longest
-            now = time.monotonic()
-            longest, last = max(longest, now - last - 0.001), now
+            now = time.thread_time()
+            longest, last = max(longest, now - last), now
 
         ticking = LoopingCall(tick)
         ticking.start(0.001)
@@ -87,7 +88,8 @@ async def measure(servers: int, one_key: bool) -> str:
                 introducer.remote_announce_v2([each])
         else:
             introducer.remote_announce_v2(told)
-        while not cache.exists() or len(introducer.known) < (1 if one_key else servers):
+        enough = 1 if one_key else min(servers, 1000)
+        while not cache.exists() or len(introducer.known) < enough:
             await deferLater(REACTOR, 0.02)
             if time.monotonic() - began > 30:
                 break

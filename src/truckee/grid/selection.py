@@ -15,7 +15,7 @@ from truckee.errors import Unavailable
 from truckee.flow.together import Work
 from truckee.grid.asking import Round, check_descriptors, most
 from truckee.grid.permute import permuted
-from truckee.grid.placement import happiness, plan, plan_missing
+from truckee.grid.placement import happiness, match, plan, plan_missing
 from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServer, NoSpace
 
 log = Logger()
@@ -105,12 +105,19 @@ class Selector:
         """
         Return the finished shares of a file, by number and server.
 
-        Once *needed* of them are found, slow servers are not waited for long.
+        Once *needed* of them are found, slow servers are not waited for long: each on a
+        server of its own, or after most servers answered, since one that claims all
+        shares may lie.
         """
         servers = permuted(self._servers(), storage_index)
+        many = most(servers)
 
         def enough(held: Held) -> bool:
-            return len({share for found in held.values() for share in found}) >= needed
+            claims = {server: list(found) for server, found in held.items()}
+            different = {share for found in claims.values() for share in found}
+            if len(different) < needed:
+                return False
+            return many(held) or len(match(claims)) >= needed
 
         question = Round(servers, self._clock, enough, self._silent)
         held = await question.ask(lambda server: server.buckets(storage_index))

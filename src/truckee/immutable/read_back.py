@@ -22,13 +22,13 @@ from truckee.storage.interfaces import IShareReader
 
 # Samples of the blocks of a share, each at a random place in a random block.
 _SAMPLES = 2
-_SAMPLE_SIZE = 4096  # bytes at most
+_SAMPLE_SIZE = 1024  # bytes at most
 _ALL_SHARES = 1 << 16  # bytes at most of one sample of all shares
 # Of each hash tree, at a random place.
-_TREE_SAMPLE = 1024  # bytes
+_TREE_SAMPLE = 512  # bytes
 # What lies so near to each other is read in one call, as long as it is no larger than that.
-_GAP = 4096  # bytes
-_LARGEST_READ = 16384  # bytes
+_GAP = 1024  # bytes
+_LARGEST_READ = 8192  # bytes
 
 Part = tuple[int, bytes]  # an offset in the share, and what was written there
 
