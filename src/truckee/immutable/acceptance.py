@@ -20,7 +20,7 @@ from truckee.grid.placement import happiness
 from truckee.grid.selection import TooFewShares
 from truckee.immutable.existing import ExistingShares, FalselyClaimed
 from truckee.immutable.outgoing import OutgoingShares, Placed, with_streams
-from truckee.immutable.read_back import Samples
+from truckee.immutable.read_back import Part, Samples
 from truckee.immutable.share_stream import ShareStream
 from truckee.immutable.sinks import FalseClaims, NewFile
 from truckee.immutable.stored_proof import StoredProof
@@ -64,18 +64,26 @@ class Acceptance:
     _samples: Samples
     _clock: IReactorTime
 
-    def check_claims(self, ueb: bytes) -> None:
+    async def check_claims(self, ueb: bytes, data: int) -> None:
         """
         Compare what servers claimed with what was uploaded, before readers can see it.
+
+        *data* is the offset of the first block in the shares that were uploaded.
 
         :raises FalseClaims: when shares are in no place because of claims, and somebody
             can bring the file again, when they will be placed.
         """
+
+        def piece(share: int) -> Part:
+            offset, sample = self._samples.of(share)
+            return offset - data, sample
+
         others = self._existing.others(ueb)
+        others += await self._existing.compare(ueb, piece, self._clock)
         placed = with_streams(self._existing.holders(ueb), self._shares.live)
         for share, server in others:
             self._false.add(self._file.storage_index, server)
-            reason = "the share that it has is of another file"
+            reason = "what it has is not this share"
             lost = LostShare(share, server.name, reason)
             self._file.status.lost.append(lost)
             log.warn("Share {lost.share} on {lost.server}: {lost.reason}", lost=lost)

@@ -8,7 +8,7 @@ have something broken, or lie.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random, SystemRandom
 
 from attrs import define, field
@@ -24,6 +24,7 @@ from truckee.codec.ueb import geometry_in_ueb, size_in_ueb
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.flow.together import together
+from truckee.immutable.read_back import Part, read_back
 from truckee.immutable.share_proof import prove_block, read_proof
 from truckee.immutable.sinks import KeyReused
 from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
@@ -74,10 +75,11 @@ class FalselyClaimed:
 @define(eq=False)
 class ExistingShares:
     """
-    The shares that were found, each proved by its UEB, hash chain and a random block.
+    The shares that were found, each proved by its UEB and hash chain.
 
-    Whether the UEB is that of the file which is uploaded is known at its end only.  A
-    share whose UEB says that it cannot be, by *encoding* and *size*, is none.
+    Whether the UEB is that of the file which is uploaded is known at its end only; then
+    blocks are compared, too.  A share whose UEB says that it cannot be, by *encoding* and
+    *size*, is none.  Without an *encoding* nothing will be known, and a block is read now.
     """
 
     _storage_index: bytes
@@ -86,6 +88,9 @@ class ExistingShares:
     _size: int | None = None  # bytes; None: not known yet
     _random: Random = field(factory=SystemRandom, repr=False)
     _uebs: dict[tuple[int, IStorageServer], bytes] = field(factory=dict, init=False)
+    _found: dict[tuple[int, IStorageServer], tuple[ShareOffsets, IShareReader]] = field(
+        factory=dict, init=False
+    )
     _same: set[bytes] = field(factory=set, init=False)  # UEBs with the same segments so far
     _readers: dict[bytes, list[tuple[ShareOffsets, IShareReader]]] = field(
         factory=dict, init=False
@@ -109,13 +114,16 @@ class ExistingShares:
             cap = _cap_of(self._storage_index, ueb, geometry)
             file = FileProof.check(cap, ueb)
             known = ShareProof.check(file, share, offsets, chain)
-            await turns[server].take(1)
-            try:
-                segment = self._random.randrange(geometry.segments)
-                await prove_block(file, known, reader, self._workers, segment)
-            finally:
-                turns[server].give(1)
+            if self._encoding is None:
+                # Of a file that is uploaded, blocks are compared at its end.
+                await turns[server].take(1)
+                try:
+                    segment = self._random.randrange(geometry.segments)
+                    await prove_block(file, known, reader, self._workers, segment)
+                finally:
+                    turns[server].give(1)
             self._uebs[share, server] = ueb
+            self._found[share, server] = offsets, reader
             proved.setdefault(share, {})[server] = reader
 
         async def attempt(share: int, server: IStorageServer, reader: IShareReader) -> None:
@@ -153,6 +161,36 @@ class ExistingShares:
     def others(self, ueb: bytes) -> list[tuple[int, IStorageServer]]:
         """Return the shares that were proved to belong to files with other UEBs."""
         return [each for each, theirs in self._uebs.items() if theirs != ueb]
+
+    async def compare(
+        self, ueb: bytes, piece: Callable[[int], Part], clock: IReactorTime
+    ) -> list[tuple[int, IStorageServer]]:
+        """
+        Compare a *piece* of the blocks of each share of the file with this UEB.
+
+        It gets a share number, and its offset is that from the first block.  Shares that
+        are not read within ``GRACE`` count no more; those that are something else are
+        returned, too.
+        """
+        wrong: list[tuple[int, IStorageServer]] = []
+
+        async def look(key: tuple[int, IStorageServer]) -> None:
+            share, server = key
+            offsets, reader = self._found[key]
+            offset, data = piece(share)
+            work = read_back(reader, [(offsets.data + offset, data)])
+            try:
+                await in_time(work, GRACE, clock, server.name)
+            except ValueError:
+                del self._uebs[key]
+                wrong.append(key)
+            except ReadError:
+                del self._uebs[key]
+
+        await together(
+            [look(key) for key, theirs in list(self._uebs.items()) if theirs == ueb]
+        )
+        return wrong
 
     def _check(self, geometry: Geometry) -> None:
         """:raises ValueError: when the file that is uploaded is not cut like that."""

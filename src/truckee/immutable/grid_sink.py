@@ -191,7 +191,7 @@ class GridSink:
         if self._file.approve is not None:
             await self._file.approve(file.ueb)
         acceptance = self._acceptance()
-        acceptance.check_claims(file.ueb)
+        await acceptance.check_claims(file.ueb, self._data)
         async with self._journal.showing(self._file.storage_index, self._shares.servers):
             await self._shares.close(layout.size)
             await acceptance.prove(file, layout)

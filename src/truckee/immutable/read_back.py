@@ -30,6 +30,9 @@ _TREE_SAMPLE = 512  # bytes
 _GAP = 1024  # bytes
 _LARGEST_READ = 8192  # bytes
 
+# What is read back of a share beside its proof, each as likely.
+_KINDS = ("header", "tree", "blocks", "blocks", "blocks")
+
 Part = tuple[int, bytes]  # an offset in the share, and what was written there
 
 
@@ -57,9 +60,9 @@ class Samples:
             if self._random.randrange(self._seen) == 0:
                 self._kept[slot] = [self._cut(offset, block, most) for block in blocks]
 
-    def of(self, share: int) -> list[Part]:
-        """Return what was kept of a share."""
-        return [kept[share] for kept in self._kept if kept]
+    def of(self, share: int) -> Part:
+        """Return a piece of the blocks of a share."""
+        return self._random.choice(self._kept)[share]
 
     def _cut(self, offset: int, data: Buffer, most: int) -> Part:
         size = min(most, len(data))
@@ -67,15 +70,21 @@ class Samples:
         return offset + start, bytes(memoryview(data)[start : start + size])
 
     def parts(self, share: int, file: EncodedFile, layout: ShareLayout) -> list[Part]:
-        """Return what its server must give back of a share that was written whole."""
+        """
+        Return what its server must give back of a share that was written whole.
+
+        That is what proves the share, and a piece of something else.
+        """
         crypttext_tree, block_tree, *proof = file.trailer(share, layout)
-        return [
-            (0, layout.pack_header()),
-            *self.of(share),
-            self._cut(layout.crypttext_tree, crypttext_tree, _TREE_SAMPLE),
-            self._cut(layout.block_tree, block_tree, _TREE_SAMPLE),
-            (layout.chain, b"".join(proof)),
-        ]
+        other = self._random.choice(_KINDS)
+        if other == "header":
+            piece = 0, layout.pack_header()
+        elif other == "tree":
+            trees = b"".join([crypttext_tree, block_tree])
+            piece = self._cut(layout.crypttext_tree, trees, _TREE_SAMPLE)
+        else:
+            piece = self.of(share)
+        return [piece, (layout.chain, b"".join(proof))]
 
 
 async def read_back(reader: IShareReader, parts: Iterable[Part]) -> None:
