@@ -15,14 +15,20 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from attrs import define
 from foolscap import banana
 from foolscap.broker import Broker
 from foolscap.eventual import eventually
 from foolscap.tokens import BananaError, Violation
 from twisted.internet.defer import maybeDeferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from truckee.errors import TruckeeError, Unavailable
+from truckee.flow.descriptors import TooManyOpenFiles, ended
 from truckee.storage.connection_bounds import ConnectionBounds, Load
+
+log = Logger()
 
 # Bytes that are taken apart before the time is looked at; a thousand tokens take 3 ms.
 _SLICE = 1024
@@ -233,7 +239,8 @@ class BoundedBroker(Broker):  # type: ignore[misc]
 
     def callFailed(self, failure: Failure, number: int, delivery: Any = None) -> None:
         if not self.disconnected:
-            answer = partial(Broker.callFailed, self, failure, number, delivery)
+            shown = peer_safe(failure)
+            answer = partial(Broker.callFailed, self, shown, number, delivery)
             self._answer(delivery, answer)
 
     def _answer(self, delivery: Any, send: Callable[[], None]) -> None:
@@ -324,6 +331,34 @@ class BoundedBroker(Broker):  # type: ignore[misc]
         for number in pongs:
             Broker.sendPONG(self, number)
         eventually(self._polled)
+
+
+@define
+class CallBroke(Unavailable):
+    """The call failed. The operator of this node finds the reason in its log."""
+
+
+def peer_safe(failure: Failure) -> Failure:
+    """
+    Return what a peer may read of *failure*.
+
+    Only our own errors are written for others, and foolscap's about its messages; those of
+    the system name files of this machine.
+    """
+    error = failure.value
+    if isinstance(error, (TruckeeError, Violation)):
+        return failure
+    if isinstance(error, KeyError) and _is_unknown_name(error):
+        return failure
+    if error is not None and ended(error):
+        return Failure(TooManyOpenFiles())
+    log.error("A call of a peer failed: {trace}", trace=failure.getTraceback())
+    return Failure(CallBroke())
+
+
+def _is_unknown_name(error: KeyError) -> bool:
+    """Tell whether *error* is foolscap's, of a swissnum that nothing has."""
+    return str(error.args[0]).startswith("unable to find reference for name")
 
 
 def unsent(transport: Any) -> int:
