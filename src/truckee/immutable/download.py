@@ -20,7 +20,7 @@ from truckee.codec.caps import ChkReadCap
 from truckee.codec.cipher import crypt
 from truckee.codec.geometry import Geometry
 from truckee.flow.cpu import Workers
-from truckee.immutable.fetch import MOST_AT_ONCE
+from truckee.immutable.fetch import MOST_AT_ONCE, MOST_TINY_AT_ONCE, TINY
 from truckee.immutable.holdings import Holdings
 from truckee.immutable.open_files import OpenFiles
 from truckee.immutable.shared_file import SharedFile
@@ -136,6 +136,8 @@ class Download:
         size = self._size
         number, at = divmod(self._position, size)
         plaintext = await self._segment(number)
+        if size < TINY:
+            return self._tiny_segments(number, at)
         end = size if holdings.is_roomy else at + PIECE
         piece = plaintext[at : min(end, self._end - number * size)]
         self._position += len(piece)
@@ -143,6 +145,21 @@ class Download:
         if self._position % size == 0:
             self._drop(number)
         holdings.is_idle(self)
+        return piece
+
+    def _tiny_segments(self, number: int, at: int) -> bytes:
+        """Return what is at hand from byte *at* of segment *number* on, as one piece."""
+        size, numbers = self._size, []
+        while number in self._plaintexts and number * size < self._end:
+            numbers.append(number)
+            number += 1
+        piece = b"".join(self._plaintexts[each] for each in numbers)
+        piece = piece[at : at + self._end - self._position]
+        self._position += len(piece)
+        for each in numbers:
+            if (each + 1) * size <= self._position:
+                self._drop(each)
+        self._file.holdings.is_idle(self)
         return piece
 
     def go_on(self, start: int, end: int, *, open_ended: bool = False) -> None:
@@ -245,7 +262,8 @@ class Download:
         if seconds > _LONG:
             self._length = max(1, self._length // 2)
         elif seconds < _MOMENT:
-            most = min(MOST_AT_ONCE, max(1, round(MOST_OF_RUN / self._size)))
+            at_once = MOST_TINY_AT_ONCE if self._size < TINY else MOST_AT_ONCE
+            most = min(at_once, max(1, round(MOST_OF_RUN / self._size)))
             self._length = min(2 * self._length, most)
 
     def _give(self, run: _Run, amount: int) -> None:

@@ -27,6 +27,11 @@ from truckee.storage.interfaces import ReadError
 
 # A page of a hash tree has more.
 MOST_AT_ONCE = 16  # segments
+# No writer makes segments this small, but for tests and to waste time: a file is cut into
+# a few large ones.  Of such segments as many are fetched at once as a page has, and nothing
+# is done for one alone.
+TINY = 32  # bytes; a segment of these is not tiny any more
+MOST_TINY_AT_ONCE = 64  # segments
 
 
 @define
@@ -103,7 +108,8 @@ class Fetcher:
         """
         Return the ciphertext of adjacent segments, which costs little more than one.
 
-        There are at most ``MOST_AT_ONCE``.  Raises as ``segment`` does, for any of them.
+        There are at most ``MOST_AT_ONCE``, of tiny ones ``MOST_TINY_AT_ONCE``.  Raises as
+        ``segment`` does, for any of them.
         """
         found = None
         if len(numbers) > 1:

@@ -22,7 +22,7 @@ from truckee.flow.descriptors import TooManyOpenFiles
 from truckee.flow.shared import Shared
 from truckee.flow.together import together
 from truckee.immutable.cache import Cache
-from truckee.immutable.fetch import Fetcher
+from truckee.immutable.fetch import TINY, Fetcher
 from truckee.immutable.locate import Find, Located, NotEnoughShares
 
 
@@ -60,11 +60,14 @@ class SharedFile:
         """
         Return the ciphertext of adjacent segments, verified.
 
-        There are at most ``fetch.MOST_AT_ONCE``.
+        There are at most ``fetch.MOST_AT_ONCE``, of tiny ones ``fetch.MOST_TINY_AT_ONCE``.
 
         :raises NotEnoughShares: when too few shares are good for one of them.
         """
         self.used = self._clock.seconds()
+        if self._file is not None and self._file.geometry.segment_size < TINY:
+            # Each would be a file in the cache, for less than its name.
+            return list(await self._fetches.run(numbers, lambda: self._fetch(numbers)))
         return await together(
             self._segments.run(number, partial(self._segment, number, run))
             for run in self._runs(numbers)
