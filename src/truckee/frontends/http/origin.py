@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import Enum, auto
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from attrs import define, frozen
@@ -85,15 +86,22 @@ class Authority:
     @property
     def is_address(self) -> bool:
         """Whether it is an address, which no name server can redirect."""
-        for kind in (IPv4Address, IPv6Address):
-            try:
-                kind(self.host)
-            except AddressValueError:
-                continue
-            return True
-        return False
+        return _is_address(self.host)
 
 
+# A client names one host in all its requests.
+@lru_cache(maxsize=64)
+def _is_address(host: str) -> bool:
+    for kind in (IPv4Address, IPv6Address):
+        try:
+            kind(host)
+        except AddressValueError:
+            continue
+        return True
+    return False
+
+
+@lru_cache(maxsize=64)
 def parse_authority(text: str) -> Authority:
     """:raises ValueError: unless *text* is HOST or HOST:PORT."""
     match = _AUTHORITY.fullmatch(text)
