@@ -23,7 +23,9 @@ from truckee.frontends.http.streaming import IStreamingResource
 CONNECTIONS = 1000
 AT_ONCE = 40
 SWALLOW = 16 * 1024
-LIMITS = HttpLimits(swallow=SWALLOW, linger=6.0, linger_quiet=3.0, peer_look=0.1)
+LIMITS = HttpLimits(
+    max_plain_body=1 << 20, swallow=SWALLOW, linger=6.0, linger_quiet=3.0, peer_look=0.1
+)
 
 
 def told(data: bytes) -> bytes:

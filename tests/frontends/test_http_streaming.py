@@ -196,7 +196,7 @@ class ArrivalTests(_Case):
 
         for name in ("TemporaryFile", "NamedTemporaryFile", "mkstemp"):
             self.patch(tempfile, name, refuse)
-        served = self.serve()
+        served = self.serve(HttpLimits(max_plain_body=MIB))
         body = bytes(900_000)
         reply = await served.ask(put(body))
         self.assertEqual(reply.body, told(body))

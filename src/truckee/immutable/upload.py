@@ -141,6 +141,7 @@ class Uploader:
         direct: bool = False,
         kept: KeptBody | None = None,
         client: str = "",
+        asks_first: bool = False,
     ) -> Cap:
         """
         Store *chunks* and return the cap, once the file is stored for good.
@@ -150,7 +151,8 @@ class Uploader:
         happens and, in the end, where the shares are; *direct* is for clients that want
         no helper; *kept* is where the same bytes are kept, so that no spool is needed;
         *client* is who brings them, and gives way when all memory is taken and it is the
-        slowest; nobody does without a name.
+        slowest; nobody does without a name; one that *asks_first* sends nothing before
+        there is room for its file on servers.
         If this raises or is cancelled, nothing is left of the file, but ciphertext on a
         helper that may be wanted again.
 
@@ -165,10 +167,10 @@ class Uploader:
             usual = limits.max_size if convergent else limits.max_unknown_size
             most = min(usual if bound is None else bound, limits.max_size)
             body = self._body(place, size, most)
-            if client:
+            if client and not asks_first:
                 await body.peek(SMALL if size is None else min(SMALL, size))
             whole = body.ended or body.size == size
-            if not client or body.size > SMALL or not whole:
+            if body.size > SMALL or not (client and whole):
                 place.grow()
             if size is None:
                 # A short file is over before its first segment is full.

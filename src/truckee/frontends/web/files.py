@@ -134,6 +134,7 @@ class UriResource(Resource):
             status,
             direct=not boolean(args, "helper", True),
             client=request.channel.client,
+            asks_first=request.owes_continue,
         )
         return cap, _cap_answer(cap, status, args)
 
