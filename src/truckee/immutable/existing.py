@@ -34,6 +34,8 @@ log = Logger()
 
 # Timeout in seconds for proving a share that can be uploaded instead: a few round trips.
 GRACE = 2.0
+# The same at the end of an upload, when the share cannot go elsewhere any more.
+_COMPARING = 10.0
 
 # Blocks of one server that are read side by side, so that a silent server delays no other.
 _PARALLEL = 2
@@ -169,7 +171,7 @@ class ExistingShares:
         Compare a *piece* of the blocks of each share of the file with this UEB.
 
         It gets a share number, and its offset is that from the first block.  Shares that
-        are not read within ``GRACE`` count no more; those that are something else are
+        are not read in time count no more; those that are something else are
         returned, too.
         """
         wrong: list[tuple[int, IStorageServer]] = []
@@ -180,7 +182,7 @@ class ExistingShares:
             offset, data = piece(share)
             work = read_back(reader, [(offsets.data + offset, data)])
             try:
-                await in_time(work, GRACE, clock, server.name)
+                await in_time(work, _COMPARING, clock, server.name)
             except ValueError:
                 del self._uebs[key]
                 wrong.append(key)
