@@ -407,6 +407,8 @@ class StreamingChannel(RequestChannel):
         """Take no more bytes, from the wire or from the buffers."""
         self._phase = Phase.CLOSING
         self._debt.wait()
+        # What still comes is dropped, soon, for the client to come to our last answer.
+        self._wire.bufferSize = self.site.limits.read_size
         self._deadline.cancel()
         self._quiet.cancel()
         self._turn.cancel()
