@@ -67,7 +67,11 @@ class ShareDirectory:
         make_directories(incoming.parent)
         ensure_directories(incoming)
         for left in list(incoming.iterdir()):
-            shutil.rmtree(left)
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                # A share of a mutable file, half written.
+                left.unlink(missing_ok=True)
 
     def free_space(self) -> int:
         """Return the bytes that an unprivileged writer could still write here."""
