@@ -59,9 +59,9 @@ def new_disk(
     return server, slots
 
 
-async def foolscap_client(case: TestCase, furl: str) -> FoolscapSlots:
-    """Return a client that is connected until the test ends."""
-    return FoolscapSlots(await new_tub(case, "ours").getReference(furl))
+async def foolscap_client(case: TestCase, furl: str, name: str = "ours") -> FoolscapSlots:
+    """Return a client that is connected until the test ends; its key is that of *name*."""
+    return FoolscapSlots(await new_tub(case, name).getReference(furl))
 
 
 def serve_foolscap(case: TestCase, disk: DiskServer, slots: DiskSlots) -> str:

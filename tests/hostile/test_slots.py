@@ -16,7 +16,7 @@ from tests.contracts.test_slot_server import (
     new_disk,
     serve_foolscap,
 )
-from tests.grids import REACTOR
+from tests.grids import REACTOR, pause
 from tests.storage.gbs_served import SWISSNUM, certificate, listen, stop, tub_id
 from tests.storage.slot_clients import Refusal, home, write_secrets
 from truckee.codec import base32
@@ -29,6 +29,7 @@ from truckee.storage.interfaces import (
     SlotRead,
     SlotWrite,
 )
+from truckee.storage.slotfiles import OpenSlot
 
 MUTABLE, IMMUTABLE = b"m" * 16, b"i" * 16
 CBOR = {"Content-Type": "application/cbor"}
@@ -67,8 +68,8 @@ class _Case(TestCase):
 
 class FoolscapTests(_Case):
     async def connect(self) -> None:
-        furl = serve_foolscap(self, self.disk, self.slots)
-        self.client = await foolscap_client(self, furl)
+        self.furl = serve_foolscap(self, self.disk, self.slots)
+        self.client = await foolscap_client(self, self.furl)
 
     async def refused(self, method: str, *arguments: Any) -> str:
         """Ask for it; return what is answered."""
@@ -134,6 +135,32 @@ class FoolscapTests(_Case):
         found = await self.client.call("slot_readv", MUTABLE, [-1, 999, 1 << 70], [(0, 1)])
         self.assertEqual(found, {})
         await self.check_whole()
+
+    async def test_unread(self) -> None:
+        """One who does not take what it asked for has little of it in our memory."""
+        size, reads = 8 << 20, [(0, 1 << 20)] * 8
+        changes = {share: writes((size - 1, b"x")) for share in range(1, 5)}
+        await self.slots.test_and_write(MUTABLE, SECRETS, changes, [])
+        read: list[int] = []
+        whole = OpenSlot.read
+
+        def counted(share: OpenSlot, offset: int, length: int) -> bytes:
+            found = whole(share, offset, length)
+            read.append(len(found))
+            return found
+
+        self.patch(OpenSlot, "read", counted)
+        remote = self.client._remote
+        remote.tracker.broker.transport.pauseProducing()
+        for _ in range(24):
+            call = remote.callRemote("slot_readv", MUTABLE, [], reads)
+            call.addErrback(lambda _: None)
+        honest = await foolscap_client(self, self.furl, "honest")
+        found = await honest.call("slot_readv", MUTABLE, [4, 0], [(0, 9), (size - 1, 9)])
+        self.assertEqual(found, {0: [b"mutable", b""], 4: [bytes(9), b"x"]})
+        await pause(1.0)
+        # The system has some megabytes of it.
+        self.assertLess(sum(read), 32 << 20)
 
 
 class GbsTests(_Case):

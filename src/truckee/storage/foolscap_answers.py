@@ -26,27 +26,34 @@ from twisted.python.failure import Failure
 from truckee.flow.limits import Budget
 from truckee.flow.outbound import Outbound
 from truckee.storage.interfaces import IShareReader
-from truckee.storage.share_reads import PIECE, piece_of, share_end
+from truckee.storage.share_reads import piece_of, share_end
 
 log = Logger()
 
 # A block of a file with k = 1, of the usual segments, and some more.
 SHORT = (1 << 20) + 4096
+# Shorter ones are not counted: calls that are not answered have a bound, too.
+SMALL = 4096
 # Short answers of all connections together, that have not left yet.
 READY = 16 << 20
+
+
+def new_budget() -> Budget:
+    """Return what the answers of one server share."""
+    return Budget(READY)
 
 
 @define(eq=False)
 class ShareAnswers:
     """Makes answers; those of one server share a budget."""
 
-    _ready: Budget = field(factory=lambda: Budget(READY))
+    _ready: Budget = field(factory=new_budget)
 
     async def read(self, reader: IShareReader, offset: int, length: int) -> object:
         """Return what answers a read: bytes, or what is read while it is sent."""
-        if length <= PIECE // 4:
+        if length <= SMALL:
             return await reader.read(offset, length)
-        if length <= SHORT and self._ready.used + length <= READY:
+        if length <= SHORT and self._ready.used + length <= self._ready.limit:
             self._ready.reserve(length)
             try:
                 data = await reader.read(offset, length)
@@ -65,14 +72,20 @@ class ShareAnswers:
 
 
 class ShareBytes(BaseSlicer):  # type: ignore[misc]
-    """A string of *size* bytes, of which *data* is the beginning."""
+    """
+    A string of *size* bytes, of which *data* is the beginning.
+
+    The rest, if there is one, comes from *reader*.
+    """
 
     sendOpen = False
     streamable = True
     sending = 0  # of these, by the whole process
     release: Callable[[], object] = int  # called once the data has left
 
-    def __init__(self, reader: IShareReader, offset: int, size: int, data: bytes) -> None:
+    def __init__(
+        self, reader: IShareReader | None, offset: int, size: int, data: bytes
+    ) -> None:
         super().__init__(None)
         self._reader = reader
         self._offset = offset
@@ -123,6 +136,7 @@ class ShareBytes(BaseSlicer):  # type: ignore[misc]
             banana.end_body()
 
     async def _read(self, sent: int) -> bytes:
+        assert self._reader is not None
         wanted = min(piece_of(ShareBytes.sending), self._size - sent)
         return await self._reader.read(self._offset + sent, wanted)
 

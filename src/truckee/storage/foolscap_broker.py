@@ -105,6 +105,15 @@ class BoundedBroker(Broker):  # type: ignore[misc]
         Broker.connectionLost(self, why)
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
+        # What was being sent gives back now what it has, not when it is collected.
+        self.paused = True
+        eventually(self._end_answers)
+
+    def _end_answers(self) -> None:
+        for _, parts, _ in reversed(self.slicerStack):
+            close = getattr(parts, "close", None)
+            if close is not None:
+                close()
 
     # What arrives
 

@@ -16,6 +16,7 @@ from foolscap.constraint import ByteStringConstraint, IntegerConstraint
 from zope.interface import implementer
 
 from truckee.storage.foolscap_answers import ShareBytesConstraint
+from truckee.storage.foolscap_slot_answers import SlotDataConstraint
 from truckee.storage.interfaces import MAX_SLOT_READS, MAX_SLOT_TESTS, MAX_SLOT_WRITES
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ class RIStorageServer(RemoteInterface):
         shares=ListOf(int, maxLength=_MOST_SHARES),
         readv=ReadVector,
     ):
-        return DictOf(int, ListOf(Bytes))
+        return SlotDataConstraint()
 
     def slot_testv_and_readv_and_writev(
         storage_index=StorageIndex,
@@ -100,7 +101,7 @@ class RIStorageServer(RemoteInterface):
         ),
         r_vector=ReadVector,
     ):
-        return TupleOf(bool, DictOf(int, ListOf(Bytes)))
+        return TupleOf(bool, SlotDataConstraint())
 
     def advise_corrupt_share(
         share_type=bytes, storage_index=StorageIndex, shnum=int, reason=Bytes

@@ -18,8 +18,9 @@ from twisted.logger import Logger
 from truckee import __version__
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Misuse
+from truckee.flow.limits import Budget
 from truckee.storage import foolscap_slots
-from truckee.storage.foolscap_answers import ShareAnswers
+from truckee.storage.foolscap_answers import ShareAnswers, new_budget
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
     DURABLE,
@@ -31,14 +32,14 @@ from truckee.storage.foolscap_schema import (
     RIStorageServer,
     serves,
 )
+from truckee.storage.foolscap_slot_answers import SlotAnswers
 from truckee.storage.interfaces import (
+    ILocalSlots,
     IShareReader,
     IShareWriter,
     ISlotServer,
     IStorageServer,
     OtherKind,
-    SlotChange,
-    SlotRead,
     SlotSecrets,
 )
 from truckee.storage.no_slots import NoSlots
@@ -70,11 +71,17 @@ class FoolscapStorage(Referenceable):
 
     _storage: IStorageServer
     _reactor: IReactorTime
-    _slots: ISlotServer = field(factory=NoSlots)
+    _slots: ILocalSlots = field(factory=NoSlots)
     _quotas: ShareQuotas = Factory(
         lambda self: ShareQuotas(self._reactor.seconds), takes_self=True
     )
-    _answers: ShareAnswers = field(factory=ShareAnswers, init=False)
+    _ready: Budget = field(factory=new_budget, init=False)
+    _answers: ShareAnswers = Factory(
+        lambda self: ShareAnswers(self._ready), takes_self=True
+    )
+    _slot_answers: SlotAnswers = Factory(
+        lambda self: SlotAnswers(self._slots, self._reactor, self._ready), takes_self=True
+    )
 
     def remote_get_version(self) -> Deferred[dict[bytes, object]]:
         return _run(self._version())
@@ -168,16 +175,10 @@ class FoolscapStorage(Referenceable):
 
     def remote_slot_readv(
         self, storage_index: bytes, shares: list[int], readv: list[tuple[int, int]]
-    ) -> Deferred[dict[int, list[bytes]]]:
+    ) -> Deferred[object]:
         _check(storage_index)
         reads = foolscap_slots.reads_of(readv)
-        return _run(self._slot_readv(storage_index, set(shares), reads))
-
-    async def _slot_readv(
-        self, storage_index: bytes, shares: set[int], reads: list[SlotRead]
-    ) -> dict[int, list[bytes]]:
-        found = await self._slots.read(storage_index, shares, reads)
-        return foolscap_slots.answer_of(found)
+        return _run(self._slot_answers.read(storage_index, set(shares), reads))
 
     def remote_slot_testv_and_readv_and_writev(
         self,
@@ -185,27 +186,17 @@ class FoolscapStorage(Referenceable):
         secrets: tuple[bytes, bytes, bytes],
         tw_vectors: dict[int, foolscap_slots.Vectors],
         r_vector: list[tuple[int, int]],
-    ) -> Deferred[tuple[bool, dict[int, list[bytes]]]]:
+    ) -> Deferred[tuple[bool, object]]:
         _check(storage_index, *tw_vectors)
         write_enabler, renew, cancel = secrets
         return _run(
-            self._slot_write(
+            self._slot_answers.write(
                 storage_index,
                 SlotSecrets(write_enabler, LeaseSecrets(renew, cancel)),
                 {n: foolscap_slots.change_of(each) for n, each in tw_vectors.items()},
                 foolscap_slots.reads_of(r_vector),
             )
         )
-
-    async def _slot_write(
-        self,
-        storage_index: bytes,
-        secrets: SlotSecrets,
-        changes: dict[int, SlotChange],
-        reads: list[SlotRead],
-    ) -> tuple[bool, dict[int, list[bytes]]]:
-        answer = await self._slots.test_and_write(storage_index, secrets, changes, reads)
-        return answer.success, foolscap_slots.answer_of(answer.data)
 
     def remote_advise_corrupt_share(
         self, share_type: bytes, storage_index: bytes, shnum: int, reason: bytes

@@ -7,7 +7,7 @@ schema, their numbers by ``slot_bounds``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from truckee.storage.interfaces import (
     BadSlotRequest,
@@ -38,8 +38,3 @@ def change_of(vectors: Vectors) -> SlotChange:
         [SlotWrite(offset, data) for offset, data in writes],
         new_length,
     )
-
-
-def answer_of(data: Mapping[int, Sequence[bytes]]) -> dict[int, list[bytes]]:
-    """Return what was read, in the types that foolscap knows."""
-    return {share: list(parts) for share, parts in data.items()}

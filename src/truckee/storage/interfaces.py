@@ -73,6 +73,11 @@ class BadSlotRequest(Misuse):
 
 
 @define
+class SlotAnswerTooLong(Unavailable):
+    """The shares of this slot grow while they are read. Try again later."""
+
+
+@define
 class SlotTooLarge(Misuse):
     """A write ends at byte {end} of share {share}, past what a share may have here."""
 
@@ -187,6 +192,9 @@ MAX_SLOT_TESTS = 1024  # entries of all test vectors
 MAX_SLOT_WRITES = 16_384  # entries of all write vectors: an MDMF share has one a segment
 MAX_SLOT_DATA = 64 << 20  # bytes that are written, and bytes that are answered
 MAX_SLOT_SHARES = 256
+# What a range of an answer takes in memory beside its bytes; so much for all there may be.
+SLOT_RANGE_COST = 64
+MAX_SLOT_ANSWER = MAX_SLOT_DATA + SLOT_RANGE_COST * MAX_SLOT_READS * MAX_SLOT_SHARES
 
 
 @frozen
@@ -298,3 +306,39 @@ class ISlotServer(Interface):
 
     async def advise_corrupt(storage_index: bytes, share: int, reason: str) -> None:
         """Tell its operator that a share is not what it should be."""
+
+
+class ILocalSlots(ISlotServer):
+    """One that says what an answer takes in memory, before it is there."""
+
+    async def measure(
+        storage_index: bytes, shares: Set[int], reads: Sequence[SlotRead]
+    ) -> Mapping[int, int]:
+        """
+        Return for each share that ``read`` would find how much memory an answer takes.
+
+        It may be another one when it is read.
+        :raises OtherKind: :raises BadSlotRequest:
+        """
+
+    async def read(
+        storage_index: bytes,
+        shares: Set[int],
+        reads: Sequence[SlotRead],
+        most: int = MAX_SLOT_ANSWER,
+    ) -> Mapping[int, Sequence[bytes]]:
+        """See ``ISlotServer``.  :raises SlotAnswerTooLong: it takes more than *most*"""
+
+    async def test_and_write(
+        storage_index: bytes,
+        secrets: SlotSecrets,
+        changes: Mapping[int, SlotChange],
+        reads: Sequence[SlotRead],
+        most: int = MAX_SLOT_ANSWER,
+    ) -> SlotAnswer:
+        """
+        See ``ISlotServer``.
+
+        :raises SlotAnswerTooLong: when the answer takes more than *most*; then nothing
+            was changed.
+        """

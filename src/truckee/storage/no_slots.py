@@ -11,8 +11,9 @@ from zope.interface import implementer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Refused
 from truckee.storage.interfaces import (
+    MAX_SLOT_ANSWER,
+    ILocalSlots,
     ISlotReader,
-    ISlotServer,
     SlotAnswer,
     SlotChange,
     SlotRead,
@@ -25,7 +26,7 @@ class NoMutableFiles(Refused):
     """This server takes no mutable files."""
 
 
-@implementer(ISlotServer)
+@implementer(ILocalSlots)
 @define(eq=False)
 class NoSlots:
     """It has no share of a mutable file, and takes none."""
@@ -37,9 +38,19 @@ class NoSlots:
         return frozenset()
 
     async def read(
-        self, storage_index: bytes, shares: Set[int], reads: Sequence[SlotRead]
+        self,
+        storage_index: bytes,
+        shares: Set[int],
+        reads: Sequence[SlotRead],
+        most: int = MAX_SLOT_ANSWER,
     ) -> Mapping[int, Sequence[bytes]]:
         """See ``ISlotServer``."""
+        return {}
+
+    async def measure(
+        self, storage_index: bytes, shares: Set[int], reads: Sequence[SlotRead]
+    ) -> Mapping[int, int]:
+        """See ``ILocalSlots``."""
         return {}
 
     async def open(self, storage_index: bytes, share: int) -> ISlotReader | None:
@@ -52,6 +63,7 @@ class NoSlots:
         secrets: SlotSecrets,
         changes: Mapping[int, SlotChange],
         reads: Sequence[SlotRead],
+        most: int = MAX_SLOT_ANSWER,
     ) -> SlotAnswer:
         """See ``ISlotServer``."""
         raise NoMutableFiles

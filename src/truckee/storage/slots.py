@@ -20,25 +20,24 @@ from truckee.codec.secrets import LeaseSecrets
 from truckee.codec.slot_container import MAX_SHARE_SIZE, WRITE_ENABLER_SIZE, SlotHeader
 from truckee.errors import TruckeeError
 from truckee.flow.cpu import Workers
-from truckee.flow.durable import DiskFault, fault_of
 from truckee.flow.limits import Exclusive
 from truckee.storage import slot_bounds
 from truckee.storage.interfaces import (
-    MAX_SLOT_DATA,
+    MAX_SLOT_ANSWER,
     BadSlotRequest,
     BadWriteEnabler,
+    ILocalSlots,
     ISlotReader,
-    ISlotServer,
     OtherKind,
     SlotAnswer,
     SlotChange,
     SlotDamaged,
     SlotRead,
     SlotSecrets,
-    SlotTest,
 )
 from truckee.storage.server import disk_errors
 from truckee.storage.share_leases import NoRoomForLease, TooManyLeases
+from truckee.storage.slot_reads import holds, measure_all, read_all
 from truckee.storage.slotfiles import (
     Lease,
     OpenSlot,
@@ -53,7 +52,7 @@ log = Logger()
 _MOST_REPORTS = 1000  # damaged shares that the log names
 
 
-@implementer(ISlotServer)
+@implementer(ILocalSlots)
 @define(eq=False)
 class DiskSlots:
     """
@@ -78,17 +77,30 @@ class DiskSlots:
         return slot.shares.keys()
 
     async def read(
-        self, storage_index: bytes, shares: Set[int], reads: Sequence[SlotRead]
+        self,
+        storage_index: bytes,
+        shares: Set[int],
+        reads: Sequence[SlotRead],
+        most: int = MAX_SLOT_ANSWER,
     ) -> Mapping[int, Sequence[bytes]]:
-        """See ``ISlotServer``."""
+        """See ``ILocalSlots``."""
         slot_bounds.check_reads(reads)
 
         def read() -> Mapping[int, Sequence[bytes]]:
-            slot = self._look(storage_index)
-            chosen = shares & slot.shares.keys() if shares else slot.shares.keys()
-            return _read_all({share: slot.shares[share] for share in chosen}, reads)
+            return read_all(self._chosen(storage_index, shares), reads, most)
 
         return await self._disk.run(read)
+
+    async def measure(
+        self, storage_index: bytes, shares: Set[int], reads: Sequence[SlotRead]
+    ) -> Mapping[int, int]:
+        """See ``ILocalSlots``."""
+        slot_bounds.check_reads(reads)
+
+        def measure() -> Mapping[int, int]:
+            return measure_all(self._chosen(storage_index, shares), reads)
+
+        return await self._disk.run(measure)
 
     async def open(self, storage_index: bytes, share: int) -> ISlotReader | None:
         """See ``ISlotServer``."""
@@ -109,6 +121,7 @@ class DiskSlots:
         secrets: SlotSecrets,
         changes: Mapping[int, SlotChange],
         reads: Sequence[SlotRead],
+        most: int = MAX_SLOT_ANSWER,
     ) -> SlotAnswer:
         """See ``ISlotServer``."""
         slot_bounds.check_reads(reads)
@@ -116,7 +129,7 @@ class DiskSlots:
         async with self._writing.hold(storage_index):
             with disk_errors(self.name):
                 return await self._disk.run(
-                    self._test_and_write, storage_index, secrets, changes, reads
+                    self._test_and_write, storage_index, secrets, changes, reads, most
                 )
 
     def hold(self, storage_index: bytes) -> AbstractAsyncContextManager[None]:
@@ -149,6 +162,11 @@ class DiskSlots:
             raise OtherKind("immutable")
         return slot
 
+    def _chosen(self, storage_index: bytes, shares: Set[int]) -> dict[int, SlotFile]:
+        """Return those of *shares* that are here; all if none is named."""
+        found = self._look(storage_index).shares
+        return {n: file for n, file in found.items() if n in shares or not shares}
+
     def _report(self, path: Path) -> None:
         # Once: who asks again and again must not fill the log.
         if path not in self._reported and len(self._reported) < _MOST_REPORTS:
@@ -165,6 +183,7 @@ class DiskSlots:
         secrets: SlotSecrets,
         changes: Mapping[int, SlotChange],
         reads: Sequence[SlotRead],
+        most: int,
     ) -> SlotAnswer:
         slot = self._look(storage_index)
         _check_enabler(slot, secrets.write_enabler)
@@ -172,10 +191,9 @@ class DiskSlots:
             raise OtherKind("immutable")
         for share in sorted(slot.damaged & changes.keys()):
             raise SlotDamaged(share)
-        data = _read_all(slot.shares, reads)
+        data = read_all(slot.shares, reads, most)
         success = all(
-            _holds(slot.shares.get(share), change.tests)
-            for share, change in changes.items()
+            holds(slot.shares.get(share), change.tests) for share, change in changes.items()
         )
         if success and changes:
             self._change(storage_index, slot, secrets, changes)
@@ -268,34 +286,3 @@ def _check_enabler(slot: Slot, write_enabler: bytes) -> None:
             other = file.header.node_id
     if other is not None:
         raise BadWriteEnabler(base32.encode(other))
-
-
-def _holds(file: SlotFile | None, tests: Sequence[SlotTest]) -> bool:
-    """Tell whether a share has what *tests* say; a share that is not there is empty."""
-    if file is None or not tests:
-        return not any(test.specimen for test in tests)
-    with file.opened() as share:
-        return all(share.read(test.offset, test.length) == test.specimen for test in tests)
-
-
-def _read_all(
-    files: Mapping[int, SlotFile], reads: Sequence[SlotRead]
-) -> dict[int, list[bytes]]:
-    """Return what *reads* find in each of *files*.  :raises BadSlotRequest: too much"""
-    found: dict[int, list[bytes]] = {}
-    left = MAX_SLOT_DATA
-    for share, file in sorted(files.items()):
-        try:
-            with file.opened() as opened:
-                left -= sum(opened.span(each.offset, each.length) for each in reads)
-                if left < 0:
-                    raise BadSlotRequest(f"more than {MAX_SLOT_DATA} bytes would be read")
-                found[share] = [opened.read(each.offset, each.length) for each in reads]
-        except (FileNotFoundError, ValueError):
-            # It was deleted since.
-            continue
-        except OSError as error:
-            if fault_of(error) is not DiskFault.FAILING:
-                raise
-            log.error("The disk cannot read the share {path}", path=str(file.path))
-    return found
