@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 
-from tests.grids import in_chunks
+from tests.grids import in_chunks, until
 from tests.immutable.opened import OpenCase
+from truckee.flow.spool import SpoolUnusable
 from truckee.immutable import open_uploads
 from truckee.immutable.keys import RandomKey
 from truckee.immutable.open_errors import TooManyOpen, UnknownHandle
 from truckee.immutable.open_upload import OpenUpload
 from truckee.immutable.open_uploads import OpenLimits, OpenUploads
+from truckee.immutable.upload_log import HEADER_SIZE
 
 MOST = 5
 
@@ -47,6 +51,45 @@ class OpenHandleTests(OpenCase):
         there = [self.is_there(each) for each in empty]
         self.assertEqual(there, [False] * (19 * MOST + 1) + [True] * (MOST - 1))
         await empty[-1].append(0, in_chunks(b"hello", 5))
+
+    async def test_descriptors(self) -> None:
+        """At rest none has its log open, with bytes or without, also while it is stored."""
+        uploads = [await self.begin(size) for size in (0, 1, 100_000)]
+        for upload in uploads:
+            self.assertFalse(upload.taken.is_open)
+            self.assertEqual(await upload.append(None, in_chunks(b"end", 1)), upload.offset)
+            self.assertFalse(upload.taken.is_open)
+        await uploads[-1].close()
+        self.assertFalse(uploads[-1].taken.is_open)
+
+    async def test_descriptor_while_bytes_come(self) -> None:
+        """Bytes that a power cut could take keep the log open until they are synced."""
+        upload, more = await self.begin(), Deferred[bytes]()
+        chunks = iter((succeed(b"hello"), more))
+
+        class Bytes:
+            def __aiter__(self) -> AsyncIterator[bytes]:
+                return self
+
+            async def __anext__(self) -> bytes:
+                return await next(chunks)
+
+        feeding = Deferred.fromCoroutine(upload.append(0, Bytes()))
+        await until(lambda: upload.offset == 5)
+        self.assertTrue(upload.taken.is_open)
+        feeding.addErrback(lambda failure: None)
+        more.errback(ConnectionLost())
+        await feeding
+        self.assertEqual((upload.taken.unsynced, upload.taken.is_open), (0, False))
+
+    async def test_log_cut(self) -> None:
+        """A log that somebody cut takes no bytes: there would be a hole before them."""
+        upload = await self.begin(100)
+        os.truncate(upload.taken.path, HEADER_SIZE + 50)
+        await self.assertFailure(
+            Deferred.fromCoroutine(upload.append(100, in_chunks(b"x", 1))), SpoolUnusable
+        )
+        self.assertEqual(upload.offset, 100)
 
     async def test_a_byte_in_each(self) -> None:
         """Those with little rest for a minute before they give way."""

@@ -21,6 +21,7 @@ from truckee.codec.hashes import Buffer
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import sync_data, sync_directory
 from truckee.flow.spool import disk_full
+from truckee.immutable.log_file import LogFile
 
 HEADER_SIZE = 4096  # bytes before the data
 _MAGIC = b"truckee1"
@@ -47,7 +48,8 @@ class UploadLog:
     """
     Append bytes, and read them as often as need be.  One caller at a time changes it.
 
-    ``open`` it, and ``close`` or ``remove`` it in the end.
+    ``open`` it, and ``close`` or ``remove`` it in the end.  It takes a descriptor while it
+    is used, and while it has bytes that are not synced.
     """
 
     path: Path
@@ -60,7 +62,18 @@ class UploadLog:
     size: int = field(default=0, init=False)  # bytes that count
     unsynced: int = field(default=0, init=False)  # of these, at the end
     _staged: int | None = field(default=None, init=False)  # where those not checked end
-    _descriptor: int = field(default=-1, init=False)
+    _file: LogFile = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._file = LogFile(self.path, self._is_unsafe)
+
+    def _is_unsafe(self) -> bool:
+        return self.unsynced > 0 or self._staged is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes a descriptor now."""
+        return self._file.is_open
 
     @property
     def held(self) -> int:
@@ -77,38 +90,33 @@ class UploadLog:
 
     def _look(self) -> FoundLog:
         try:
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             os.stat(self.path.parent)  # without its directory that says nothing
             return FoundLog(0, True)
         try:
-            there = self._there()
-            found = self._counting(there)
+            there = _there(descriptor)
+            found = self._counting(descriptor, there)
         finally:
-            self.close()
+            os.close(descriptor)
         return FoundLog(found or 0, found != there)
-
-    def _there(self) -> int:
-        return max(0, os.fstat(self._descriptor).st_size - HEADER_SIZE)
 
     async def open(self) -> None:
         """Make it, or find what is in it.  :raises SpoolDiskFull:"""
         await self._disk.run(self._open)
 
     def _open(self) -> None:
-        with disk_full():
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o600)
-            self.size = self._counting(self._there()) or 0
+        with disk_full(), self._file.use(os.O_CREAT) as descriptor:
+            self.size = self._counting(descriptor, _there(descriptor)) or 0
             self.touched = self.touched or self._now()
-            os.ftruncate(self._descriptor, HEADER_SIZE + self.size)
+            os.ftruncate(descriptor, HEADER_SIZE + self.size)
             self._sync(_NOWHERE)
             sync_directory(self.path.parent)
 
-    def _counting(self, there: int) -> int | None:
+    def _counting(self, descriptor: int, there: int) -> int | None:
         """Return how many of the bytes that are *there* count; None: it is no log (yet)."""
         try:
-            head = os.pread(self._descriptor, _HEADER.size, 0)
+            head = os.pread(descriptor, _HEADER.size, 0)
             magic, synced, staged, boot, touched = _HEADER.unpack(head)
         except StructError:
             return None
@@ -125,21 +133,23 @@ class UploadLog:
 
     def _append(self, data: Buffer) -> None:
         # In the thread, so that what was written counts when the caller is cancelled.
-        self._write(data, self.size)
-        self.touched = self._now()
-        self.size += len(data)
-        self.unsynced += len(data)
+        with disk_full(), self._file.use():
+            self._write(data, self.size)
+            self.touched = self._now()
+            self.size += len(data)
+            self.unsynced += len(data)
 
     async def stage(self, data: Buffer) -> None:
         """Add *data*, which counts with all that was staged when ``commit`` is called."""
         await self._disk.run(self._stage, data)
 
     def _stage(self, data: Buffer) -> None:
-        if self._staged is None:
-            self._staged = self.size
-            self._write_head(self.size - self.unsynced, self.size)
-        self._write(data, self._staged)
-        self._staged += len(data)
+        with disk_full(), self._file.use():
+            if self._staged is None:
+                self._staged = self.size
+                self._write_head(self.size - self.unsynced, self.size)
+            self._write(data, self._staged)
+            self._staged += len(data)
 
     async def commit(self) -> None:
         """Let what was staged count."""
@@ -158,9 +168,10 @@ class UploadLog:
 
     def _drop(self) -> None:
         if self._staged is not None:
-            self._staged = None
-            os.ftruncate(self._descriptor, HEADER_SIZE + self.size)
-            self._write_head(self.size - self.unsynced, _NOWHERE)
+            with self._file.use() as descriptor:
+                self._staged = None
+                os.ftruncate(descriptor, HEADER_SIZE + self.size)
+                self._write_head(self.size - self.unsynced, _NOWHERE)
 
     async def sync(self) -> None:
         """Return when all that counts outlives a power cut."""
@@ -179,9 +190,7 @@ class UploadLog:
 
     def close(self) -> None:
         """Leave it as it is."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor != -1:
-            os.close(descriptor)
+        self._file.close()
 
     async def remove(self) -> None:
         """Close it and give its space back.  May be called twice."""
@@ -193,29 +202,42 @@ class UploadLog:
 
     def _write(self, data: Buffer, offset: int) -> None:
         view, place = memoryview(crypt(self._key, offset, data)), HEADER_SIZE + offset
-        with disk_full():
+        with self._file.use() as descriptor:
+            if os.fstat(descriptor).st_size < place:
+                raise _cut()  # a hole would be read as bytes
             try:
                 while view:
-                    written = os.pwrite(self._descriptor, view, place)
+                    written = os.pwrite(descriptor, view, place)
                     place += written
                     view = view[written:]
             except OSError:
-                os.ftruncate(self._descriptor, HEADER_SIZE + offset)
+                os.ftruncate(descriptor, HEADER_SIZE + offset)
                 raise
 
     def _read(self, offset: int, length: int) -> bytes:
-        found = os.pread(self._descriptor, length, HEADER_SIZE + offset)
+        with disk_full(), self._file.use() as descriptor:
+            found = os.pread(descriptor, length, HEADER_SIZE + offset)
         if len(found) < length:
-            raise OSError(errno.EIO, "an upload's log was cut by somebody else")
+            raise _cut()
         return crypt(self._key, offset, found)
 
     def _sync(self, staged: int) -> None:
         size = self.size
-        sync_data(self._descriptor)
-        self._write_head(size, staged)
-        sync_data(self._descriptor)
-        self.unsynced = self.size - size
+        with self._file.use() as descriptor:
+            sync_data(descriptor)
+            self._write_head(size, staged)
+            sync_data(descriptor)
+            self.unsynced = self.size - size
 
     def _write_head(self, synced: int, staged: int) -> None:
         head = _HEADER.pack(_MAGIC, synced, staged, self._boot, self.touched)
-        os.pwrite(self._descriptor, head, 0)
+        with self._file.use() as descriptor:
+            os.pwrite(descriptor, head, 0)
+
+
+def _there(descriptor: int) -> int:
+    return max(0, os.fstat(descriptor).st_size - HEADER_SIZE)
+
+
+def _cut() -> OSError:
+    return OSError(errno.EIO, "an upload's log was cut by somebody else")
