@@ -39,6 +39,37 @@ class BudgetTests(SynchronousTestCase):
         self.successResultOf(second)
         self.assertEqual(budget.used, 6)
 
+    def test_soon(self) -> None:
+        """Those who come soon are served in turns with the others, each in their order."""
+        budget, order = Budget(1), list[str]()
+        self.successResultOf(take(budget, 1))
+
+        async def work(name: str, soon: bool) -> None:
+            await budget.take(1, soon)
+            order.append(name)
+
+        for number in range(3):
+            Deferred.fromCoroutine(work(f"late {number}", False))
+        for number in range(4):
+            Deferred.fromCoroutine(work(f"soon {number}", True))
+        self.assertFalse(budget.try_take(0))
+        for _ in range(7):
+            budget.give(1)
+        turns = ["soon 0", "late 0", "soon 1", "late 1", "soon 2", "late 2", "soon 3"]
+        self.assertEqual(order, turns)
+        budget.give(1)
+        self.assertEqual(budget.used, 0)
+
+    def test_soon_leaves(self) -> None:
+        """One who came soon and leaves has taken nothing either."""
+        budget = Budget(10)
+        self.successResultOf(take(budget, 8))
+        first = Deferred.fromCoroutine(budget.take(5, soon=True))
+        second = take(budget, 2)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.successResultOf(second)
+
     def test_more_than_all(self) -> None:
         """One who asks for more than there is gets it when nobody else has taken any."""
         budget = Budget(10)

@@ -60,6 +60,25 @@ class HoldingsTests(SynchronousTestCase):
         self.assertEqual([each.held for each in holders], [0, 0, 2, 2, 2])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_crowd_that_takes_nothing(self) -> None:
+        """However many take nothing, who keeps up or wants little is soon served."""
+        deaf = 900
+
+        async def come() -> None:
+            await self.holdings.take(2)
+            self.holdings.is_idle(FakeHolder(self.holdings, 2))
+
+        crowd = [Deferred.fromCoroutine(come()) for _ in range(deaf)]
+        honest = Deferred.fromCoroutine(self.holdings.take(1, soon=True))
+        late = self.take(1)
+        self.clock.pump([0.01] * 3)
+        self.successResultOf(honest)
+        # All of the crowd within ten seconds, where it was a minute and a half.
+        self.clock.pump([0.01] * 1000)
+        self.successResultOf(late)
+        for each in crowd:
+            self.successResultOf(each)
+
     def test_busy_ones_keep(self) -> None:
         """Who was idle for a moment, or is not any more, keeps what it holds."""
         one, other = self.holder(5), self.holder(5)

@@ -15,6 +15,9 @@ class Budget:
     """
     So many bytes for all who share it; those who wait are served in their order.
 
+    Those who come soon have a queue of their own, and are served in turns with the others:
+    neither queue can starve the other.
+
     One who asks for more than is left when nobody else has taken anything gets it all the
     same, so nothing waits for ever.
     """
@@ -23,14 +26,23 @@ class Budget:
     used: int = field(default=0, init=False)
     peak: int = field(default=0, init=False)  # the most ever used at once
     _taken: int = field(default=0, init=False)  # of what is used; the rest is reserved
-    _waiting: deque[tuple[int, Deferred[None]]] = field(factory=deque, init=False)
+    _soon: deque[tuple[int, Deferred[None]]] = field(factory=deque, init=False)
+    _others: deque[tuple[int, Deferred[None]]] = field(factory=deque, init=False)
+    _was_soon: bool = field(default=False, init=False)  # the last who was served
     _serving: bool = field(default=False, init=False)
 
-    async def take(self, amount: int) -> None:
+    @property
+    def _waiting(self) -> deque[tuple[int, Deferred[None]]]:
+        """The queue whose turn it is; it is empty when nobody waits."""
+        if self._soon and not (self._others and self._was_soon):
+            return self._soon
+        return self._others
+
+    async def take(self, amount: int, soon: bool = False) -> None:
         """Return when *amount* bytes are the caller's, who gives them back."""
         if not self.try_take(amount):
             turn: Deferred[None] = Deferred(self._leave)
-            self._waiting.append((amount, turn))
+            (self._soon if soon else self._others).append((amount, turn))
             await turn
 
     def try_take(self, amount: int) -> bool:
@@ -74,15 +86,20 @@ class Budget:
             return
         self._serving = True
         try:
-            while self._waiting and self._fits(self._waiting[0][0]):
-                amount, turn = self._waiting.popleft()
+            while (queue := self._waiting) and self._fits(queue[0][0]):
+                amount, turn = queue.popleft()
+                self._was_soon = queue is self._soon
                 self._take(amount)
                 turn.callback(None)
         finally:
             self._serving = False
 
     def _leave(self, turn: Deferred[None]) -> None:
-        self._waiting = deque(entry for entry in self._waiting if entry[1] is not turn)
+        for queue in (self._soon, self._others):
+            for entry in queue:
+                if entry[1] is turn:
+                    queue.remove(entry)
+                    break
         self._serve()
 
 

@@ -30,6 +30,9 @@ from truckee.immutable.shared_file import SharedFile
 # segments, which costs less.
 PIECE = 32 << 10  # bytes
 
+# A segment that costs no more holds up nobody, and is served soon.
+LITTLE = 64 << 10  # bytes
+
 # Segments fetched ahead of the one that is being read, while they come one by one.
 MOST_AHEAD = 4
 # Adjacent segments that are fetched at once have so many bytes, at most.
@@ -204,7 +207,8 @@ class Download:
         if self._ahead and number not in self._ahead[0].numbers:
             self._drop_ahead()
         if not self._ahead:
-            await self._file.holdings.take(self._cost)
+            soon = self._taken > 0 or self._cost <= LITTLE
+            await self._file.holdings.take(self._cost, soon)
             self._ask(range(number, number + 1))
         self._look_ahead(number)
         run = self._ahead[0]

@@ -10,8 +10,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from truckee.flow.limits import Budget
 
-# One whose client took nothing for so long gives way to one who waits.
+# One whose client took nothing for so long gives way to one who waits; where many wait, to
+# each of them after as much less, so that a crowd that takes nothing is soon through.
 PATIENCE = 0.5  # seconds
+# What a client that does take needs to do so.
+_LEAST_PATIENCE = 0.02
 
 
 class Holder(Protocol):
@@ -35,14 +38,18 @@ class Holdings:
     _waiting: int = field(default=0, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
 
-    async def take(self, amount: int) -> None:
-        """Return when *amount* bytes are the caller's, who gives them back."""
+    async def take(self, amount: int, soon: bool = False) -> None:
+        """
+        Return when *amount* bytes are the caller's, who gives them back.
+
+        Those who took all that they were given so far, or want little, come *soon*.
+        """
         if self.budget.try_take(amount):
             return
         self._waiting += 1
         self._watch()
         try:
-            await self.budget.take(amount)
+            await self.budget.take(amount, soon)
         finally:
             self._waiting -= 1
             if not self._waiting and self._timer is not None:
@@ -71,15 +78,22 @@ class Holdings:
         """*holder* waits for nobody outside any more, or is gone."""
         self._idle.pop(holder, None)
 
+    @property
+    def _patience(self) -> float:
+        return max(_LEAST_PATIENCE, PATIENCE / max(1, self._waiting))
+
     def _watch(self) -> None:
+        wait = self._patience / 2
         if self._timer is None:
-            self._timer = self._clock.callLater(PATIENCE / 2, self._make_way)
+            self._timer = self._clock.callLater(wait, self._make_way)
+        elif self._timer.getTime() > self._clock.seconds() + wait:
+            self._timer.reset(wait)
 
     def _make_way(self) -> None:
         self._timer = None
-        latest = self._clock.seconds() - PATIENCE
+        now = self._clock.seconds()
         for holder, since in list(self._idle.items()):
-            if not self._waiting or since > latest:
+            if not self._waiting or since > now - self._patience:
                 break
             if self._idle.pop(holder, None) is not None:
                 holder.let_go()
