@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -58,6 +59,23 @@ class PipeliningTests(Counted):
         for _ in range(300):
             self.assertEqual((await wire.reply()).body, b"x")
         self.assertEqual(len(set(turn.turns)), 300)
+
+    async def test_many_connections(self) -> None:
+        """However many ask at once, a part of each turn is for what is in progress."""
+        served, turn = self.serve()
+
+        def work() -> None:
+            end = reactor.seconds() + 0.002
+            while reactor.seconds() < end:
+                pass
+
+        turn.hook = work
+        wires = [await served.connect() for _ in range(60)]
+        for wire in wires:
+            wire.write(GET)
+        for wire in wires:
+            self.assertEqual((await wire.reply()).body, b"x")
+        self.assertLessEqual(max(Counter(turn.turns).values()), 10)
 
     async def test_others_come_between(self) -> None:
         """A request that arrives in the midst of a burst is answered at once."""

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from truckee.errors import Misuse, TruckeeError
 from truckee.flow.fair import Debt
+from truckee.flow.turns import Turn
 from truckee.frontends.http.body import Decoder, decoder
 from truckee.frontends.http.body_source import BodySource
 from truckee.frontends.http.closing import Closing, innermost
@@ -46,7 +47,8 @@ class StreamingChannel(RequestChannel):
 
     At most one request is in progress, and at most one begins in each turn of the event
     loop, none of them while an answer waits for the client to take it: however many come
-    in one read, others have their turn between them.
+    in one read, others have their turn between them.  Those of all connections together
+    take a part of each turn, so that what is in progress goes on.
     """
 
     site: StreamingSite
@@ -67,7 +69,7 @@ class StreamingChannel(RequestChannel):
         self._buffer = bytearray()  # what came and was not taken apart yet
         self._deadline = Timer(call_later)
         self._quiet = Timer(call_later)
-        self._turn = Timer(call_later)
+        self._turn = Turn(self.site.turns, self._next_turn)
         self._closing = Closing(self.transport, call_later, limits)
         self._reading = Reading(self.transport)
         self._debt = Debt(self.site.reactor.seconds)
@@ -97,8 +99,9 @@ class StreamingChannel(RequestChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._phase = Phase.CLOSING
-        for timer in (self._deadline, self._quiet, self._turn):
-            timer.cancel()
+        self._deadline.cancel()
+        self._quiet.cancel()
+        self._turn.cancel()
         self._output.end()
         self._source.forget()
         self._closing.forget()
@@ -136,8 +139,11 @@ class StreamingChannel(RequestChannel):
 
     def _go_on(self) -> None:
         """Take apart what came, as far as it is its turn."""
-        if self._phase in (Phase.IDLE, Phase.HEAD) and not self._turn.running:
-            self._take_head()
+        if self._phase in (Phase.IDLE, Phase.HEAD) and not self._turn.waits:
+            if self.site.turns.is_over:
+                self._yield()
+            else:
+                self.site.turns.run(self._take_head)
         elif (
             self._phase in (Phase.WORK, Phase.IDLE)
             and len(self._buffer) > self.site.limits.read_ahead
@@ -151,7 +157,7 @@ class StreamingChannel(RequestChannel):
             data = bytes(self._buffer)
             self._buffer.clear()
             self._take_body(data)
-        elif not self._output.blocked and self._phase is Phase.IDLE:
+        elif not self._output.blocked and self._phase in (Phase.IDLE, Phase.HEAD):
             self._reading.go_on(Cause.PIPELINE)
             self._take_head()
             if self._ended and self._phase in (Phase.IDLE, Phase.HEAD):
@@ -220,7 +226,7 @@ class StreamingChannel(RequestChannel):
 
     def _yield(self) -> None:
         self._reading.stop(Cause.TURN)
-        self._turn.start(0, self._next_turn)
+        self._turn.wait()
 
     def _body_ended(self) -> None:
         answered = self._phase is Phase.SWALLOW
@@ -302,15 +308,15 @@ class StreamingChannel(RequestChannel):
         self._debt.wait()
         self._deadline.start(self.site.limits.idle_timeout, self.close_idle)
         if self._buffer:
-            self._turn.start(0, self._next_turn)
+            self._turn.wait()
         else:
             self._reading.go_on(Cause.PIPELINE)
 
     def _flushed(self) -> None:
         if self._close_when_flushed:
             self._say_goodbye()
-        elif self._buffer and self._phase is Phase.IDLE:
-            self._turn.start(0, self._next_turn)
+        elif self._buffer and self._phase in (Phase.IDLE, Phase.HEAD):
+            self._turn.wait()
 
     def _swallows(self, request: StreamingRequest) -> bool:
         if not self.persistent or request.owes_continue or request.bodyLength is None:

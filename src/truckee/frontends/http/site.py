@@ -14,6 +14,7 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 
 from truckee.flow.fair import slowest
+from truckee.flow.turns import Turns
 from truckee.frontends.http.channel import StreamingChannel
 from truckee.frontends.http.isolation import USUAL
 from truckee.frontends.http.limits import HttpLimits
@@ -63,6 +64,7 @@ class StreamingSite(server.Site):
         self.responder = responder
         self.limits = limits or HttpLimits()
         self.hosts = hosts or AllowedHosts()
+        self.turns = Turns(reactor)
         self.draining = False
         self._access_log = access_log
         self._channels: set[StreamingChannel] = set()
