@@ -48,7 +48,7 @@ class Swarm(Attack):
                     sock.close()
             swarm = alive
             while len(swarm) < self.connections and not stop.is_set():
-                new = connect(node, self.receive_buffer)
+                new = self.open(node)
                 if new is None:
                     break
                 if self.begin(new):
@@ -62,6 +62,10 @@ class Swarm(Attack):
 
     def prepare(self, node: Node) -> None:
         """Do what has to be done once."""
+
+    def open(self, node: Node) -> socket.socket | None:
+        """Return a new connection, if it is taken."""
+        return connect(node, self.receive_buffer)
 
     def begin(self, sock: socket.socket) -> bool:
         """Do what a new connection does; return whether it worked."""
