@@ -5,11 +5,13 @@ Each runs in a process of its own, which has a reactor:
 
     python -m tests.hostile.storage_attacks NAME NODE-DIRECTORY
 
-It ends with its standard input.
+It begins with a line on its standard input, and ends with it.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import struct
 import subprocess
@@ -17,11 +19,21 @@ import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
+from attrs import define
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from foolscap.api import Referenceable, SturdyRef, Tub
 from foolscap.banana import int2b128
 from foolscap.tokens import INT, OPEN, STRING
@@ -71,16 +83,26 @@ def _put_sparse(home: Path) -> None:
 class StorageAttack(Attack):
     """One over foolscap."""
 
-    def serve(self, place: Path) -> Any:
-        return offering(place)
+    # Started with the node, so that it is there when it is wanted.
+    _child: subprocess.Popen[bytes]
+
+    @contextmanager
+    def serve(self, place: Path) -> Iterator[Node]:
+        with offering(place) as node:
+            command = [sys.executable, "-m", __name__, self.name, str(node.directory)]
+            with subprocess.Popen(command, stdin=subprocess.PIPE) as self._child:
+                try:
+                    yield node
+                finally:
+                    self._child.kill()
 
     def run(self, node: Node, stop: Stop) -> None:
-        command = [sys.executable, "-m", __name__, self.name, str(node.directory)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
-            try:
-                stop.wait()
-            finally:
-                child.kill()
+        assert self._child.stdin is not None
+        self._child.stdin.write(b"go\n")
+        self._child.stdin.flush()
+        stop.wait()
+        # This may be another process than that which waits for it.
+        os.kill(self._child.pid, signal.SIGKILL)
 
     async def attack(self, furl: str) -> None:
         """Attack for as long as the process lives; a reactor runs."""
@@ -105,7 +127,7 @@ class Peers(StorageAttack):
         await Deferred()
 
     async def round(self, furl: str) -> None:
-        tub = Tub()
+        tub = Tub(certData=_new_identity())
         tub.startService()
         lost: Deferred[None] = Deferred()
         try:
@@ -266,6 +288,25 @@ class HalfHandshakes(Swarm):
         return False
 
 
+def _new_identity() -> bytes:
+    """Return a certificate and its key; those that foolscap makes take long."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "peer")])
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=36_500))
+        .sign(key, SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM) + private
+
+
 def _begun_string(size: int) -> bytes:
     """Return the beginning of a call, up to a string of *size* bytes."""
     parts: list[bytes] = []
@@ -278,8 +319,14 @@ def _begun_string(size: int) -> bytes:
     return b"".join(parts)
 
 
+@define(eq=False)
 class _Parent(Protocol):
-    """Tells when whoever started this is gone."""
+    """Begins when whoever started this says so, and ends with it."""
+
+    _begin: Callable[[], object]
+
+    def dataReceived(self, data: bytes) -> None:
+        self._begin()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if REACTOR.running:
@@ -292,9 +339,12 @@ def main() -> None:
     [attack] = [each for each in ATTACKS if each.name == name]
     assert isinstance(attack, StorageAttack)
     furl = (Path(directory) / "private" / "storage.furl").read_text("ascii").strip()
-    stdio.StandardIO(_Parent())
-    running = Deferred.fromCoroutine(attack.attack(furl))
-    running.addErrback(lambda failure: failure.printTraceback())
+
+    def begin() -> None:
+        running = Deferred.fromCoroutine(attack.attack(furl))
+        running.addErrback(lambda failure: failure.printTraceback())
+
+    stdio.StandardIO(_Parent(begin))
     REACTOR.run()
 
 
