@@ -142,30 +142,43 @@ class Peers(StorageAttack):
         """Do what one of them does; return its connection."""
 
 
-class UnfinishedStrings(Peers):
-    """Strangers who send the longest string that is taken, but for its end."""
+class StrangersStrings(Peers):
+    """Strangers who send a long string, but for its end."""
 
     name = "strangers-strings"
     peers = 12
 
     async def connect(self, tub: Any, furl: str) -> Any:
         broker = await tub.getBrokerForTubRef(SturdyRef(furl).getTubRef())
-        self.begin(broker)
+        broker.transport.write(_begun_string(60 * MIB) + bytes(60 * MIB - 1))
         return broker
 
-    def begin(self, broker: Any) -> None:
-        """Send it."""
-        broker.transport.write(_begun_string(60 * MIB) + bytes(60 * MIB - 1))
 
-
-class KnownStrings(UnfinishedStrings):
-    """The same of peers who have the furl."""
+class KnownStrings(Peers):
+    """Peers who have the furl write the longest block that is taken, but for its end."""
 
     name = "known-strings"
+    peers = 12
+    size = 60 * MIB
 
     async def connect(self, tub: Any, furl: str) -> Any:
-        broker = (await tub.getReference(furl)).tracker.broker
-        self.begin(broker)
+        server = await tub.getReference(furl)
+        broker = server.tracker.broker
+        index = b"string %09d" % (id(tub) % 10**9)
+        _, writers = await server.callRemote(
+            "allocate_buckets", index, *SECRETS[1:], {0}, self.size, Referenceable()
+        )
+        whole = broker.transport.write
+
+        def cut(data: bytes) -> None:
+            if len(data) == self.size:
+                broker.transport.write = lambda _: None
+                data = data[:-1]
+            whole(data)
+
+        broker.transport.write = cut
+        call = writers[0].callRemote("write", 0, bytes(self.size))
+        call.addErrback(lambda _: None)
         return broker
 
 
@@ -349,7 +362,7 @@ def main() -> None:
 
 
 ATTACKS: Sequence[Attack] = (
-    UnfinishedStrings(),
+    StrangersStrings(),
     KnownStrings(),
     HalfHandshakes(),
     UntakenReads(),
