@@ -183,7 +183,11 @@ def curl(*arguments: str, data: bytes | None = None) -> bytes:
         "--fail-with-body",
         *arguments,
     ]
-    return subprocess.run(command, input=data, check=True, stdout=subprocess.PIPE).stdout
+    done = subprocess.run(command, input=data, check=False, stdout=subprocess.PIPE)
+    if done.returncode:
+        told = done.stdout[:1000].decode("utf-8", "replace")
+        raise AssertionError(f"curl ended with {done.returncode}: {told}")
+    return done.stdout
 
 
 @frozen

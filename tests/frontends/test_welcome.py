@@ -125,6 +125,7 @@ class HelperTests(SynchronousTestCase):
                     "unknown_length_spooled": False,
                 },
                 "cache": None,
+                "problems": [],
             },
         )
 
