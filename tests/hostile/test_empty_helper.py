@@ -143,6 +143,26 @@ class PushedTests(_Case):
         with self.assertRaises(NotProved):
             await self.store(self.sinks)
 
+    async def test_few_blocks(self) -> None:
+        """A helper that leaves out half of the blocks is found out within a few files."""
+        shares = make_file(self.content.plaintext, KEY, ENCODING).shares
+        half = ENCODING.geometry(SIZE).share_data_size // 2
+        refused = 0
+        for _ in range(40):
+            self.again()
+            for number, share in enumerate(shares):
+                offsets = ShareOffsets.parse(share, ENCODING.total)
+                middle = offsets.data + half
+                kept = share[:middle] + bytes(half) + share[middle + half :]
+                put_share(self.grid.servers[number], INDEX, number, kept)
+            try:
+                await self.store(self.sinks)
+            except NotProved:
+                refused += 1
+                if refused == 2:
+                    return
+        self.fail(f"{refused} of 40 files were refused")
+
     async def test_truth(self) -> None:
         """What is there counts, though one share is broken, or a server is silent."""
         for size in (SIZE, None):

@@ -10,6 +10,7 @@ from tests.grids import MadeFile, make_file, new_workers
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
 from truckee.codec.share import ShareLayout, ShareOffsets
+from truckee.immutable.read_back import Part
 from truckee.immutable.share_proof import claimed_cap, prove_share
 from truckee.storage.interfaces import IShareReader
 
@@ -56,10 +57,19 @@ class ProofTests(TestCase):
         segment: int | None = None,
         expected: ShareLayout | None = None,
         file: MadeFile | None = None,
+        piece: Part | None = None,
     ) -> Bytes:
         cap = (file or made()).cap.verify_cap()
         reader = Bytes(share)
-        await prove_share(cap, number, reader, self.cpu, expected=expected, segment=segment)
+        await prove_share(
+            cap,
+            number,
+            reader,
+            self.cpu,
+            expected=expected,
+            segment=segment,
+            piece=piece,
+        )
         return reader
 
     async def test_good(self) -> None:
@@ -78,6 +88,21 @@ class ProofTests(TestCase):
             for expected in (None, file.layout):
                 reader = await self.prove(file.shares[1], 1, segment, expected, file)
                 self.assertLess(sum(reader.reads), most)
+
+    async def test_piece(self) -> None:
+        """A piece of a large block is little to read; it must be what is known of it."""
+        file = make_file(bytes(range(250)) * 400, KEY, Encoding(2, 3, 50_000))
+        share, other = file.shares[1], made(streamed=True).layout
+        at = offsets_of(share).data + 10_000
+        piece = 10_000, share[at : at + 256]
+        for expected in (None, file.layout, other):
+            reader = await self.prove(share, 1, None, expected, file, piece)
+            self.assertLess(sum(reader.reads), 4500)
+            for wrong in (piece[1][:-1] + b"x", bytes(256)):
+                with self.assertRaises(ValueError):
+                    await self.prove(share, 1, None, expected, file, (10_000, wrong))
+        with self.assertRaises(ValueError):
+            await self.prove(share, 1, None, None, file, (200_000, piece[1]))
 
     async def assert_refused(self, share: bytes, number: int, segment: int | None) -> None:
         for expected in (None, made().layout):

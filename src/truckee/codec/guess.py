@@ -57,15 +57,20 @@ class Guess:
             self._segment_size = geometry.segment_size
 
 
-def proof_reads(layout: ShareLayout, segment: int | None) -> list[tuple[int, int]]:
+def proof_reads(
+    layout: ShareLayout, segment: int | None, piece: tuple[int, int] | None = None
+) -> list[tuple[int, int]]:
     """
     Return offset and length of what proves that a share is of its file.
 
-    With a *segment*, its block and the hashes that prove the block are among it.
+    With a *segment*, its block and the hashes that prove the block are among it; with a
+    *piece* the bytes that it names, at an offset from the first block.
     """
     reads = _identity_reads(layout)
     if segment is not None:
         reads += _block_reads(layout, segment)
+    if piece is not None:
+        reads.append((layout.data + piece[0], piece[1]))
     return _joined(reads)
 
 

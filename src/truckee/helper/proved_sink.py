@@ -20,6 +20,7 @@ from truckee.codec.hashes import Buffer
 from truckee.codec.share import ShareLayout
 from truckee.errors import Unavailable
 from truckee.helper.failures import HelperLied
+from truckee.immutable.ciphertext_samples import CiphertextSamples
 from truckee.immutable.presence import Presence, PresenceProver
 from truckee.immutable.share_proof import claimed_cap
 from truckee.immutable.sinks import (
@@ -110,7 +111,8 @@ class ProvedSinks:
             except Exception:
                 await sink.abort()
                 raise
-        return ProvedSink(sink, file, self, proved)
+        samples = self._prover.samples(self._encoding, file.size)
+        return ProvedSink(sink, file, self, proved, samples)
 
     async def forget(self, file: NewFile) -> None:
         """See ``ICiphertextSinks``."""
@@ -128,11 +130,13 @@ class ProvedSinks:
         await self.prove(file, cap)
         return cap
 
-    async def prove(self, file: NewFile, cap: ChkVerifyCap) -> None:
+    async def prove(
+        self, file: NewFile, cap: ChkVerifyCap, samples: CiphertextSamples | None = None
+    ) -> None:
         """Return once the file of *cap* is proved to be stored.  :raises NotProved:"""
         kind = ShareLayout.stock if file.size is not None else ShareLayout.streamed
         layout = kind(self._encoding.geometry(cap.size))
-        presence = await self._prover.prove(cap, layout, self._happy)
+        presence = await self._prover.prove(cap, layout, self._happy, samples)
         if not presence.enough:
             self._avoid(file)
             raise self._not_proved(cap, presence)
@@ -164,6 +168,7 @@ class ProvedSink:
     _file: NewFile
     _sinks: ProvedSinks
     _proved: ChkVerifyCap | None  # what is proved to be stored already
+    _samples: CiphertextSamples = field(repr=False)
 
     @property
     def chunk_size(self) -> int:
@@ -173,6 +178,7 @@ class ProvedSink:
     async def write(self, chunk: Buffer) -> None:
         """See ``ICiphertextSink``."""
         await self.inner.write(chunk)
+        self._samples.feed(chunk)
 
     async def close(self) -> ChkVerifyCap:
         """See ``ICiphertextSink``.  :raises NotProved: when the file is not stored."""
@@ -181,7 +187,7 @@ class ProvedSink:
         except HelperLied:
             raise self._sinks.lied(self._file) from None
         if cap != self._proved:
-            await self._sinks.prove(self._file, cap)
+            await self._sinks.prove(self._file, cap, self._samples)
         return cap
 
     async def abort(self) -> None:

@@ -2,8 +2,9 @@
 Proof that a file which somebody else stored is on servers that we can reach ourselves.
 
 The servers are asked what they have, and what they claim is proved share by share
-(``share_proof``).  Of some shares, chosen at random, a block is proved as well: hash trees
-alone would cost a liar nothing to store.
+(``share_proof``).  Hash trees alone would cost a liar nothing to store.  So of each share a
+piece of its blocks is compared, where these are known; else a whole block is proved of some
+shares, chosen at random.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.geometry import Encoding
 from truckee.codec.share import ShareLayout
 from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
 from truckee.flow.together import Group, together
 from truckee.grid.placement import happiness
 from truckee.grid.selection import Selector
+from truckee.immutable.ciphertext_samples import CiphertextSamples
+from truckee.immutable.read_back import Part
 from truckee.immutable.share_proof import prove_share
 from truckee.storage.interfaces import IShareReader, IStorageServer
 from truckee.storage.limited import in_time
@@ -69,14 +73,28 @@ class PresenceProver:
         """How many servers can be asked now."""
         return len(self._selector.candidates(b""))
 
-    async def prove(self, cap: ChkVerifyCap, layout: ShareLayout, happy: int) -> Presence:
+    def samples(self, encoding: Encoding, size: int | None) -> CiphertextSamples:
+        """Return what takes the ciphertext of a file of *size* bytes on its way."""
+        geometry = None if size is None else encoding.geometry(size)
+        segment = geometry.segment_size if geometry else encoding.streaming_segment_size
+        return CiphertextSamples(encoding, segment, self._random)
+
+    async def prove(
+        self,
+        cap: ChkVerifyCap,
+        layout: ShareLayout,
+        happy: int,
+        samples: CiphertextSamples | None = None,
+    ) -> Presence:
         """
         Look for max(k, *happy*) distinct shares of *cap*, on *happy* servers at least.
 
         Most shares are probably laid out as *layout* says.  While there are too few the
-        servers are asked again, for a bounded time.
+        servers are asked again, for a bounded time.  With *samples* of the whole file
+        little is read.
         """
-        search = _Search(cap, layout, happy, self._cpu, self._clock, self._random)
+        pieces = await self._cpu.run(samples.pieces) if samples else None
+        search = _Search(cap, layout, happy, self._cpu, self._clock, self._random, pieces)
         pause = _FIRST_PAUSE
         servers = self._selector.candidates(cap.storage_index)[: 2 * cap.total]
         await search.ask(servers)
@@ -100,6 +118,7 @@ class _Search:
     _cpu: Workers
     _clock: IReactorTime
     _random: Callable[[int], bytes]
+    _pieces: Sequence[Part] | None = field(repr=False)  # one of each share
     _readers: dict[tuple[int, IStorageServer], IShareReader] = field(
         factory=dict, init=False
     )  # of proved shares
@@ -110,6 +129,8 @@ class _Search:
 
     def __attrs_post_init__(self) -> None:
         count = max(1, _SAMPLE // self._layout.geometry.block_size)
+        if self._pieces is not None:
+            count = 0
         self._sample = set(self._shuffled(range(self._cap.total))[:count])
 
     @property
@@ -119,6 +140,8 @@ class _Search:
 
     @property
     def _wanted_blocks(self) -> int:
+        if self._pieces is not None:
+            return 0
         # Each wrong one is a reason to look at more.
         return min(len(self._readers), 1 + 2 * self._wrong)
 
@@ -209,6 +232,7 @@ class _Search:
                 self._cpu,
                 expected=self._layout,
                 segment=segment,
+                piece=None if self._pieces is None else self._pieces[number],
             )
             await in_time(proof, _ROUND, self._clock, server.name)
         except CancelledError:
