@@ -474,6 +474,11 @@ class NodeTests(SynchronousTestCase):
         helper = write_helper(directory / "helper", "", shape)
         gateway = write_node(directory / "gateway", "", shape=shape)
         use_helper(gateway, helper.helper_furl)
+        # It reaches no servers, which could confirm what the helper says.
+        config = gateway.directory / "tahoe.cfg"
+        config.write_text(
+            config.read_text().replace("[client]\n", "[client]\nhelper.verify = false\n")
+        )
         known = {"ann": {"anonymous-storage-FURL": server.furl}}
         (helper.directory / "private" / "servers.yaml").write_text(
             yaml.safe_dump({"storage": {"one": known}})

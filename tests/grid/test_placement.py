@@ -216,6 +216,23 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(plan(3, {0: ["X"], 1: ["X"]}, "A"), {2: "A"})
         self.assertEqual(plan(3, {0: ["X"], 1: ["X"]}, "AB"), {2: "A", 1: "B"})
 
+    @settings(deadline=None)
+    @given(situations(), graphs(6, WRITEABLE))
+    def test_refusing(
+        self, situation: tuple[int, Holders, list[str]], refusing: Holders
+    ) -> None:
+        """No server gets what it refuses; a share that somebody takes is stored."""
+        total, existing, writeable = situation
+        new = plan(total, existing, writeable, refusing)
+        for share in range(total):
+            able = set(writeable) - set(refusing.get(share, ()))
+            if share in new:
+                self.assertIn(new[share], able)
+            self.assertTrue(share in new or existing.get(share) or not able)
+        # All of them have another file's shares in the order in which they are asked.
+        taken = {share: [server] for share, server in enumerate("ABC")}
+        self.assertEqual(sorted(plan(3, {}, "ABC", taken).values()), ["A", "B", "C"])
+
     def test_read_only_servers_count(self) -> None:
         """A share that a read-only server has too leaves a writeable one free."""
         for holders in ("AX", "XA"):

@@ -7,15 +7,21 @@ upload under it, nor have the helper tell them that the attacker's file is their
 
 from __future__ import annotations
 
+import json
+import os
 import random
-from typing import Any
+from typing import Any, cast
 
+from attrs import evolve
 from foolscap.api import RemoteException
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import truckee.helper.upload
-from tests.grids import until
+from tests.frontends.wire import HOSTS, Reply, Wire
+from tests.grids import CONVERGENCE, REACTOR, new_events, until
 from tests.helper.helped import (
     INDEX,
     PARAMETERS,
@@ -28,7 +34,13 @@ from tests.helper.helped import (
 from tests.helper.stock_ends import Reader, StockClient
 from tests.helper.test_service import Peer
 from truckee.codec import base32
+from truckee.codec.caps import ChkReadCap, parse_cap
 from truckee.codec.hashes import storage_index_of
+from truckee.codec.secrets import KEY_SIZE, convergence_hasher
+from truckee.frontends.http.respond import Responder
+from truckee.frontends.http.site import StreamingSite
+from truckee.frontends.web.root import STATUSES, RootResource
+from truckee.frontends.web.welcome import GridStatus
 from truckee.helper import schema
 from truckee.helper.ownership import (
     NOBODY,
@@ -37,10 +49,14 @@ from truckee.helper.ownership import (
     parse_name,
     upload_secret,
 )
+from truckee.helper.proved_sink import ProvedSinks
+from truckee.helper.route import Routes
 from truckee.helper.service import Helper
 from truckee.helper.stored_files import StoredFiles
 from truckee.helper.upload import HelperUpload
 from truckee.helper.uploads import HelperLimits
+from truckee.immutable.presence import PresenceProver
+from truckee.immutable.upload import Uploader
 
 SIZE = 300
 
@@ -169,6 +185,114 @@ class IsolationTests(_Case):
         third = await Peer.of(self.helped, 4)
         third.secret = b"s" * 32
         self.assertEqual((await third.open(SIZE))[2], 100)
+
+
+class PoisonTests(_Case):
+    """The attacker stores another file, whole, where that of its victim belongs."""
+
+    async def start(self, **options: Any) -> None:
+        await _Case.start(self, happy=2, **options)
+        self.data = Content(SIZE, seed=7).plaintext
+        geometry = self.helped.grid.encoding.geometry(SIZE)
+        hasher = convergence_hasher(CONVERGENCE, geometry)
+        hasher.update(self.data)
+        self.index = storage_index_of(hasher.digest()[:KEY_SIZE])
+        self.attacker = await Peer.of(self.helped, 2)
+        self.attacker.secret = b"a" * 32
+
+    async def poison(self, size: int | None = SIZE) -> None:
+        """Have the helper store garbage."""
+        upload = await self.attacker.begin(size, self.index)
+        await upload.callRemote("push", 0, self.garbage.ciphertext)
+        told = await upload.callRemote("finish", SIZE, self.garbage.root)
+        self.assertEqual(told[0], b"")
+
+    async def put(self, verify: bool = True) -> Any:
+        """Upload the file to the gateway; return its JSON."""
+        grid, sinks = self.helped.grid, self.gateway.sinks
+        prover = PresenceProver(grid.selector, grid.cpu, REACTOR, os.urandom, retries=0.6)
+        proved = ProvedSinks(sinks, grid.encoding, 2, prover, REACTOR)
+        pushed: Any = proved if verify else sinks
+        connection, needed = self.gateway.connection, grid.encoding.needed
+        routes = Routes(grid.sinks, pushed, pushed, connection, grid.selector, needed)
+        reply = await self.ask(evolve(grid.uploader, sinks=routes))
+        self.assertEqual(reply.status, 200, reply.body)
+        return json.loads(reply.body)
+
+    async def ask(self, uploader: Uploader) -> Reply:
+        """Return the answer to a PUT of the file."""
+        responder = Responder(STATUSES)
+        root = RootResource(
+            uploader,
+            self.helped.grid.downloader,
+            responder,
+            lambda: GridStatus([]),
+            events=new_events(self),
+        )
+        site = StreamingSite(root, responder, reactor=REACTOR, hosts=HOSTS)
+        port = REACTOR.listenTCP(0, site, interface="127.0.0.1")
+        endpoint = TCP4ClientEndpoint(REACTOR, "127.0.0.1", port.getHost().port)
+        wire: Any = await endpoint.connect(Factory.forProtocol(Wire))
+        try:
+            head = f"Host: x\r\nContent-Length: {SIZE}\r\n\r\n"
+            request = f"PUT /uri?key=CHK&output=json HTTP/1.1\r\n{head}"
+            wire.write(request.encode() + self.data)
+            return cast(Reply, await wire.reply())
+        finally:
+            wire.transport.abortConnection()
+            await wire.closed()
+            await port.stopListening()
+            site.abort()
+            await site.drain()
+
+    async def assert_whole(self, told: Any, route: str) -> None:
+        """The JSON is that of a file that can be read, all of whose shares are its own."""
+        cap = parse_cap(told["cap"])
+        assert isinstance(cap, ChkReadCap)
+        self.assertEqual(cap.storage_index, self.index)
+        self.assertEqual(await self.helped.grid.read(cap), self.data)
+        self.assertEqual(told["route"], route)
+        self.assertEqual(sorted(told["shares"]), ["0", "1", "2"])
+        self.assertGreaterEqual(told["happiness"], 2)
+        self.assertEqual(told["unplaced"], [])
+        self.helped.grid.forget_files()
+
+    async def test_before(self) -> None:
+        """Stored before: the file goes to the servers, also where all have garbage."""
+        for servers in (3, 8):
+            for verify in (True, False):
+                await self.start(servers=servers)
+                await self.poison()
+                before = self.helped.grid.shares(self.index)
+                self.assertEqual(sorted(before), [0, 1, 2])
+                told = await self.put(verify)
+                await self.assert_whole(told, "servers")
+                # Again: it is there, or the garbage is seen again.
+                again = await self.put(verify)
+                self.assertEqual(again["cap"], told["cap"])
+                # By now the helper may have found out which shares are good.
+                await self.assert_whole(again, again["route"])
+                await self.helped.stop()
+
+    async def test_meanwhile(self) -> None:
+        """Stored while the file is on its way: the helper stores both."""
+        self.index = INDEX
+        sink = await self.gateway.open(SIZE)
+        await sink.write(self.content.ciphertext[:100])
+        await until(lambda: self.helped.uploads.used == 100)
+        await self.poison()
+        await sink.write(self.content.ciphertext[100:])
+        self.assertEqual((await sink.close()).ueb_hash, self.content.cap.ueb_hash)
+        self.assertEqual(
+            await self.helped.grid.read(self.content.cap), self.content.plaintext
+        )
+        await self.helped.assert_nothing_kept()
+
+    async def test_of_unknown_size(self) -> None:
+        """Nor does it matter whether its size was told."""
+        await self.start(servers=3)
+        await self.poison(None)
+        await self.assert_whole(await self.put(), "servers")
 
 
 class VersionTests(_Case):

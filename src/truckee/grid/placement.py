@@ -7,7 +7,8 @@ Pure: servers are any hashable things, shares are numbers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 S = TypeVar("S", bound=Hashable)
@@ -52,15 +53,19 @@ def happiness(holders: Mapping[int, Collection[S]]) -> int:
 
 
 def plan(
-    total: int, existing: Mapping[int, Collection[S]], writeable: Sequence[S]
+    total: int,
+    existing: Mapping[int, Collection[S]],
+    writeable: Sequence[S],
+    refusing: Mapping[int, Collection[S]] = MappingProxyType({}),
 ) -> dict[int, S]:
     """
     Return where to store shares, as (share: server), for the most happiness.
 
     *existing* shares are counted where they are and moved nowhere, but one of them may be
     stored once more where that makes the file happier.  *writeable* servers come in
-    permuted order; of those with equally few shares the first are used first.  With no
-    writeable server, or nothing to do, the plan is empty.
+    permuted order; of those with equally few shares the first are used first.  No share
+    goes to a server that is *refusing* it.  With no writeable server, or nothing to do,
+    the plan is empty.
     """
     held: dict[S, list[int]] = {}
     for share in range(total):
@@ -80,15 +85,29 @@ def plan(
     copies = [
         share for share in range(total) if existing.get(share) and share not in counted
     ]
-    new = dict(zip([*lonely, *copies], free, strict=False))
+    if refusing:
+        new = match(
+            {share: _without(free, refusing, share) for share in [*lonely, *copies]}
+        )
+    else:
+        new = dict(zip([*lonely, *copies], free, strict=False))
     for server in new.values():
         load[server] += 1
     for share in lonely:
-        if share not in new and load:
-            server = min(load, key=lambda each: load[each])
+        able = _without(load, refusing, share) if share not in new else []
+        if able:
+            server = min(able, key=lambda each: load[each])
             new[share] = server
             load[server] += 1
     return new
+
+
+def _without(
+    servers: Iterable[S], refusing: Mapping[int, Collection[S]], share: int
+) -> list[S]:
+    """Return those of *servers* that may be asked to take *share*."""
+    refuse = refusing.get(share, ())
+    return [server for server in servers if server not in refuse]
 
 
 def plan_missing(

@@ -4,7 +4,7 @@ Finding servers for a new file: ask, plan, allocate, plan again around refusals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -167,7 +167,8 @@ class Selector:
         Allocate shares of *size* bytes, or at most that if *open_ended*.
 
         Servers that take no open ends get none then.  What servers have already is
-        counted if they *prove* it; others get the shares that are claimed falsely.
+        counted if they *prove* it; others get the shares that are claimed falsely, and who
+        has something else under the number of a share gets another one.
 
         :raises TooManyOpenFiles: when there is not enough happiness for that reason.
         :raises NoSpace: when there is not enough because servers are full.
@@ -184,12 +185,14 @@ class Selector:
         writeable = [server for server in able if server in held]
         writers: dict[int, IShareWriter] = {}
         servers: dict[int, IStorageServer] = {}
+        refusing: dict[int, set[IStorageServer]] = {}
+        forgiven: set[IStorageServer] = set()
         try:
             for _ in range(_ROUNDS):
                 known = {share: list(found) for share, found in existing.items()}
                 for share, server in servers.items():
                     known.setdefault(share, []).append(server)
-                wanted = plan(total, known, writeable)
+                wanted = plan(total, known, writeable, refusing)
                 if not wanted:
                     break
                 refused, claims = await self._allocate(
@@ -199,9 +202,16 @@ class Selector:
                     break
                 if claims:
                     # Somebody else may have stored it meanwhile.
-                    late = await self._ask(storage_index, claims, failures)
-                    proved = await prove(_of_file(total, claims, late))
+                    late = await self._ask(storage_index, list(claims), failures)
+                    proved = await prove(_of_file(total, list(claims), late))
                     existing = _joined(existing, proved)
+                    for server, shares in claims.items():
+                        for share in shares:
+                            if server not in existing.get(share, ()):
+                                refusing.setdefault(share, set()).add(server)
+                # A liar could claim the next share each time, so this is for once.
+                refused -= claims.keys() - forgiven
+                forgiven |= claims.keys()
                 writeable = [server for server in writeable if server not in refused]
             placement = Placement(writers, servers, existing, writeable)
             happy = placement.happiness()
@@ -306,18 +316,18 @@ class Selector:
         writers: dict[int, IShareWriter],
         servers: dict[int, IStorageServer],
         failures: list[Exception],
-    ) -> tuple[set[IStorageServer], list[IStorageServer]]:
+    ) -> tuple[set[IStorageServer], dict[IStorageServer, Set[int]]]:
         """
         Carry out a plan, add to *writers* and *servers*.
 
-        Return who refused, and who of them says that it has what it should take;
-        *failures* get the errors of those who did not answer.
+        Return who refused, and of those who say that they have what they should take all
+        that they say to have; *failures* get the errors of those who did not answer.
         """
         shares: dict[IStorageServer, set[int]] = {}
         for share, server in wanted.items():
             shares.setdefault(server, set()).add(share)
 
-        claims: list[IStorageServer] = []
+        claims: dict[IStorageServer, Set[int]] = {}
 
         async def allocate(server: IStorageServer) -> bool:
             secrets = self.secrets(storage_index, server)
@@ -327,7 +337,7 @@ class Selector:
                 writers[share] = answer.writers[share]
                 servers[share] = server
             if wishes & answer.already:
-                claims.append(server)
+                claims[server] = answer.already
             return wishes <= answer.writers.keys()
 
         asked = list(shares)
