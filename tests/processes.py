@@ -185,9 +185,15 @@ def curl(*arguments: str, data: bytes | None = None) -> bytes:
     ]
     done = subprocess.run(command, input=data, check=False, stdout=subprocess.PIPE)
     if done.returncode:
-        told = done.stdout[:1000].decode("utf-8", "replace")
-        raise AssertionError(f"curl ended with {done.returncode}: {told}")
+        raise CurlError(done.returncode, command, done.stdout)
     return done.stdout
+
+
+class CurlError(subprocess.CalledProcessError):
+    """An HTTP error, with what the server said of it."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} {self.output[:1000].decode('utf-8', 'replace')}"
 
 
 @frozen
