@@ -116,14 +116,27 @@ def make_directories(path: Path) -> None:
 
     They are there after a power cut, too: what is synced in a directory is lost with the
     name of that directory.
+
+    :raises NotADirectoryError: when there is something else in the place of one.
     """
     for directory in (*reversed(path.parents), path):
         if not directory.is_dir():
-            directory.mkdir(0o700, exist_ok=True)
+            with _no_file_in_its_place():
+                directory.mkdir(0o700, exist_ok=True)
         elif directory != path:
             continue
         # Whoever made one that is there may have died before it was synced.
         sync_directory(directory.parent)
+
+
+@contextmanager
+def _no_file_in_its_place() -> Iterator[None]:
+    """Say "not a directory" of what is none, where the system says that it exists."""
+    try:
+        yield
+    except FileExistsError as error:
+        reason = os.strerror(errno.ENOTDIR)
+        raise NotADirectoryError(errno.ENOTDIR, reason, error.filename) from None
 
 
 def ensure_directories(path: Path) -> None:
