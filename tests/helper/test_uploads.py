@@ -543,7 +543,7 @@ class JunkTests(_Case):
         )
 
     async def test_notes(self) -> None:
-        """Notes that say nothing are removed, and those behind them are read."""
+        """Notes that say nothing are set aside, and those behind them are read."""
         self.new()
         await self.keep_complete()
         good = self.path("encoding")
@@ -559,6 +559,7 @@ class JunkTests(_Case):
             await self.helped.uploads._store_complete()
             left = [name for name in self.helped.kept if name.endswith(".json")]
             self.assertEqual(left, [], text[:80])
+            self.assertTrue(path.with_suffix(".damaged").exists() or "-200" in text)
             self.assertEqual(self.helped.uploads.used, 8 * SIZE)
             self.helped.remove_shares()
             await self.keep_complete()

@@ -25,6 +25,7 @@ from truckee.grid.pool import ServerPool
 from truckee.grid.transports import Dialer
 from truckee.node.announcement_cache import AnnouncementCache
 from truckee.node.peers import load_cache
+from truckee.status.problems import Problems
 
 TUB = base32.encode(bytes(20))
 
@@ -132,6 +133,24 @@ class CacheTests(TestCase):
         known.clear()
         await cache.stop()
         self.assertEqual(load_cache(path), [])
+
+    async def test_disk(self) -> None:
+        """While the disk takes nothing that is a problem, and then it is written."""
+        disk, clock, path = new_workers(self, 1), Clock(), new_directory(self) / "p" / "c"
+        problems = Problems(lambda: 0.0)
+        known = {
+            "a": parse_fields("a", {"anonymous-storage-FURL": f"pb://{TUB}@tcp:a:1/x"})
+        }
+        cache = AnnouncementCache(path, lambda: known, disk, clock, problems)
+        cache.changed()
+        clock.advance(3)
+        await until(lambda: "private/c" in problems)
+        await until(lambda: cache._writing is None)
+        path.parent.mkdir()
+        clock.advance(15)
+        await until(lambda: not problems)
+        self.assertEqual(len(load_cache(path)), 1)
+        await cache.stop()
 
 
 class AddressTests(TestCase):

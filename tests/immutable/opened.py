@@ -21,6 +21,7 @@ from tests.grids import (
     until,
 )
 from truckee.codec.caps import ChkReadCap, LiteralCap
+from truckee.flow.other_disk import DirectoryMissing
 from truckee.flow.together import Work
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.open_upload import OpenUpload, State
@@ -53,6 +54,7 @@ def begin(work: Work[object]) -> Deferred[object]:
 class OpenCase(TestCase):
     timeout = 60
     ahead = 0.0  # seconds that the time of day is wrong
+    unmounted = False  # whether the disk of the logs is
 
     def new(
         self,
@@ -79,7 +81,7 @@ class OpenCase(TestCase):
         self.addCleanup(self.tasks.stop)
         uploads = OpenUploads(
             self.grid.uploader,
-            UploadFiles(self.place / "records", self.place / "logs", disk),
+            UploadFiles(self.place / "records", self.place / "logs", disk, self.check),
             disk,
             clock,  # type: ignore[arg-type]
             os.urandom,
@@ -90,6 +92,11 @@ class OpenCase(TestCase):
         )
         self.addCleanup(self.stop, uploads)
         return uploads
+
+    def check(self) -> None:
+        """Check that the disk of the logs is mounted."""
+        if self.unmounted:
+            raise DirectoryMissing("logs", "logs-id")
 
     def stop(self, uploads: OpenUploads) -> Deferred[None]:
         """Stop *uploads* and see them end."""

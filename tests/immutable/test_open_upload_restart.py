@@ -13,6 +13,7 @@ from tests.grids import REACTOR, failing, in_chunks, until
 from tests.immutable.opened import CHOICES, OpenCase, begin, some_bytes, then_silence
 from truckee.codec.hashes import Buffer
 from truckee.errors import Refused, Unavailable
+from truckee.flow.other_disk import DirectoryMissing
 from truckee.immutable.body import UnknownTooLarge
 from truckee.immutable.keys import RandomKey
 from truckee.immutable.open_errors import (
@@ -194,6 +195,34 @@ class RestartTests(OpenCase):
         await after.start()
         upload = after.find(made.handle)
         self.assertEqual(upload.offset, 600)
+        await upload.append(600, in_chunks(data[600:], 100))
+        await self.assert_stored(upload, data)
+
+    async def test_unmounted_disk(self) -> None:
+        """An empty directory in place of the disk is not taken for bytes that were lost."""
+        data = some_bytes(1000)
+        uploads = self.new()
+        made = await uploads.open(RandomKey())
+        await made.append(0, in_chunks(data[:600], 100))
+        await uploads.stop()
+        logs, aside = self.place / "logs", self.place / "aside"
+        before = self.disk()
+        logs.rename(aside)
+        logs.mkdir()
+        self.unmounted = True
+        after = self.next()
+        with self.assertRaises(DirectoryMissing):
+            await after.start()
+        self.assertRaises(NotOpenYet, after.find, made.handle)
+        with self.assertRaises(DirectoryMissing):
+            await after.open(RandomKey())
+        logs.rmdir()
+        aside.rename(logs)
+        self.assertEqual(self.disk(), before)
+        self.unmounted = False
+        await after.start()
+        upload = after.find(made.handle)
+        self.assertEqual((upload.offset, upload.record), (600, made.record))
         await upload.append(600, in_chunks(data[600:], 100))
         await self.assert_stored(upload, data)
 

@@ -26,6 +26,7 @@ from truckee.helper.upload import HelperUpload, Parameters, Stored
 from truckee.immutable.existing import ExistingShares, Holders
 from truckee.immutable.sinks import ICiphertextSinks
 from truckee.status.ages import LastUse
+from truckee.status.problems import Problems
 from truckee.storage.interfaces import IStorageServer
 
 log = Logger()
@@ -40,6 +41,8 @@ CLEANING = 3600.0  # seconds
 UNHEARD = 600.0  # seconds
 # Beside a file that is not complete, of which bytes may be wrong after a power cut.
 _IN_DOUBT = ".doubt"
+# As much of a storage index as is shown.
+_SHOWN = 5  # characters
 _FIRST_TRY = 5.0  # seconds after the start, when servers are connected
 # Of a segment and its blocks in memory, of which there are some for each upload.
 _LARGEST_SEGMENT = 128 << 20  # bytes
@@ -93,6 +96,15 @@ class HelperLimits:
         )
 
 
+@frozen
+class Home:
+    """What has to be known of the directory of a helper; all of it blocks for a moment."""
+
+    check: Callable[[], None] = lambda: None  # an error while its disk is not mounted
+    mark: Callable[[], None] = lambda: None  # know it again
+    takes_files: Callable[[], bool] = lambda: True
+
+
 @define(eq=False)
 class Uploads:
     """
@@ -109,6 +121,8 @@ class Uploads:
     _clock: IReactorTime
     _now: Callable[[], float]  # Unix seconds
     _boot: bytes = b""  # which start of the machine this is; empty: not known
+    _home: Home = field(factory=Home)
+    _problems: Problems | None = None
     # By storage index and owner: nobody has to do with another's.
     active: dict[UploadKey, HelperUpload] = field(factory=dict, init=False)
     used: int = field(default=0, init=False)  # bytes in all files
@@ -142,13 +156,19 @@ class Uploads:
         self.later(_FIRST_TRY, self._clean)
 
     def look(self) -> None:
-        """Find what is kept; blocks.  May be called again.  :raises OSError:"""
+        """
+        Find what is kept; blocks.  May be called again.
+
+        :raises OSError: :raises Unavailable: when the disk refuses, or is not mounted.
+        """
+        self._home.check()
         for place in (self.incoming, self.encoding):
             make_directories(place)
             for draft in place.glob("*.new"):
                 if parse_name(draft.name.partition(".")[0]) is not None:
                     with suppress(OSError):
                         draft.unlink(missing_ok=True)
+        self._home.mark()
         self._doubt_after_reboot()
         self.used = 0
         self._used_by.clear()
@@ -359,6 +379,9 @@ class Uploads:
         await self._make_place(owner)
         if self._stopped:
             raise HelperBusy
+        # Refused now it goes without this helper, and later it fails.
+        if not await self._disk.run(self._home.takes_files):
+            raise HelperFull
         key = storage_index, owner.id
         owner = self._kept.get(key, owner)
         if key not in self._kept:
@@ -513,12 +536,16 @@ class Uploads:
                 continue
             try:
                 parameters, size = _read_note(note)
-                # The process may have died before the file was moved.
-                if self._path(*known).stat().st_size != size:
-                    raise ValueError("it has another size")
-            except (OSError, ValueError) as error:
-                log.warn("{name} is of no use: {error}", name=note.name, error=str(error))
-                note.unlink(missing_ok=True)
+                if self._size_of(*known) != size:
+                    log.warn("{name} is of another file", name=note.name)
+                    note.unlink(missing_ok=True)
+                    continue
+            except ValueError as error:
+                self._set_aside(note, error)
+                continue
+            except OSError as error:
+                # A disk that cannot be read now may be read later.
+                log.warn("{name} is left alone: {error}", name=note.name, error=str(error))
                 continue
             try:
                 await self._store(storage_index, owner, parameters, size)
@@ -527,6 +554,29 @@ class Uploads:
                 log.warn(
                     "{name} is not stored yet: {error}", name=note.stem, error=str(error)
                 )
+
+    def _size_of(self, storage_index: bytes, owner: Owner) -> int | None:
+        """Return the bytes of a file; None: it is not there."""
+        try:
+            # The process may have died before the file was moved.
+            return self._path(storage_index, owner).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def _set_aside(self, note: Path, error: Exception) -> None:
+        """Try a damaged note no more, and have the operator know."""
+        aside = note.with_suffix(".damaged")
+        with suppress(OSError):
+            note.rename(aside)
+        log.error("{name} is damaged: {error}", name=note.name, error=str(error))
+        if self._problems is not None:
+            # All of it is no more than is told of other files here.
+            name = f"helper/{aside.parent.name}/{note.name[:_SHOWN]}….damaged"
+            text = (
+                f"The note of a complete file is damaged and was set aside: {name}. It "
+                "is stored when its gateway asks for it again, and expires if it does not."
+            )
+            self._problems.report(name, text)
 
     async def _store(
         self, storage_index: bytes, owner: Owner, parameters: Parameters, size: int
@@ -575,8 +625,8 @@ class Uploads:
             del self._last_uses[path.name]
             log.info("{name} expired", name=path.name)
             path.unlink()
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.with_suffix(_IN_DOUBT).unlink(missing_ok=True)
+            for beside in (".json", ".damaged", _IN_DOUBT):
+                path.with_suffix(beside).unlink(missing_ok=True)
             self.give(owner, status.st_size)
             self._kept.pop((index, owner.id), None)
 

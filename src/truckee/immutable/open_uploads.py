@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from truckee.codec.secrets import KEY_SIZE
+from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.spool import SpoolDiskFull
 from truckee.flow.together import Work, together
@@ -108,21 +109,26 @@ class OpenUploads:
         """
         Go on with what an earlier process left.
 
-        :raises OSError: :raises SpoolDiskFull: when the disk refuses; what could not be
-            opened is not lost, and is opened when this is called again.
+        :raises OSError: :raises Unavailable: when the disk refuses, or is not mounted; what
+            could not be opened is not lost, and is opened when this is called again.
         """
         first, self._started = not self._started, True
         refusal: Exception | None = None
+        missing = False  # without their disk, all logs seem to be lost
         try:
             await self._disk.run(self._files.make)
         except OSError as error:
             # Those whose logs can be read are not lost with the others.
             refusal = error
-        for record in await self._disk.run(self._files.load, first):
+        except Unavailable as error:
+            refusal, missing = error, True
+        for record in await self._disk.run(self._files.load, first and not missing):
             if isinstance(record, Path):
                 self._tell_damaged(record)
             elif record.handle not in self._uploads:
                 self._waiting.add(record.handle)
+                if missing:
+                    continue
                 try:
                     await self._take_up(record)
                     self._waiting.discard(record.handle)
@@ -189,6 +195,7 @@ class OpenUploads:
         """
         self._uploader.check_size(size)
         self._tasks.check_id(task)
+        await self._files.check()
         if isinstance(choice, GivenKey):
             for each in self:
                 if each.record.choice == choice and each.state is State.OPEN:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from truckee.codec.caps import ChkReadCap, LiteralCap, parse_cap
 from truckee.codec.secrets import KEY_SIZE
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import make_directories, write_durably
+from truckee.flow.other_disk import MARK
 from truckee.flow.spool import disk_full
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.upload import Cap
@@ -141,6 +142,9 @@ class UploadFiles:
     records: Path  # mode 700
     logs: Path  # mode 700
     _disk: Workers
+    # Of the logs: an error while their disk is not mounted; and know it again.
+    _check: Callable[[], None] = lambda: None
+    _mark: Callable[[], None] = lambda: None
 
     def log(self, record: UploadRecord) -> Path:
         """Return where the log of *record* is."""
@@ -173,9 +177,19 @@ class UploadFiles:
         return self.records / f"{record.name}.json"
 
     def make(self) -> None:
-        """Make the directories; blocks.  :raises OSError:"""
-        for directory in (self.records, self.logs):
-            make_directories(directory)
+        """
+        Make the directories; blocks.
+
+        :raises OSError: :raises Unavailable: while the disk of the logs is not mounted.
+        """
+        make_directories(self.records)
+        self._check()
+        make_directories(self.logs)
+        self._mark()
+
+    async def check(self) -> None:
+        """:raises Unavailable: while the disk of the logs is not mounted."""
+        await self._disk.run(self._check)
 
     def load(self, clean: bool) -> list[UploadRecord | Path]:
         """
@@ -205,7 +219,7 @@ class UploadFiles:
                 yield record
         with suppress(OSError):
             for path in list(self.logs.iterdir()) if clean else ():
-                if path.name not in wanted:
+                if path.name not in wanted and path.name != MARK:
                     _remove(path)
 
 

@@ -11,14 +11,17 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from truckee.flow.cpu import Workers
+from truckee.flow.durable import DiskFault, fault_of
 from truckee.grid.announcements import Announcement
 from truckee.node.peers import save_cache
+from truckee.status.problems import Problems
 
 log = Logger()
 
 # From the first change to the write, so that many of them make one, and between two writes.
 _DELAY = 2.0  # seconds
 _PAUSE = 30.0  # seconds
+_RETRY = 15.0  # seconds, when the disk took nothing
 
 
 @define(eq=False)
@@ -29,20 +32,24 @@ class AnnouncementCache:
     _known: Callable[[], Mapping[str, Announcement]]
     _disk: Workers
     _clock: IReactorTime
+    _problems: Problems | None = None
     _changed: bool = field(default=False, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _writing: Deferred[None] | None = field(default=None, init=False)
+    _refused: bool = field(default=False, init=False)  # the last write
+    _stopped: bool = field(default=False, init=False)
     _next: float = field(default=0.0, init=False)  # seconds, not written before
 
     def changed(self) -> None:
         """Something is to be written."""
         self._changed = True
-        if self._timer is None and self._writing is None:
+        if self._timer is None and self._writing is None and not self._stopped:
             delay = max(_DELAY, self._next - self._clock.seconds())
             self._timer = self._clock.callLater(delay, self._begin)
 
     async def stop(self) -> None:
         """Write what is not written yet, and nothing later."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -58,7 +65,7 @@ class AnnouncementCache:
 
     def _written(self, _: None) -> None:
         self._writing = None
-        self._next = self._clock.seconds() + _PAUSE
+        self._next = self._clock.seconds() + (_RETRY if self._refused else _PAUSE)
         if self._changed:
             self.changed()
 
@@ -69,3 +76,22 @@ class AnnouncementCache:
             await self._disk.run(save_cache, self._path, known)
         except Exception as error:
             log.error("{path} cannot be kept: {error}", path=str(self._path), error=error)
+            self._refuse(fault_of(error))
+        else:
+            self._refused = False
+            if self._problems is not None:
+                self._problems.resolve(self._name)
+
+    @property
+    def _name(self) -> str:
+        return f"private/{self._path.name}"
+
+    def _refuse(self, fault: DiskFault | None) -> None:
+        """Write it again when the disk may take it, and have people know."""
+        self._changed = self._refused = fault is not None
+        if self._problems is not None and fault is not None:
+            text = (
+                f"{fault.value[:1].upper()}{fault.value[1:]}. What introducers say is not "
+                "kept for the next start. It goes on by itself when this is over."
+            )
+            self._problems.report(self._name, text)

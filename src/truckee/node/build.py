@@ -193,11 +193,7 @@ class Node:
             Deferred.fromCoroutine(cache)
             self._site = self._build_site(keys, self.downloads)
             if self.open_uploads is not None:
-                await self.disks.recovery.attempt(
-                    "open uploads",
-                    "Some uploads cannot be gone on with. It is tried again by itself.",
-                    self.open_uploads.start,
-                )
+                await self.disks.start_uploads(self.open_uploads.start)
             if self.config.web_port is not None:
                 self._web = await listen_web(
                     self.reactor, self._site, self.directory, self.config.web_port
@@ -281,12 +277,13 @@ class Node:
             await self.disks.offer_storage(network, self._watch_leases)
         if self.config.helper is not None:
             self.uploads = build_uploads(
-                self.directory,
                 self.config.helper,
                 self._direct,
                 self._selector,
                 self._disk,
                 self.reactor,
+                self.disks.problems,
+                *self.disks.helper_spool(),
             )
             helper = build_helper(self.uploads, network.pool, self.reactor)
             self.uploads.start()
@@ -351,10 +348,10 @@ class Node:
             )
         tasks = self._tasks = Tasks(self.reactor, time.time, os.urandom)
         events = self._events = Events(tasks, self.reactor, time.time, self.disks.problems)
-        records, logs = self.directory.upload_records, self.directory.upload_logs
+        records, (logs, _) = self.directory.upload_records, self.disks.upload_logs()
         self.open_uploads = OpenUploads(
             self.uploader,
-            UploadFiles(records, logs, self._disk),
+            UploadFiles(records, logs.path, self._disk, logs.check, logs.mark),
             self._disk,
             self.reactor,
             os.urandom,
@@ -366,7 +363,12 @@ class Node:
         )
         resumable = Resumable(self.open_uploads, responder, time.time, limits.max_size)
         told = readings(
-            self.status, self.budget, self.open_uploads, events, self.uploads, self.crawler
+            self.status,
+            self.budget,
+            self.open_uploads,
+            events,
+            self.uploads,
+            None if config.storage is None else lambda: self.crawler,
         )
         told.append(problem_count(self.disks.problems))
         root = RootResource(

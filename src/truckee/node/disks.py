@@ -8,7 +8,7 @@ and is done later by itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from attrs import define, field
 from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import ensure_directories, write_durably
+from truckee.flow.other_disk import OtherDisk
 from truckee.grid.pool import ServerStatus
 from truckee.node.config import NodeConfig
 from truckee.node.disk_watch import LEAST, DiskWatch, Place
@@ -172,6 +173,14 @@ class NodeDisks:
         text = "Other nodes may not hear of a change of this one after its next start."
         await self._attempt("announcement-seqnum", text, partial(offer.keep_number, number))
 
+    def helper_spool(self) -> tuple[OtherDisk, Place]:
+        """Return the directory of our helper, which may be on another disk."""
+        disk = OtherDisk(self.directory.helper, self.directory.path)
+        text = (
+            f"No ciphertext is taken there, so uploads go without this helper. {_GOES_ON}"
+        )
+        return disk, Place("helper spool", disk.path, text, is_there=disk.is_there)
+
     async def offer_helper(
         self, network: Network, prepare: Callable[[], None], offer: Callable[[str], object]
     ) -> None:
@@ -184,9 +193,33 @@ class NodeDisks:
             swissnum = await self._disk.run(network.prepare_helper)
             await self._disk.run(prepare)
             offer(swissnum)
+            await self._watch(*self.helper_spool())
 
         text = f"This node is no helper for others. {_GOES_ON}"
         await self.recovery.attempt("helper", text, work)
+
+    # Resumable uploads
+
+    def upload_logs(self) -> tuple[OtherDisk, Place]:
+        """Return the directory of resumable uploads, which may be on another disk."""
+        disk = OtherDisk(self.directory.upload_logs, self.directory.path)
+        text = f"Resumable uploads are refused. {_GOES_ON}"
+        return disk, Place("uploads", disk.path, text, is_there=disk.is_there)
+
+    async def start_uploads(self, start: Callable[[], Awaitable[object]]) -> None:
+        """Have uploads that are open go on, now or when their disk is there."""
+
+        async def work() -> None:
+            await start()
+            await self._watch(*self.upload_logs())
+
+        text = f"Some uploads cannot be gone on with. {_GOES_ON}"
+        await self.recovery.attempt("open uploads", text, work)
+
+    async def _watch(self, disk: OtherDisk, place: Place) -> None:
+        # What is wrong with the disk of the node directory is told already.
+        if await self._disk.run(disk.is_apart):
+            await self.watch.add(place)
 
     # The end
 

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import evolve
 
 from truckee.flow.cpu import Workers
+from truckee.flow.other_disk import OtherDisk
 from truckee.frontends.web.upload_routes import HelperSeen
 from truckee.grid.pool import ServerPool
 from truckee.grid.selection import Selector
@@ -22,23 +23,31 @@ from truckee.helper.sink import HelperSinks
 from truckee.helper.stock_service import StockUploads
 from truckee.helper.stock_sink import StockHelperSinks
 from truckee.helper.upload import Parameters
-from truckee.helper.uploads import HelperLimits, Uploads
+from truckee.helper.uploads import HelperLimits, Home, Uploads
 from truckee.immutable.grid_sink import GridSinks
 from truckee.immutable.presence import PresenceProver
 from truckee.immutable.sinks import ICiphertextSinks
 from truckee.immutable.upload_log import digest_of_boot
-from truckee.node.layout import NodeDirectory, boot_id
+from truckee.node.disk_watch import Place
+from truckee.node.layout import boot_id
+from truckee.status.problems import Problems
 
 
 def build_uploads(
-    directory: NodeDirectory,
     limits: HelperLimits,
     direct: GridSinks,
     selector: Selector,
     disk: Workers,
     reactor: Any,
+    problems: Problems,
+    spool: OtherDisk,
+    place: Place,
 ) -> Uploads:
-    """Return the uploads of a helper that stores as *direct* does, with other shapes."""
+    """
+    Return the uploads of a helper that stores as *direct* does, with other shapes.
+
+    What it is brought goes to *spool*, which is the *place* that is watched.
+    """
 
     def sinks(parameters: Parameters) -> GridSinks:
         return evolve(
@@ -47,9 +56,8 @@ def build_uploads(
             selector=selector.demanding(parameters.happy),
         )
 
-    home = directory.path / "helper"
     return Uploads(
-        home,
+        spool.path,
         limits.for_strangers(),
         selector,
         sinks,
@@ -57,6 +65,8 @@ def build_uploads(
         reactor,
         time.time,
         digest_of_boot(boot_id()),
+        Home(spool.check, spool.mark, lambda: place.fault() is None),
+        problems,
     )
 
 

@@ -81,6 +81,11 @@ class NodeDirectory:
         return self.path / "uploads"
 
     @property
+    def helper(self) -> Path:
+        """Ciphertext that was brought to our helper."""
+        return self.path / "helper"
+
+    @property
     def journal(self) -> Path:
         """Notes of what is being shown to readers on our own disks."""
         return self.path / "storage" / "journal"

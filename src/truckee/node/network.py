@@ -239,7 +239,9 @@ class Network:
         introducer = IntroducerClient(
             petname, furl, self._tub, self._config.nickname, heard, self._reactor
         )
-        kept = AnnouncementCache(cache, lambda: introducer.known, self._disk, self._reactor)
+        kept = AnnouncementCache(
+            cache, lambda: introducer.known, self._disk, self._reactor, self._problems
+        )
         self._caches.append(kept)
         self.introducers.append(introducer)
         introducer.start()

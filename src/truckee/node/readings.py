@@ -27,13 +27,13 @@ def readings(
     open_uploads: OpenUploads,
     events: Events,
     helping: Uploads | None,
-    crawler: LeaseCrawler | None = None,
+    crawler: Callable[[], LeaseCrawler | None] | None = None,
 ) -> list[Reading]:
     """
     Return all of them.
 
-    *helping* is the helper that the node is, if it is one; *crawler* looks at the leases of
-    the storage that it offers.
+    *helping* is the helper that the node is, if it is one; *crawler* returns what looks
+    at the leases of the storage that it offers, once that is there; None: it offers none.
     """
 
     def helper_connected() -> int | None:
@@ -112,6 +112,9 @@ _LEASES = {
 }
 
 
-def _counted(crawler: LeaseCrawler, name: str) -> int | None:
+def _counted(find: Callable[[], LeaseCrawler | None], name: str) -> int | None:
+    crawler = find()
+    if crawler is None:
+        return None
     state = crawler.state
     return int(getattr(state.last, name)) if state.cycles else None
