@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.failing_disks import Disk, Fault, Gateway, make_grid, new_room
+from tests.integration.failing_disks import Disk, Gateway, make_grid, new_room
 from tests.processes import ask, eventually, truckee
 
 DATA = random.Random(12).randbytes(100_000)
@@ -44,42 +44,41 @@ class _Case(SynchronousTestCase):
 class GridTests(_Case):
     """An embedded grid, all of it on one disk."""
 
-    def check(self, fault: Fault) -> None:
-        disk = Disk.mount(self.room / "disk", self.cleanup)
-        node = make_grid(disk.path / "node", self.room / "log")
-        with node.running():
-            cap = node.put(DATA).text
-            with disk.broken(fault):
-                # While it runs.
-                self.says_so(node, "node directory")
-                self.assertEqual(node.get(cap), DATA)
-                self.assertEqual(node.put(DATA).status, 507)
-            self.recovers(node)
-        with disk.broken(fault), node.running():
-            # When it starts.
-            self.says_so(node, "node directory")
-            self.assertEqual(node.get(cap), DATA)
-            self.assertEqual(node.put(DATA).status, 507)
+    def setUp(self) -> None:
+        super().setUp()
+        self.disk = Disk.mount(self.room / "disk", self.cleanup)
+        self.node = make_grid(self.disk.path / "node", self.room / "log")
+
+    def reads_only(self, cap: str) -> None:
+        """Check that it says what is wrong, gives files, and takes none."""
+        self.says_so(self.node, "node directory")
+        self.assertEqual(self.node.get(cap), DATA)
+        self.assertEqual(self.node.put(DATA).status, 507)
 
     def test_full(self) -> None:
         """On a full disk it starts, reads, says so, and recovers."""
-        self.check("full")
+        with self.node.running():
+            cap = self.node.put(DATA).text
+            with self.disk.broken("full"):
+                self.reads_only(cap)
+            self.recovers(self.node)
+        with self.disk.broken("full"), self.node.running():
+            self.reads_only(cap)
 
     def test_read_only(self) -> None:
-        """On a read-only disk, too."""
-        self.check("read-only")
-
-    def test_recovers_after_a_start(self) -> None:
-        """What a start could not write is written when there is room."""
-        disk = Disk.mount(self.room / "disk", self.cleanup)
-        node = make_grid(disk.path / "node", self.room / "log")
+        """On a read-only disk, too; what its start could not write it writes later."""
         with ExitStack() as running:
-            with disk.broken("read-only"):
-                running.enter_context(node.running())
-                self.says_so(node, "node.url")
-            self.recovers(node)
-            url = (node.directory / "node.url").read_text().strip()
-            self.assertEqual(url, node.url)
+            running.enter_context(self.node.running())
+            cap = self.node.put(DATA).text
+            with self.disk.broken("read-only"):
+                self.reads_only(cap)
+                running.close()
+                running.enter_context(self.node.running())
+                self.reads_only(cap)
+                self.assertIn("node.url", self.node.problems())
+            self.recovers(self.node)
+            url = (self.node.directory / "node.url").read_text().strip()
+            self.assertEqual(url, self.node.url)
 
 
 class StorageDirectoryTests(_Case):

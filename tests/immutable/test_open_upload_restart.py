@@ -141,6 +141,18 @@ class RestartTests(OpenCase):
         self.assertRaises(UnknownHandle, uploads.find, made.handle)
         self.assert_nothing_left()
 
+    async def test_aborted_on_a_bad_disk(self) -> None:
+        """What cannot be removed is left, and no share, memory or other file is."""
+        uploads = self.new()
+        upload = await uploads.open(RandomKey())
+        await upload.append(0, in_chunks(some_bytes(600), 100))
+        [record] = (self.place / "records").iterdir()
+        record.unlink()
+        record.mkdir()
+        await uploads.abort(upload)
+        self.assertRaises(UnknownHandle, uploads.find, upload.handle)
+        self.assert_nothing_left()
+
     async def test_expired(self) -> None:
         """Time passes while no process is there, and counts when one has looked on."""
         uploads = self.new()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -60,22 +61,23 @@ class Disk:
         finally:
             end()
 
+    @property
+    def _filler(self) -> Path:
+        # Nodes remove files that they do not know from some directories.
+        return self.path / "filler"
+
     def _fill(self) -> None:
-        with (
-            contextlib.suppress(OSError),
-            (self.path / "filler").open("wb", buffering=0) as file,
-        ):
-            while True:
-                file.write(bytes(1 << 16))
-        with (
-            contextlib.suppress(OSError),
-            (self.path / "filler").open("ab", buffering=0) as file,
-        ):
-            while True:
-                file.write(bytes(512))
+        self._filler.mkdir()
+        for size in (1 << 16, 512):
+            with (
+                contextlib.suppress(OSError),
+                (self._filler / "bytes").open("ab", buffering=0) as file,
+            ):
+                while True:
+                    file.write(bytes(size))
 
     def _empty(self) -> None:
-        (self.path / "filler").unlink()
+        shutil.rmtree(self._filler)
 
     def _freeze(self) -> None:
         # A node that writes at this moment makes it busy.

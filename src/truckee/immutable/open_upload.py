@@ -284,16 +284,22 @@ class OpenUpload:
         """Remove all that there is of it."""
         try:
             # First: whoever dies behind this leaves nothing that would go on.
-            await self.forget()
-            await self.leave()
-            async with self._intake.at_rest():
-                await self.taken.remove()
+            for work in (self.forget, self.leave, self._remove_log):
+                try:
+                    await work()
+                except OSError as error:
+                    # What the disk keeps expires after the next start.
+                    log.warn("An aborted upload is not removed: {why}", why=error.strerror)
         finally:
             self._gone = True
             self._host.over(self)
             for waiting in self._aborting or ():
                 if not waiting.called:
                     waiting.callback(None)
+
+    async def _remove_log(self) -> None:
+        async with self._intake.at_rest():
+            await self.taken.remove()
 
     async def set_size(self, size: int) -> None:
         """
@@ -477,8 +483,7 @@ class OpenUpload:
         """Keep the end, then free the space."""
         await self._keep()
         if self.state is State.FAILED:
-            async with self._intake.at_rest():
-                await self.taken.remove()
+            await self._remove_log()
         elif self.record.guarded:
             self._guard.begin()
         elif self.state is State.STORED:  # nobody writes to it any more

@@ -197,8 +197,10 @@ class UploadLog:
         await self._disk.run(self._remove)
 
     def _remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.close()
+        try:
+            self.path.unlink(missing_ok=True)
+        finally:
+            self.close()
 
     def _write(self, data: Buffer, offset: int) -> None:
         view, place = memoryview(crypt(self._key, offset, data)), HEADER_SIZE + offset
