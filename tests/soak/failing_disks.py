@@ -311,6 +311,11 @@ class Bench:
             needed = fault == "missing" or _is_at(needs.url, caps[0])
             return needed and _is_at(does_not.url, caps[1])
 
+        def whole() -> bool:
+            # It looks at the leases again, too.
+            leases = b"\ntruckee_storage_shares " in ask(f"{process.url}metrics").body
+            return leases and _is_at(needs.url, caps[0]) and _stored(needs.url)
+
         offer = {("missing", "start"): "storage server"}
         return Role(
             "storage server",
@@ -320,7 +325,7 @@ class Bench:
             read,
             lambda: _put(does_not.url).status,
             lambda _: {200},
-            lambda: _is_at(needs.url, caps[0]) and _stored(needs.url),
+            whole,
         )
 
     def helper(self) -> Role:
