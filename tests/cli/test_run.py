@@ -235,7 +235,7 @@ class StorageTests(_Case):
         identity.rename(self.room / "server-id")
         with running(grid):
             self.assertIn(str(identity.parent), grid.log())
-            self.assertIn("Is its disk mounted?", grid.log())
+            self.assertIn("Mount its disk", grid.log())
             self.assertNotIn("Traceback", grid.log())
             self.assertEqual(curl(f"{grid.url}uri/{old}"), data)
             new = curl("-T", "-", f"{grid.url}uri", data=data).decode()

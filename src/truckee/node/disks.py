@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
+from twisted.logger import Logger
 
 from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
@@ -30,6 +31,8 @@ from truckee.node.storage import OfferedStorage, OpenedStorage, StorageOpener, S
 from truckee.status.problems import Problems
 from truckee.storage.journal import Journal
 from truckee.storage.server import DiskServer
+
+log = Logger()
 
 _GOES_ON = "It goes on by itself when this is over."
 _TAKES_NOTHING = f"Nothing more is stored there; what is there can be read. {_GOES_ON}"
@@ -109,11 +112,14 @@ class NodeDisks:
     async def open_grid(self) -> None:
         """Open all its directories, those that are not there when they are back."""
         for number, path in enumerate(self._config.storage_dirs):
-            await self.recovery.attempt(
+            opened = await self.recovery.attempt(
                 f"{_name(number)}: opening",
                 f"Its shares cannot be read, and none are stored there. {_GOES_ON}",
                 partial(self._open, number, path),
             )
+            if not opened:
+                # For the operator alone.
+                log.warn("{name} is {path}", name=_name(number), path=str(path))
 
     async def _open(self, number: int, path: Path) -> None:
         reserved = self._config.reserved_space
