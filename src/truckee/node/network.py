@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from truckee.codec import base32
 from truckee.errors import Misuse, Unavailable
+from truckee.flow.backlog import let_wait
 from truckee.flow.cpu import Workers
 from truckee.grid.addresses import Reach, policy_of
 from truckee.grid.announcements import Announcement
@@ -278,7 +279,7 @@ class Network:
                 raise BadConfig(self._directory.config, where, str(error)) from None
             shared = SharedEndpoint(inner, self._reactor, admission=self.admission)
             self._ports.append(shared)
-            endpoint = _Watched(shared)
+            endpoint = _Watched(shared, text)
             self._tub.listenOn(endpoint)
             try:
                 await endpoint.listening
@@ -293,12 +294,14 @@ class _Watched:
     """An endpoint that tells us, too, how listening went; foolscap only logs it."""
 
     _endpoint: IStreamServerEndpoint
+    _description: str
     listening: Deferred[None] = field(factory=Deferred, init=False)
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         done: Deferred[IListeningPort] = self._endpoint.listen(factory)
 
         def tell(result: Any) -> Any:
+            let_wait(result, self._description)
             self.listening.callback(None)
             return result
 

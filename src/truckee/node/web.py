@@ -10,6 +10,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 
 from truckee.errors import Unavailable
+from truckee.flow.backlog import let_wait
 from truckee.frontends.http.site import StreamingSite
 from truckee.node.config import BadConfig
 from truckee.node.layout import NodeDirectory
@@ -51,6 +52,7 @@ async def listen_web(
         # Each kind of endpoint has errors of its own for what it does not understand.
         reason = f"{strport!r} is not an endpoint: {error}"
         raise BadConfig(node.config, "[node] web.port", reason) from None
+    let_wait(port, description)
     scheme = "https" if description.startswith("ssl") else "http"
     address = port.getHost()
     host = getattr(address, "host", "127.0.0.1")
