@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 
@@ -50,6 +51,30 @@ class WorkersTests(TestCase):
         barrier = threading.Barrier(3)
         places = await together(workers.run(barrier.wait, 5) for _ in range(3))
         self.assertEqual(sorted(places), [0, 1, 2])
+
+    async def test_cancelled_keeps_nothing(self) -> None:
+        """What a cancelled work got and returned is free at once, without a collection."""
+        workers = new_workers(self)
+        started, gate = threading.Event(), threading.Event()
+        seen: list[weakref.ref[Thing]] = []
+
+        def work(thing: Thing) -> Thing:
+            started.set()
+            gate.wait(5)
+            result = Thing()
+            seen.extend(map(weakref.ref, (thing, result)))
+            return result
+
+        gc.disable()
+        self.addCleanup(gc.enable)
+        running = Deferred.fromCoroutine(workers.run(work, Thing()))
+        await until(started.is_set)
+        running.cancel()
+        gate.set()
+        await self.assertFailure(running, CancelledError)
+        await workers.run(int)
+        del running
+        await until(lambda: [each() for each in seen] == [None, None])
 
     async def test_cancel_waits_for_the_thread(self) -> None:
         """Cancelled once or more often, nothing goes on before the thread has ended."""

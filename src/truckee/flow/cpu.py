@@ -58,6 +58,7 @@ class Workers:
 
         # A thread keeps its last job until the next one comes: leave it nothing to keep.
         jobs = [partial(work, *args, **kwargs)]
+        del args, kwargs
         self._pool.callInThreadWithCallback(
             lambda success, result: self._reactor.callFromThread(finish, success, result),
             lambda: jobs.pop()(),
@@ -70,7 +71,13 @@ class Workers:
                 cancelled = error
                 waiting = Deferred()
         if cancelled is not None:
-            raise cancelled
+            # The error has this frame in its traceback, and the frame has the error: until
+            # a garbage collection both stay, and what the frame has with them.
+            outcome.clear()
+            try:
+                raise cancelled
+            finally:
+                del cancelled
         success, result = outcome[0]
         if isinstance(result, Failure) and not success:
             result.raiseException()

@@ -32,6 +32,7 @@ class Outbound:
     async def write(self, data: bytes) -> None:
         """Hand *data* over and return when the transport can take more."""
         self._consumer.write(data)
+        del data
         while self._paused:
             self._waiting = Deferred()
             await self._waiting

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -274,6 +275,9 @@ class Download:
         run.cost -= amount
         self._file.holdings.give(amount)
 
+    def _give_all(self, run: _Run, _: list[bytes]) -> None:
+        self._give(run, run.cost)
+
     def _drop(self, number: int) -> None:
         """All of one segment was given."""
         self._taken += 1
@@ -304,7 +308,8 @@ class Download:
         for run in reversed(ahead):
             run.plaintexts.addErrback(lambda _: [])
             run.plaintexts.cancel()
-            self._give(run, run.cost)
+            # A thread that is busy with it keeps it until it is done.
+            run.plaintexts.addCallback(partial(self._give_all, run))
 
 
 def _decrypt(key: bytes, offset: int, ciphertexts: Sequence[bytes]) -> list[bytes]:

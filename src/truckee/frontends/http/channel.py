@@ -23,6 +23,7 @@ from truckee.frontends.http.reading import Cause, Reading
 from truckee.frontends.http.refusals import HeadTooLarge, TooSlow, refusal
 from truckee.frontends.http.request_channel import RequestChannel
 from truckee.frontends.http.timer import Timer
+from truckee.frontends.http.unsent import drop_unsent
 
 if TYPE_CHECKING:
     from truckee.frontends.http.request import StreamingRequest
@@ -109,6 +110,7 @@ class StreamingChannel(RequestChannel):
         if request is not None:
             request.connectionLost(reason)
         self._buffer.clear()
+        drop_unsent(self._wire)
         self.site.closed(self)
 
     def readConnectionLost(self) -> None:

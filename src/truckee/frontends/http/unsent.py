@@ -1,10 +1,12 @@
-"""What the system takes for a client, beyond what has left."""
+"""What was written for a client and has not left."""
 
 from __future__ import annotations
 
 import socket
 from contextlib import suppress
 from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
 
 from truckee.frontends.http.closing import innermost
 from truckee.frontends.http.peer import socket_of
@@ -22,3 +24,15 @@ def bound_unsent(transport: Any, limit: int) -> None:
     if sock is not None and option is not None:
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, option, limit)
+
+
+def drop_unsent(transport: Any) -> None:
+    """
+    Free what *transport*, whose connection is lost, still had to send.
+
+    It and the channel know each other, so that it would stay until a garbage collection.
+    """
+    wire = innermost(transport)
+    if isinstance(wire, FileDescriptor):
+        wire.dataBuffer, wire.offset = b"", 0
+        wire._tempDataBuffer, wire._tempDataLen = [], 0

@@ -179,15 +179,18 @@ class FileResource(Resource):
             # The head waits for the first segment: until then an error has a status.
             piece = await anext(pieces)
             open_ended = _open_ended(body, body.parts[-1][1])
-            bound_unsent(request.transport, _UNSENT if open_ended else 0)
+            # One of many may never read: what the system takes for it was fetched in vain.
+            little = open_ended or not file.holdings.is_roomy
+            bound_unsent(request.transport, _UNSENT if little else 0)
             _set_head(request, body.status, headers)
             progress.phase = "sending"
             with Outbound(request) as outbound:
-                await outbound.write(piece)
-                progress.sent += len(piece)
-                async for piece in pieces:
-                    await outbound.write(piece)
-                    progress.sent += len(piece)
+                while piece:
+                    size, written = len(piece), outbound.write(piece)
+                    del piece  # the transport has it, and nobody else for as long
+                    await written
+                    progress.sent += size
+                    piece = await anext(pieces, b"")
 
 
 async def _pieces(file: OpenFile, body: Body) -> AsyncGenerator[bytes, None]:
@@ -198,8 +201,9 @@ async def _pieces(file: OpenFile, body: Body) -> AsyncGenerator[bytes, None]:
             before = head
             download.go_on(part.start, part.end, open_ended=_open_ended(body, part))
             async for piece in download:
-                yield before + piece if before else piece
-                before = b""
+                ready, before = [before + piece], b""
+                del piece
+                yield ready.pop()
     finally:
         download.stop()
     if body.tail:
