@@ -65,6 +65,23 @@ class ConnectionTests(TestCase):
         served.plain.render_GET = lambda request: b"plain 0"  # type: ignore[method-assign]
         await self.served_all_the_same(served)
 
+    async def test_nothing_is_kept_for_the_lost(self) -> None:
+        """What a lost connection had still to send is free at once."""
+        served = self.serve()
+        served.plain.render_GET = lambda request: bytes(1 << 23)  # type: ignore[method-assign]
+        wire = await served.connect(Deaf)
+        wire.write(GET)
+        await eventually(
+            lambda: any(each._output.blocked for each in served.site._channels)
+        )
+        (channel,) = served.site._channels
+        self.assertGreater(len(channel._wire.dataBuffer), 1 << 20)
+        wire.transport.abortConnection()
+        await eventually(lambda: not served.site.connections)
+        self.assertEqual(
+            (channel._wire.dataBuffer, channel._wire._tempDataBuffer), (b"", [])
+        )
+
     async def test_who_keeps_up_stays(self) -> None:
         """An upload that comes, and a request that is worked on, are not dropped."""
         served = self.serve()
