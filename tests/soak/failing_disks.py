@@ -312,8 +312,7 @@ class Bench:
             return needed and _is_at(does_not.url, caps[1])
 
         def whole() -> bool:
-            # It looks at the leases again, too.
-            leases = b"\ntruckee_storage_shares " in ask(f"{process.url}metrics").body
+            leases = ask(f"{process.url}storage?t=json").status == 200
             return leases and _is_at(needs.url, caps[0]) and _stored(needs.url)
 
         offer = {("missing", "start"): "storage server"}
