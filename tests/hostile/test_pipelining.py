@@ -112,6 +112,7 @@ class PipeliningTests(Counted):
         assert isinstance(wire, Deaf)
         wire.write(GET * 400)
         (channel,) = served.site._channels
+        await eventually(lambda: channel._output.blocked)
         begun = -1
         while begun != len(turn.turns):
             begun = len(turn.turns)

@@ -141,13 +141,14 @@ class StreamingChannel(RequestChannel):
 
     def _go_on(self) -> None:
         """Take apart what came, as far as it is its turn."""
-        if self._phase in (Phase.IDLE, Phase.HEAD) and not self._turn.waits:
+        waits = self._turn.waits or self._output.blocked
+        if self._phase in (Phase.IDLE, Phase.HEAD) and not waits:
             if self.site.turns.is_over:
                 self._yield()
             else:
                 self.site.turns.run(self._take_head)
         elif (
-            self._phase in (Phase.WORK, Phase.IDLE)
+            self._phase in (Phase.WORK, Phase.IDLE, Phase.HEAD)
             and len(self._buffer) > self.site.limits.read_ahead
         ):
             self._reading.stop(Cause.PIPELINE)
