@@ -376,12 +376,13 @@ class Uploads:
         longer: bool,
         owner: Owner,
     ) -> HelperUpload:
-        await self._make_place(owner)
-        if self._stopped:
-            raise HelperBusy
         # Refused now it goes without this helper, and later it fails.
         if not await self._disk.run(self._home.takes_files):
             raise HelperFull
+        # Between this and the count in _beginning nothing is waited for.
+        await self._make_place(owner)
+        if self._stopped:
+            raise HelperBusy
         key = storage_index, owner.id
         owner = self._kept.get(key, owner)
         if key not in self._kept:
