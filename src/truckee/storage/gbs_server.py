@@ -23,6 +23,7 @@ from truckee.errors import TruckeeError, Unavailable
 from truckee.storage import gbs_schema
 from truckee.storage.gbs_http import Question, Refusal, Site, parse_body
 from truckee.storage.gbs_paths import parse_path, share_number_of, storage_index_of
+from truckee.storage.gbs_reports import take_report
 from truckee.storage.gbs_slots import GbsSlots
 from truckee.storage.gbs_uploads import NotInProgress, OtherSecret, TooManyGaps, Uploads
 from truckee.storage.interfaces import (
@@ -222,10 +223,7 @@ class GbsStorage:
         question.answer(200)
 
     async def _note(self, question: Question, storage_index: bytes, number: int) -> None:
-        question.check(b"POST")
-        question.secrets(set())
-        body = await question.small_body(gbs_schema.MAX_REPORT)
-        reason = parse_body(gbs_schema.parse_report, body)
+        reason = await take_report(question)
         if number not in await self._storage.buckets(storage_index):
             raise Refusal(404, "This share is not here.")
         await self._storage.advise_corrupt(storage_index, number, reason)

@@ -17,6 +17,7 @@ from truckee.flow.limits import Budget
 from truckee.storage import gbs_schema, gbs_slot_schema
 from truckee.storage.gbs_http import Question, Refusal, parse_body
 from truckee.storage.gbs_paths import share_number_of
+from truckee.storage.gbs_reports import take_report
 from truckee.storage.gbs_slot_schema import MAX_REQUEST
 from truckee.storage.interfaces import (
     MAX_SLOT_DATA,
@@ -137,10 +138,7 @@ class GbsSlots:
 
     async def _note(self, question: Question, storage_index: bytes, number: int) -> None:
         """Take a report of corruption."""
-        question.check(b"POST")
-        question.secrets(set())
-        body = await question.small_body(gbs_schema.MAX_REPORT)
-        reason = parse_body(gbs_schema.parse_report, body)
+        reason = await take_report(question)
         if number not in await self._slots.shares(storage_index):
             raise Refusal(404, "This share is not here.")
         await self._slots.advise_corrupt(storage_index, number, reason)
