@@ -424,7 +424,8 @@ class Grid:
     @property
     def files(self) -> list[Path]:
         """All files there are: shares, incoming ones, notes and spools."""
-        return files_below(self.root)
+        # A helper notes since when the machine runs, which is not of any upload.
+        return [path for path in files_below(self.root) if path.name != "boot"]
 
     def shares(self, storage_index: bytes) -> dict[int, list[int]]:
         """Return the servers, by their place, that have each finished share."""

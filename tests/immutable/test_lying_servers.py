@@ -23,6 +23,7 @@ from truckee.codec.share import HEADER_SIZE, ShareOffsets
 from truckee.immutable.keys import RandomKey
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
+from truckee.storage.interfaces import IShareReader
 from truckee.storage.limited import LimitedServer, Patience
 
 ENCODING = Encoding(3, 10, 3000)
@@ -46,14 +47,14 @@ Change = Callable[[ShareOffsets, int, bytes], object]
 def reading(change: Change) -> Lie:
     """Answer reads with what *change* makes of them."""
 
-    async def read(reader: Any, offset: int, length: int) -> object:
-        header = await reader.remote_read(0, HEADER_SIZE)
-        data = await reader.remote_read(offset, length)
+    async def read(share: IShareReader, offset: int, length: int) -> object:
+        header = await share.read(0, HEADER_SIZE)
+        data = await share.read(offset, length)
         answer = change(ShareOffsets.parse(header, ENCODING.total), offset, data)
         return await answer if isinstance(answer, Deferred) else answer
 
-    async def buckets(honest: Any, index: bytes) -> object:
-        found = await honest.remote_get_buckets(index)
+    async def buckets(honest: FoolscapStorage, index: bytes) -> object:
+        found = await honest._storage.buckets(index)
         return readers({share: _method(partial(read, found[share])) for share in found})
 
     return lambda honest: {"get_buckets": _method(partial(buckets, honest))}

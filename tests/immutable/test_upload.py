@@ -33,7 +33,7 @@ from truckee.codec.share import ShareLayout
 from truckee.flow.limits import Budget
 from truckee.flow.spool import SpoolFull
 from truckee.flow.together import together
-from truckee.grid.selection import NotEnoughServers
+from truckee.grid.selection import NotEnoughServers, TooFewShares
 from truckee.immutable.admission import TooManyUploads
 from truckee.immutable.body import FileTooLarge, UnknownTooLarge
 from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
@@ -541,6 +541,12 @@ async def _never_ending(data: bytes) -> AsyncIterator[bytes]:
     await Deferred()
 
 
+async def _losing_most(operation: str, share: int) -> None:
+    """Lose all shares but one at their end."""
+    if operation == "close" and share != 0:
+        raise OSError(5, "the cable was pulled")
+
+
 class FailureTests(_Case):
     async def test_lost_writer(self) -> None:
         """A share that is lost is lost alone, as long as there is happiness enough."""
@@ -566,6 +572,25 @@ class FailureTests(_Case):
                 with self.assertRaises(NotEnoughServers):
                     await store(grid, some_bytes(5000), choice, known=False)
                 self.assert_nothing_left(grid)
+        self.flushLoggedErrors(OSError)
+
+    async def test_few_servers(self) -> None:
+        """Happiness below k allows fewer servers than k, and never fewer shares."""
+        for known in (True, False):
+            grid = Grid.new(self, Encoding(3, 10, 64), servers=2, happy=1)
+            data = some_bytes(5000)
+            cap = await store(grid, data, RandomKey(), known)
+            assert isinstance(cap, ChkReadCap)
+            self.assertEqual(await grid.read(cap), data)
+            for server in grid.servers:
+                server.refuses = frozenset(range(1, 10))
+            with self.assertRaises(TooFewShares):
+                await store(grid, some_bytes(5000), RandomKey(), known)
+            grid = Grid.new(self, Encoding(3, 10, 64), servers=2, happy=1)
+            for server in grid.servers:
+                server.mood = _losing_most
+            with self.assertRaises(TooFewShares):
+                await store(grid, some_bytes(5000), RandomKey(), known)
         self.flushLoggedErrors(OSError)
 
     async def test_full_servers(self) -> None:

@@ -566,7 +566,6 @@ class BadFilesTests(SynchronousTestCase):
             ("private/node.pem", "nothing\n"),
             ("private/storage.furl", "nothing\n"),
             ("permutation-seed", "!\n"),
-            ("announcement-seqnum", "\n"),
         ):
             path = node.directory / name
             before = path.read_bytes() if path.exists() else None

@@ -83,7 +83,7 @@ class _Way:
                 return self.gateway.put(data, arguments=arguments)
             except subprocess.CalledProcessError as error:
                 if time.monotonic() > deadline:
-                    raise AssertionError(error.output[-500:]) from error
+                    raise AssertionError(error.output[-6000:]) from error
                 time.sleep(1)
 
     def _linked(self) -> bool:
@@ -303,6 +303,13 @@ def _putting(
 
 
 class CutTests(_Case):
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Large segments: files that are cut in the middle are stored soon after."""
+        _Shared.grid.restart_gateways(SHAPES[-1])
+        for way in (_Shared.from_stock, _Shared.from_ours):
+            way.wait_for_helper()
+
     def test_helper_killed_under_stock_client(self) -> None:
         """
         Our helper is killed while a stock client sends: the client fails, and when it

@@ -297,7 +297,6 @@ class BadTests(_Case):
             (0, 1, 3, "shares.*"),
             (4, 1, 3, "shares.needed"),
             (2, 0, 3, "shares.happy"),
-            (2, 1, 3, "shares.happy"),
             (2, 4, 3, "shares.happy"),
             (1, 1, 257, "shares.*"),
         ):

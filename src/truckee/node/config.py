@@ -69,11 +69,9 @@ class GridShape:
                 f"not {self.needed}"
             )
         Encoding(self.needed, self.total)
-        if not self.needed <= self.happy <= self.total:
+        if not 1 <= self.happy <= self.total:
             raise ValueError(
-                f"shares.happy must be {self.needed} (shares.needed) to {self.total} "
-                f"(shares.total), not {self.happy}: with fewer servers than shares.needed "
-                "a file that was stored could be unreadable"
+                f"shares.happy must be 1 to {self.total} (shares.total), not {self.happy}"
             )
 
 
