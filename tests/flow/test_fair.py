@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import define, frozen
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from truckee.flow.fair import FAIR_RATE, MOST_CREDIT, Debt, slowest
+from truckee.flow.fair import FAIR_RATE, MOST_CREDIT, PART, Debt, Yielding, slowest
 
 
 class DebtTests(SynchronousTestCase):
@@ -53,6 +53,35 @@ class Place:
 
     client: str
     owed: float
+
+
+@define(eq=False)
+class Mover:
+    """Somebody who has one, and pays now and then."""
+
+    owed: float
+    client: str = "a"
+
+
+class YieldingTests(SynchronousTestCase):
+    def test_in_order(self) -> None:
+        """The slowest goes first, however many were found at once."""
+        movers = [Mover(float(owed)) for owed in range(1, 10 * PART)]
+        holders, yielding = set(movers), Yielding[Mover]()
+        for mover in reversed(movers):
+            self.assertIs(yielding.next(holders), mover)
+            holders.remove(mover)
+        self.assertIsNone(yielding.next(holders))
+
+    def test_meanwhile(self) -> None:
+        """Who has moved since it was found, or is gone, is passed over."""
+        movers = [Mover(float(owed)) for owed in range(1, 10 * PART)]
+        holders, yielding = set(movers), Yielding[Mover]()
+        yielding.next(holders)
+        holders.remove(movers[-1])
+        holders.remove(movers[-2])
+        movers[-3].owed = 0.5
+        self.assertIs(yielding.next(holders), movers[-4])
 
 
 class SlowestTests(SynchronousTestCase):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from typing import Protocol, TypeVar
+from collections.abc import Set as AbstractSet
+from typing import Generic, Protocol, TypeVar
 
 from attrs import define, field
 
@@ -17,6 +18,8 @@ from attrs import define, field
 FAIR_RATE = 8 * 1024
 # Seconds that one who was fast may be slow then: a gap in a stream is no reason to lose it.
 MOST_CREDIT = 30.0
+# One in so many of all holders is found at once.
+PART = 20
 
 
 @define(eq=False)
@@ -71,6 +74,29 @@ class Holder(Protocol):
 
 
 H = TypeVar("H", bound=Holder)
+
+
+@define(eq=False)
+class Yielding(Generic[H]):
+    """
+    Names one holder after the other that gives way, as ``slowest`` does.
+
+    To find the slowest means to look at all, so it is done for a part of them at once; who
+    moved since then, or went away, is passed over.
+    """
+
+    _found: list[tuple[H, float]] = field(factory=list, init=False)  # and what it owed
+
+    def next(self, holders: AbstractSet[H]) -> H | None:
+        """Return the next one of *holders* that owes something, if any does."""
+        for _ in range(2):
+            while self._found:
+                holder, owed = self._found.pop()
+                if holder in holders and holder.owed >= owed:
+                    return holder
+            some = slowest(holders, 1 + len(holders) // PART)
+            self._found = [(each, each.owed) for each in reversed(some)]
+        return None
 
 
 def slowest(holders: Collection[H], count: int = 1, least: float = 0.0) -> list[H]:

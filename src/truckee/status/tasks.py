@@ -76,6 +76,8 @@ class Tasks:
     _active: dict[str, Task] = field(factory=dict, init=False, repr=False)
     _over: dict[str, Task] = field(factory=dict, init=False, repr=False)  # oldest first
     _count: int = field(default=0, init=False)
+    _ended: int = field(default=0, init=False)  # since what is over was looked at
+    _looked: float = field(default=float("-inf"), init=False)  # when that was
     _looking: IDelayedCall | None = field(default=None, init=False)
 
     def check_id(self, wanted: str | None) -> None:
@@ -172,6 +174,7 @@ class Tasks:
         if task.ended is not None and self._active.get(task.id) is task:
             del self._active[task.id]
             self._over[task.id] = task
+            self._ended += 1
             usual = self.limits.chosen if task.chosen else self.limits.made
             usual = max(usual, task.elapsed)
             self._keep(task, usual if task.retain is None else task.retain)
@@ -185,6 +188,12 @@ class Tasks:
         return task.forgotten_at is not None and task.forgotten_at <= self._clock.seconds()
 
     def _forget_old(self) -> None:
+        """Forget what is due, or too much: now and then, since all are looked at."""
+        now = self._clock.seconds()
+        many = self._ended > self.limits.kept // 10
+        if not many and now < self._looked + LONGEST:
+            return
+        self._looked, self._ended = now, 0
         kept: dict[str, int] = {}
         for task_id, task in reversed(list(self._over.items())):
             kept[task.kind] = kept.get(task.kind, 0) + 1

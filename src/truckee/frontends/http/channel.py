@@ -56,6 +56,7 @@ class StreamingChannel(RequestChannel):
     factory: StreamingSite
     transport: Any
     persistent = True  # whether another request may follow
+    client = ""  # the address, which shares its places among its connections
     _phase = Phase.IDLE
     _fresh = True  # no request has come yet
     _request: StreamingRequest | None = None
@@ -66,6 +67,7 @@ class StreamingChannel(RequestChannel):
     _ended = False  # the client will send no more
 
     def connectionMade(self) -> None:
+        self.client = str(getattr(self.transport.getPeer(), "host", ""))
         limits, call_later = self.site.limits, self.site.reactor.callLater
         self._buffer = bytearray()  # what came and was not taken apart yet
         self._deadline = Timer(call_later)
@@ -337,11 +339,6 @@ class StreamingChannel(RequestChannel):
         self._close(half_sent=True)
 
     # The end
-
-    @property
-    def client(self) -> str:
-        """The address that shares its places among its connections."""
-        return str(getattr(self.transport.getPeer(), "host", ""))
 
     @property
     def owed(self) -> float:

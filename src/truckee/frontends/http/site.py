@@ -13,7 +13,7 @@ from twisted.web import server
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 
-from truckee.flow.fair import slowest
+from truckee.flow.fair import Yielding
 from truckee.flow.turns import Turns
 from truckee.frontends.http.channel import StreamingChannel
 from truckee.frontends.http.isolation import USUAL
@@ -68,6 +68,7 @@ class StreamingSite(server.Site):
         self.draining = False
         self._access_log = access_log
         self._channels: set[StreamingChannel] = set()
+        self._yielding: Yielding[StreamingChannel] = Yielding()
         self._drained: list[Deferred[None]] = []
 
     @property
@@ -117,8 +118,8 @@ class StreamingSite(server.Site):
         """Tell whether there is room for a connection, made by dropping the slowest."""
         most = self.limits.max_connections
         if len(self._channels) >= most:
-            # Some at once: to find them means to look at all.
-            for channel in slowest(self._channels, 1 + most // 100):
+            channel = self._yielding.next(self._channels)
+            if channel is not None:
                 channel.abort()
                 self._channels.discard(channel)
         return len(self._channels) < most
