@@ -13,12 +13,16 @@ from multipart import (
 )
 
 from truckee.errors import Misuse
+from truckee.frontends.http.upload_head import PartialUpload, check_coding
 
 # All small fields together; the file is not counted.
 MAX_FIELDS_SIZE = 64 * 1024  # bytes
 MAX_FIELDS = 64
 # At least this much more than the file itself: all small fields, and the lines between.
 FORM_OVERHEAD = 2 * MAX_FIELDS_SIZE  # bytes
+
+# What a Content-Transfer-Encoding says of bytes that are nothing but themselves.
+_AS_IT_IS = ("7bit", "8bit", "binary", "identity")
 
 
 @define
@@ -73,6 +77,7 @@ class Form:
         """Go to the file field *name*.  :raises BadForm: when there is none."""
         while segment := await self._segment():
             if segment.name == name:
+                _check_file(segment)
                 self.filename = segment.filename or ""
                 return
             await self._keep(segment)
@@ -124,6 +129,18 @@ class Form:
                     self._events = iter(self._parser.parse(chunk))
         except MultipartError as error:
             raise BadForm(str(error)) from None
+
+
+def _check_file(segment: MultipartSegment) -> None:
+    """:raises TruckeeError: if the file does not stand in the form as it is."""
+    lines: dict[str, list[str]] = {}
+    for name, value in segment.headerlist:
+        lines.setdefault(name.lower(), []).append(value)
+    if "content-range" in lines:
+        raise PartialUpload
+    check_coding("Content-Encoding", lines.get("content-encoding", ()), ("identity",))
+    coding = "content-transfer-encoding"  # RFC 7578, section 4.7
+    check_coding("Content-Transfer-Encoding", lines.get(coding, ()), _AS_IT_IS)
 
 
 _END = object()

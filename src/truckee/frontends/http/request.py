@@ -22,12 +22,16 @@ from truckee.frontends.http.origin import Asked, CrossSite, Sender, admit
 from truckee.frontends.http.refusals import BodyAborted
 from truckee.frontends.http.respond import TEXT, BodyTooLarge, WrongMethod
 from truckee.frontends.http.streaming import IStreamingResource
+from truckee.frontends.http.upload_head import CONTINUE, check_upload, members
 
 if TYPE_CHECKING:
     from truckee.frontends.http.channel import StreamingChannel
     from truckee.frontends.http.site import StreamingSite
 
 log = Logger()
+
+# Of these, what a header forbids is not done, whatever the resource.
+_WRITES = (b"PUT", b"PATCH", b"DELETE")
 
 # Without a body these are uploads of nothing; any method with a body is an upload.
 _UPLOADS = (b"PUT", b"POST", b"PATCH")
@@ -95,7 +99,7 @@ class StreamingRequest(server.Request):
         self.owes_continue = (
             head.length != 0
             and head.version == b"HTTP/1.1"
-            and b",".join(head.all(b"expect")).lower() == b"100-continue"
+            and CONTINUE in map(str.lower, members(self.header_lines("expect")))
         )
         for name, value in self.site.headers.items():
             self.setHeader(name, value)
@@ -107,6 +111,8 @@ class StreamingRequest(server.Request):
             self.sender = admit(self._asked(), self.site.hosts)
             found = self._look_up()
             self._check_player(found)
+            if self._streams(found) or self.method in _WRITES:
+                check_upload(self, getattr(found, "exists", False))
             if self._streams(found):
                 self._stream(found)
             elif self.bodyLength == 0 or self._needs_no_body(found):

@@ -15,6 +15,7 @@ from twisted.web.http import NO_BODY_CODES, Request
 
 from truckee.errors import Corrupt, Misuse, Refused, TruckeeError, Unavailable
 from truckee.flow.descriptors import TooManyOpenFiles, ended
+from truckee.frontends.http import upload_head
 
 log = Logger()
 
@@ -65,6 +66,7 @@ _FAMILIES: tuple[tuple[type[TruckeeError], int], ...] = (
     (WrongMethod, 405),
     (NotFound, 404),
     (BodyTooLarge, 413),
+    *upload_head.STATUSES,
     (Misuse, 400),
     (Refused, 403),
     (Corrupt, 500),
@@ -91,6 +93,8 @@ class Responder:
         headers = dict(_ERROR)
         if isinstance(error, WrongMethod):
             headers["allow"] = error.allowed
+        if isinstance(error, upload_head.EncodedBody):
+            headers["accept-encoding"] = "identity"
         return Answer(f"{error}\n".encode(), status, headers)
 
     def send(self, request: Request, answer: Answer) -> None:

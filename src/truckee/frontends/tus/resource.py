@@ -157,6 +157,7 @@ class TusUpload(Resource):
     """/tus/HANDLE: one upload."""
 
     isLeaf = True
+    exists = True
     allowedMethods = (b"OPTIONS", b"HEAD", b"GET", b"PATCH", b"DELETE")
 
     def __init__(self, tus: Tus, upload: OpenUpload) -> None:

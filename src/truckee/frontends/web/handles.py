@@ -130,6 +130,7 @@ class HandleResource(Resource):
     """/upload/HANDLE: one open upload."""
 
     isLeaf = True
+    exists = True
     allowedMethods = (b"GET", b"HEAD", b"PUT", b"POST", b"PATCH", b"DELETE", b"OPTIONS")
 
     def __init__(self, resumable: Resumable, upload: OpenUpload) -> None:

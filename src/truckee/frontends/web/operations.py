@@ -48,6 +48,7 @@ class TaskResource(Resource):
     """One task."""
 
     isLeaf = True
+    exists = True
 
     def __init__(self, tasks: Tasks, task: Task, responder: Responder) -> None:
         super().__init__()
