@@ -19,6 +19,7 @@ from truckee.errors import TruckeeError
 from truckee.flow.inbound import Inbound
 from truckee.frontends.http.head import Head
 from truckee.frontends.http.origin import Asked, CrossSite, Sender, admit
+from truckee.frontends.http.own_url import own_url
 from truckee.frontends.http.refusals import BodyAborted
 from truckee.frontends.http.respond import TEXT, BodyTooLarge, WrongMethod
 from truckee.frontends.http.streaming import IStreamingResource
@@ -197,6 +198,11 @@ class StreamingRequest(server.Request):
         """:raises CrossSite: unless *found* has something to play."""
         if self.sender is Sender.PLAYER and not getattr(found, "for_players", False):
             raise CrossSite("cross-site")
+
+    def own_url(self, path: str) -> str:
+        """Return *path* as this client can ask for it, with scheme and host if known."""
+        scheme = "https" if self.isSecure() else "http"
+        return own_url(self, self.site.hosts, scheme, self.channel.client, path)
 
     def header_lines(self, name: str) -> list[str]:
         """Return all values of a header; bytes that are no UTF-8 are in none of ours."""

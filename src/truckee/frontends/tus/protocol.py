@@ -92,7 +92,7 @@ class Creation:
     """What a request for a new upload says."""
 
     length: int | None  # bytes; None: it is told later
-    metadata: str = ""  # as it came
+    metadata: str = ""  # as it came, but for what is malformed
     concat: str = ""  # as it came
 
     @property
@@ -112,7 +112,7 @@ def parse_creation(
     length: str | None, deferred: str | None, metadata: str = "", concat: str = ""
 ) -> Creation:
     """Return what these headers say together; None or empty where one is missing."""
-    check_metadata(metadata)
+    metadata = good_metadata(metadata)
     concat = concat.strip(" ")
     if is_final(concat):
         creation = Creation(None, metadata, concat)
@@ -149,22 +149,31 @@ def parse_count(name: str, text: str | None) -> int:
     return int(text)
 
 
-def check_metadata(text: str) -> None:
-    """:raises BadHeader: unless *text* is pairs of a key and, in base64, a value."""
-    if not text:
-        return
+def good_metadata(text: str) -> str:
+    """
+    Return those pairs of *text* that are a key and, in base64, a value.
+
+    What is malformed is left out, as tusd does it: clients send names of files as they
+    are.  :raises BadHeader: if it is too long.
+    """
     name = "Upload-Metadata"
     if len(text) > MAX_METADATA:
         raise BadHeader(name, f"it is longer than {MAX_METADATA} characters")
-    seen = set()
-    for pair in text.split(","):
-        key, *value = pair.strip(" ").split(" ")
-        if not (key and key.isascii() and key.isprintable()) or key in seen:
-            raise BadHeader(name, "each pair needs a key of its own, in ASCII")
-        if len(value) > 1:
-            raise BadHeader(name, "a pair is a key, one blank and a value")
-        seen.add(key)
-        decode(name, "".join(value))
+    pairs = [pair.strip(" ") for pair in text.split(",")]
+    # The last of the pairs that have the same key counts.
+    good = {pair.partition(" ")[0]: pair for pair in pairs if _is_pair(pair)}
+    return text if len(good) == len(pairs) else ",".join(good.values())
+
+
+def _is_pair(text: str) -> bool:
+    key, *value = text.split(" ")
+    if not (key and key.isascii() and key.isprintable()) or len(value) > 1:
+        return False
+    try:
+        decode("", "".join(value))
+    except BadHeader:
+        return False
+    return True
 
 
 @define(eq=False)

@@ -142,7 +142,7 @@ class TusResource(Resource):
             with suppress(AlreadyStored):
                 await self._tus.uploads.abort(upload)
             raise
-        where = {"location": f"/tus/{upload.handle}"}
+        where = {"location": request.own_url(f"/tus/{upload.handle}")}
         return Answer(status=201, headers=where | self._tus.told(upload))
 
     def render_OPTIONS(self, request: Request) -> bytes:

@@ -32,7 +32,7 @@ from truckee.frontends.web.arguments import (
 )
 from truckee.frontends.web.checking import CheckResource
 from truckee.frontends.web.reading import FileResource, Reader
-from truckee.frontends.web.resumable import Resumable
+from truckee.frontends.web.resumable import Resumable, check_dialect
 from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.keys import parse_key_choice
 from truckee.immutable.upload import Cap, Uploader
@@ -90,6 +90,7 @@ class UriResource(Resource):
         args = arguments(request)
         _check_upload_arguments(args)
         self._reader.tasks.check_id(wanted_id(request, args))
+        check_dialect(request, creates=True)
         if self._resumable is not None and self._resumable.takes(request):
             return
         if request.method == b"PUT":

@@ -20,6 +20,7 @@ from truckee.frontends.http.respond import (
     check_method,
 )
 from truckee.frontends.http.streaming import IStreamingResource
+from truckee.frontends.http.structured import count_item
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
@@ -152,7 +153,9 @@ class HandleResource(Resource):
         if kind in _FORMS:
             raise FormNotTaken(kind)
         args = arguments(request)
-        _offset(args)
+        said = request.getHeader("upload-offset")
+        if said is not None and count_item(said) != _offset(args):
+            raise BadArgument("offset", "the header Upload-Offset has another")
         boolean(args, "close")
 
     async def receive(

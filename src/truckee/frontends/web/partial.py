@@ -19,6 +19,7 @@ from truckee.frontends.web.resumable import (
     MissingHeader,
     Resumable,
     WrongPieceType,
+    check_dialect,
     inconsistent,
     lengths_of,
     problem,
@@ -38,6 +39,7 @@ class Partial:
 
     def accept(self, request: StreamingRequest) -> None:
         """Refuse what is no piece."""
+        check_dialect(request, creates=False)
         if (request.getHeader("content-type") or "").strip().lower() != PIECE_TYPE:
             request.setHeader(b"accept-patch", PIECE_TYPE.encode())
             raise WrongPieceType

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from typing import NoReturn
 
 from attrs import define, frozen
 
@@ -42,6 +43,27 @@ class MissingHeader(Misuse):
     """The header {name} is missing, or is not of its form."""
 
     name: str
+
+
+@define
+class OtherDraft(Misuse):
+    """
+    This is a part of an upload in a dialect that is not spoken here. Of
+    draft-ietf-httpbis-resumable-upload this gateway speaks interop version {version}
+    (drafts 09 and later); or send the file whole.
+    """
+
+    version: str = INTEROP_VERSION
+
+
+@define
+class PieceOfNone(Misuse):
+    """
+    {header} says that this is not a whole file, and here whole files are stored. Send the
+    piece to the address of its upload.
+    """
+
+    header: str
 
 
 @frozen(eq=False)
@@ -132,6 +154,44 @@ def speaks(request: StreamingRequest) -> bool:
     """Tell whether the client of *request* speaks our version of the draft."""
     version = count_item(request.getHeader("upload-draft-interop-version"))
     return version == int(INTEROP_VERSION)
+
+
+def check_dialect(request: StreamingRequest, *, creates: bool) -> None:
+    """
+    Refuse a part of a file that would be taken for a whole one, or not go on.
+
+    :raises OtherDraft: :raises PieceOfNone: :raises MissingHeader:
+    """
+    lines = {
+        name: request.header_lines(name)
+        for name in ("upload-incomplete", "upload-complete", "upload-offset")
+    }
+    other = bool(request.header_lines("upload-draft-interop-version")) and not speaks(
+        request
+    )
+    old = lines["upload-incomplete"]  # until interop version 3
+    if old and boolean_item(old[-1]) is not False:
+        _refuse_draft(request)
+    if not creates:
+        if other:
+            _refuse_draft(request)
+        return
+    if lines["upload-complete"]:
+        complete = boolean_item(lines["upload-complete"][-1])
+        if complete is None:
+            raise MissingHeader("Upload-Complete")
+        if not complete and other:
+            _refuse_draft(request)
+        kind = (request.getHeader("content-type") or "").strip().lower()
+        if not complete and kind.startswith("multipart/form-data"):
+            raise PieceOfNone("Upload-Complete")
+    if lines["upload-offset"] and count_item(lines["upload-offset"][-1]) != 0:
+        raise PieceOfNone("Upload-Offset")
+
+
+def _refuse_draft(request: StreamingRequest) -> NoReturn:
+    request.setHeader(b"upload-draft-interop-version", INTEROP_VERSION.encode())
+    raise OtherDraft
 
 
 def lengths_of(request: StreamingRequest, offset: int, complete: bool) -> set[int]:
