@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.helper_line import Line
 from tests.processes import GridProcess, ask, eventually, truckee
 
 MIB = 1 << 20
@@ -220,7 +222,8 @@ class PutGetTests(SynchronousTestCase):
             time.sleep(0.3)
             gateway.go.set()
             out = put.communicate(timeout=30)
-        self.assertEqual((put.returncode, out), (130, (b"", b"")))
+        self.assertEqual((put.returncode, out[0]), (130, b""))
+        self.assertIn(b"Nothing of the file is kept", out[1])
         self.assertEqual(
             gateway.asked,
             [
@@ -246,9 +249,101 @@ class PutGetTests(SynchronousTestCase):
             put.send_signal(signal.SIGINT)
             self.assertEqual(put.wait(10), 130)
             assert put.stdout is not None and put.stderr is not None
-            self.assertEqual((put.stdout.read(), put.stderr.read()), (b"", b""))
+            self.assertEqual(put.stdout.read(), b"")
+            self.assertIn(b"Nothing is stored", put.stderr.read())
         eventually(lambda: not self.grid.incoming())
         self.assertEqual(len(self.grid.shares()), before)
+
+    def test_put_resumable_stopped(self) -> None:
+        """A Ctrl-C says how much is kept, and which command goes on."""
+        path = self.file(content(64 * MIB, 3), "a film.mp4")
+        put = subprocess.Popen(
+            self.command("put", "--resume", path, "-o", str(self.place / "film.cap")),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment(),
+        )
+        eventually(lambda: any(task["stored"] > MIB for task in self.active()), 20)
+        put.send_signal(signal.SIGINT)
+        out, errors = put.communicate(timeout=60)
+        self.assertEqual((put.returncode, out), (130, b""))
+        [line] = errors.decode().splitlines()
+        self.assertRegex(line, r"^Stopped\. [0-9.]+ MB of 67\.1 MB are at the gateway")
+        self.assertIn(f"truckee put --resume -u {self.grid.url} -o ", line)
+        self.assertTrue(line.endswith(f"'{path}'"), line)
+        self.assertFalse((self.place / "film.cap").exists())
+        self.do(*shlex.split(line.partition(": truckee ")[2]))
+        cap = (self.place / "film.cap").read_text().strip()
+        self.assertEqual(ask(f"{self.grid.url}uri/{cap}").body, Path(path).read_bytes())
+
+    def test_cap_in_file(self) -> None:
+        """-o writes the cap at the end, for its owner alone, and what is no file into it."""
+        path = self.file(b"x" * 1000)
+        target = self.place / "caps" / "x.cap"
+        target.parent.mkdir()
+        (target.parent / "x.cap.new").write_bytes(b"mine")
+        (target.parent / "link").symlink_to("x.cap")
+        old = "old"
+        for name in ("x.cap", "link", "x.cap"):
+            done = self.do("put", path, "-o", str(target.parent / name))
+            self.assertEqual((done.stdout, target.stat().st_mode & 0o777), (b"", 0o600))
+            cap = target.read_text()
+            self.assertRegex(cap, r"^URI:CHK:[^ ]*\n$")
+            self.assertNotEqual(cap, old)
+            old = cap
+        self.assertTrue((target.parent / "link").is_symlink())
+        self.do("put", "--key", "abc", path, "-o", str(target), code=1)
+        self.assertEqual(target.read_text(), old)
+        self.assertEqual(sorted(os.listdir(target.parent)), ["link", "x.cap", "x.cap.new"])
+        self.assertEqual((target.parent / "x.cap.new").read_bytes(), b"mine")
+        self.assertIn(b"URI:CHK:", self.do("put", path, "-o", "/dev/stdout").stdout)
+        done = self.do("put", path, "-o", "/dev/full", code=1)
+        again = done.stderr.decode().strip().partition(": truckee ")[2]
+        self.assertIn("--resume", again)
+        # The file is stored: no byte of it is sent again for its cap.
+        again = again.replace("/dev/full", str(self.place / "late.cap"))
+        self.do(*shlex.split(again))
+        cap = (self.place / "late.cap").read_text().strip()
+        self.assertEqual(ask(f"{self.grid.url}uri/{cap}").body, b"x" * 1000)
+        self.assertEqual(self.notes(), [])
+
+    def test_put_without_gateway(self) -> None:
+        """It says that it tries again, and since when; and that it goes on."""
+        with tempfile.TemporaryDirectory() as place:
+            grid = GridProcess.create(
+                Path(place) / "node", needed=1, happy=1, total=1, storage_dirs=1
+            )
+            grid.start()
+            port = int(grid.url.rstrip("/").rpartition(":")[2])
+            with Line(port) as line:
+                line.rate = 4 * MIB
+                data = content(12 * MIB, 4)
+                with subprocess.Popen(
+                    truckee(
+                        "put", "-u", f"http://127.0.0.1:{line.port}", self.file(data, "y")
+                    ),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=self.environment(),
+                ) as put:
+                    assert put.stderr is not None and put.stdout is not None
+                    eventually(lambda: line.sent > 2 * MIB, 30)
+                    grid.kill()
+                    told = put.stderr.readline().decode()
+                    self.assertRegex(
+                        told,
+                        r"^The gateway does not answer \(.*\) since \d\d:\d\d:\d\d\.",
+                    )
+                    grid.start()
+                    line.target = int(grid.url.rstrip("/").rpartition(":")[2])
+                    line.rate = 0
+                    told = put.stderr.readline().decode()
+                    self.assertRegex(told, "^The gateway answers again: .* of 12.6 MB")
+                    cap = put.stdout.read().decode().strip()
+                    self.assertEqual(put.wait(60), 0)
+                    self.assertEqual(put.stderr.read(), b"")
+                self.assertEqual(ask(f"{grid.url}uri/{cap}").body, data)
+            grid.stop()
 
     def active(self) -> list[dict[str, Any]]:
         """Return what the gateway is doing."""

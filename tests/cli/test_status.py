@@ -19,7 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.processes import GridProcess, Wire, curl, eventually, run, running, truckee
 from truckee.cli import status
-from truckee.cli.gateway import Gateway, Problem, Unreachable
+from truckee.cli.gateway import Gateway
+from truckee.cli.problems import Problem, Unreachable
 from truckee.cli.status import Screen, is_task, line_of, look
 
 MIB = 1 << 20
@@ -203,7 +204,7 @@ class StatusTests(SynchronousTestCase):
         with tempfile.TemporaryDirectory() as place:
             done = run("status", "-d", place)
             self.assertEqual((done.code, done.output), (1, ""))
-            self.assertIn("--node-url", done.errors)
+            self.assertIn("-u URL", done.errors)
         done = run("status", "-u", "http://127.0.0.1:1/")
         self.assertEqual((done.code, done.output), (3, ""))
         self.assertIn("Does it run?", done.errors)

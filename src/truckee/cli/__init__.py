@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
+from typing import Any
 
-import click
+try:
+    import click
 
-from truckee import __version__
+    from truckee import __version__
+    from truckee.cli.endings import exit_code_of, finish_process, prepare_process
+except KeyboardInterrupt:  # while Python looked for them
+    raise SystemExit(130) from None
 
 _COMMANDS = (
     "create-client",
@@ -34,6 +42,33 @@ class _Commands(click.Group):
             import_module(f"truckee.cli.{name}"), f"{name}_command"
         )
         return command
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command; *standalone_mode*: end the process, with its exit code."""
+        run = partial(
+            super().main,
+            args,
+            prog_name,
+            complete_var,
+            standalone_mode=False,
+            windows_expand_args=windows_expand_args,
+            **extra,
+        )
+        if not standalone_mode:
+            return run()
+        own_process = args is None  # and not one of a test's
+        if own_process:
+            prepare_process()
+        code = exit_code_of(run)
+        sys.exit(finish_process(code) if own_process else code)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

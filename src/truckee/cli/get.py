@@ -15,21 +15,23 @@ from urllib.parse import quote
 import click
 
 from truckee.cli.gateway import (
-    NOT_FOUND,
+    NO_GATEWAY,
     Gateway,
-    Problem,
     find_gateway,
     node_directory,
     node_url,
     problem_of,
     read,
-    run,
 )
 from truckee.cli.output import copy_body
 from truckee.cli.paths import find_target, open_special, part_of, publish, unfinished
-from truckee.cli.progress import Bar
+from truckee.cli.problems import NOT_FOUND, Problem, reason_within
+from truckee.cli.progress import Bar, amount
+from truckee.cli.reacting import run
+from truckee.codec.caps import ChkReadCap, LiteralCap, MalformedCap, parse_cap
 
 _TAIL = 64 * 1024  # bytes of a part that are compared before it is gone on with
+_LONGEST_CAP = 64 * 1024  # characters; a file of 55 bytes needs 100
 _RANGE = re.compile(r"[0-9]+-[0-9]*|-[0-9]+")
 
 
@@ -69,34 +71,102 @@ def get_command(
         raise click.UsageError("--range takes A-B, A- or -N")
     if resume and (file == "-" or wanted is not None):
         raise click.UsageError("--resume needs a FILE, and goes without --range")
-    cap = sys.stdin.readline().strip() if cap == "-" else cap.strip()
+    cap = _cap_given(cap)
     url = find_gateway(node_url, node_directory)
     place = f"uri/{quote(cap, safe='')}"
+    whole = _size_of(cap) if wanted is None else None
     if file == "-":
         if sys.stdout is None:
-            raise Problem("standard output is closed")
-        run(lambda reactor: _into(Gateway(url, reactor), place, wanted, 1))
+            raise Problem("standard output is closed: name a FILE")
+        run(lambda reactor: _into(Gateway(url, reactor), place, wanted, 1, whole))
         return
     path, replaced = find_target(file)
     if replaced:
         with unfinished(path) as part:
             run(
                 lambda reactor: _to_file(
-                    Gateway(url, reactor), place, part, path, wanted, resume, quiet
-                )
+                    Gateway(url, reactor), place, part, path, wanted, whole, resume, quiet
+                ),
+                last_words=lambda: _last_words(part, path, wanted),
             )
     elif resume:
         raise click.UsageError("--resume needs a regular FILE")
     else:
         with open_special(path) as special:
             into = special.fileno()
-            run(lambda reactor: _into(Gateway(url, reactor), place, wanted, into))
+            run(lambda reactor: _into(Gateway(url, reactor), place, wanted, into, whole))
 
 
-async def _into(gateway: Gateway, place: str, wanted: str | None, descriptor: int) -> None:
+def _cap_given(text: str) -> str:
+    """Return the cap that *text* is, or that comes on standard input.  :raises Problem:"""
+    if text == "-":
+        if sys.stdin is None:
+            raise Problem("standard input is closed: give the CAP as an argument")
+        try:
+            text = sys.stdin.readline(_LONGEST_CAP + 1)
+        except UnicodeDecodeError:
+            text = "\0"
+        except OSError as error:
+            raise Problem(
+                f"cannot read the cap from standard input: {reason_within(error)}"
+            ) from None
+    text = text.strip()
+    if not text:
+        raise Problem(
+            "there is no cap: give it as an argument, or on standard input with -"
+        )
+    if not (text.isascii() and text.isprintable()) or len(text) > _LONGEST_CAP:
+        raise Problem(
+            "that is no cap: one begins with URI: and is one line of letters, digits and "
+            "punctuation",
+            NOT_FOUND,
+        )
+    return text
+
+
+def _last_words(part: FileIO, path: Path, wanted: str | None) -> str:
+    """Return what is to be known after a signal."""
+    have = os.fstat(part.fileno()).st_size
+    if not have or wanted is not None:
+        return ""
+    return (
+        f"Stopped. {amount(have)} are in {part_of(path)}; the same command with --resume "
+        "goes on from there."
+    )
+
+
+async def _into(
+    gateway: Gateway, place: str, wanted: str | None, descriptor: int, whole: int | None
+) -> None:
     """Write what comes into a pipe, a device or what standard output is."""
     response = await _asked(gateway, place, wanted)
-    await _copy(response, descriptor, gateway.reactor, lambda _: None)
+    if isinstance(response.length, int):
+        _check_size(response.length, whole)
+    done = [0]
+
+    def count(written: int) -> None:
+        done[0] += written
+
+    await _copy(response, descriptor, gateway.reactor, count)
+    _check_size(done[0], whole)
+
+
+def _size_of(cap: str) -> int | None:
+    """Return how many bytes the file of *cap* has, where the cap says so."""
+    try:
+        parsed = parse_cap(cap)
+    except MalformedCap:
+        return None
+    return parsed.size if isinstance(parsed, ChkReadCap | LiteralCap) else None
+
+
+def _check_size(size: int, whole: int | None) -> None:
+    """:raises Problem: when *size* bytes are not the *whole* file."""
+    if whole is not None and size != whole:
+        raise Problem(
+            f"{size} bytes came instead of {whole}: this is not the file of the cap; "
+            f"{NO_GATEWAY}"
+        )
 
 
 async def _to_file(
@@ -105,6 +175,7 @@ async def _to_file(
     part: FileIO,
     path: Path,
     wanted: str | None,
+    whole: int | None,
     resume: bool,
     quiet: bool,
 ) -> None:
@@ -113,6 +184,8 @@ async def _to_file(
     if response.code == 200:
         have = 0  # all of it comes
     size = None if not isinstance(response.length, int) else have + response.length
+    if size is not None and response.code != 416:
+        _check_size(size, whole)
     bar = Bar(sys.stderr, size, time.monotonic, quiet)
     part.seek(have)
     part.truncate()
@@ -127,6 +200,7 @@ async def _to_file(
             await _copy(response, part.fileno(), gateway.reactor, count)
     finally:
         bar.end()
+    _check_size(done[0], whole)
     publish(part, path)
 
 
@@ -177,4 +251,4 @@ async def _copy(
     except BrokenPipeError:
         raise  # a reader that has enough
     except OSError as error:
-        raise Problem(f"cannot write: {error.strerror}") from None
+        raise Problem(f"cannot write: {reason_within(error)}") from None

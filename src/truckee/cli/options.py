@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from truckee.cli.problems import sentence_of
 from truckee.errors import TruckeeError
 from truckee.node.config import DEFAULT_WEB_PORT, GridShape
 
@@ -118,7 +119,5 @@ def plain_errors() -> Iterator[None]:
     """Let a command end with a sentence and the exit code 1."""
     try:
         yield
-    except TruckeeError as error:
-        raise click.ClickException(str(error)) from None
-    except OSError as error:
-        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+    except (TruckeeError, OSError) as error:
+        raise click.ClickException(sentence_of(error)) from None

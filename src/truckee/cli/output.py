@@ -17,7 +17,7 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from zope.interface import implementer
 
-from truckee.cli.gateway import Unreachable, reason_of
+from truckee.cli.broken import problem_within
 
 _DONE = Failure(ResponseDone())
 # Writes of PIPE_BUF bytes, each of which a writable pipe takes without blocking, in one
@@ -117,7 +117,7 @@ class _Output(Protocol):
         if isinstance(self._ended, ResponseDone | PotentialDataLoss):
             self._end(None)
         else:
-            self._end(Unreachable(reason_of(self._ended)))
+            self._end(problem_within(self._ended))
 
     def _end(self, error: Exception | None) -> None:
         if self._over:

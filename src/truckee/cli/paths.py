@@ -14,7 +14,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from truckee.cli.gateway import STOPPED, Problem
+from truckee.cli.problems import STOPPED, Problem
 from truckee.flow.durable import sync_directory
 
 # Bytes of the longest name that file systems take.

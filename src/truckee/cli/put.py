@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import sys
 import time
 from io import FileIO
@@ -12,30 +12,24 @@ from urllib.parse import urlencode
 
 import click
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.iweb import UNKNOWN_LENGTH
 
+from truckee.cli.cap_output import CapOutput
+from truckee.cli.file_body import FileBody
 from truckee.cli.gateway import (
-    FileBody,
+    NO_GATEWAY,
     Gateway,
-    Problem,
-    Unreachable,
     find_gateway,
+    is_cap,
     node_directory,
     node_url,
-    problem_of,
-    read,
-    run,
 )
-from truckee.cli.paths import open_source
-from truckee.cli.progress import Bar
+from truckee.cli.in_pieces import Upload
+from truckee.cli.paths import Source, open_source
+from truckee.cli.problems import Problem, reason_within
+from truckee.cli.progress import Bar, amount
+from truckee.cli.reacting import run
 from truckee.cli.resume_note import ResumeNote
-
-_FAREWELL = 5.0  # seconds
-_PATIENCE = 120.0  # seconds without a byte more
-_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds between two attempts
-_POLL = 0.5  # seconds
-_BUSY = 503
 
 
 @click.command("put", short_help="Store a file, and print its cap.")
@@ -47,6 +41,13 @@ _BUSY = 503
     help="random, CHK (the same cap for the same content), or 32 hex digits.",
 )
 @click.option("--resume", is_flag=True, help="Go on where an earlier attempt ended.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    default=None,
+    help="Write the cap into this file, when all is stored, instead of printing it.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @node_url
 @node_directory
@@ -54,6 +55,7 @@ def put_command(
     file: str,
     key: str,
     resume: bool,
+    output: str | None,
     quiet: bool,
     node_url: str | None,
     node_directory: str | None,
@@ -62,8 +64,8 @@ def put_command(
     Store FILE, or what comes on standard input, and print its cap.
 
     \b
-    truckee put holiday.mp4 > holiday.cap
-    truckee put --resume holiday.mp4 > holiday.cap     # goes on after a Ctrl-C
+    truckee put holiday.mp4 -o holiday.cap
+    truckee put --resume holiday.mp4 -o holiday.cap    # goes on after a Ctrl-C
     tar c notes | truckee put > notes.cap
 
     What is no regular file (a pipe, a device, a file of /proc) is read to its end.
@@ -71,30 +73,35 @@ def put_command(
     not sent again. Exits with 0 when the file is stored, 1 when it failed, 3 when the
     gateway does not answer, 5 when it refuses the file.
     """
+    if not (key.isascii() and key.isprintable()):
+        raise click.UsageError("--key takes random, CHK or 32 hex digits")
     url = find_gateway(node_url, node_directory)
+    output_of_cap = CapOutput.named(output)
     if file == "-":
         if resume:
             raise click.UsageError("what comes on standard input cannot be resumed")
         if sys.stdin is None:
-            raise Problem("standard input is closed")
+            raise Problem("standard input is closed: name a FILE, or pipe something in")
         with FileIO(0, closefd=False) as piped:
-            run(lambda reactor: _stream(Gateway(url, reactor), piped, key, quiet))
+            _run_in_one(url, piped, None, key, quiet, output_of_cap)
         return
     path = Path(file)
     with open_source(path) as source:
-        size = source.size
-        if size is None:
+        if source.size is None:
             if resume:
                 raise click.UsageError(
                     "--resume needs a regular file that is not empty: what comes from "
                     "elsewhere cannot be read again"
                 )
-            run(lambda reactor: _stream(Gateway(url, reactor), source.file, key, quiet))
+            _run_in_one(url, source.file, None, key, quiet, output_of_cap)
             return
-        note = ResumeNote.of(url, path, source.snapshot, key) if resume else None
-        run(
-            lambda reactor: _put(Gateway(url, reactor), source.file, size, key, note, quiet)
-        )
+        given = ["--key", key] if key != "random" else []
+        given += ["-u", node_url] if node_url else []
+        given += ["-d", node_directory] if node_directory else []
+        given += ["-o", output] if output else []
+        again = shlex.join(["truckee", "put", "--resume", *given, file])
+        transfer = _Transfer(url, path, source, source.size, key, resume, quiet, again)
+        transfer.run(output_of_cap)
         if not source.unchanged:
             raise Problem(
                 f"{file} changed while it was read: what is stored may be of both, so put "
@@ -102,178 +109,122 @@ def put_command(
             )
 
 
-async def _stream(gateway: Gateway, source: FileIO, key: str, quiet: bool) -> None:
+def _run_in_one(
+    url: str, source: FileIO, size: int | None, key: str, quiet: bool, output: CapOutput
+) -> None:
     """Store what comes, to its end, in one request."""
-    bar = Bar(sys.stderr, None, time.monotonic, quiet)
-    await _in_one(gateway, source, UNKNOWN_LENGTH, key, bar)
+    stream = _Stream(source, size, key, Bar(sys.stderr, size, time.monotonic, quiet))
+
+    async def work(reactor: Any) -> None:
+        cap = await stream.store(Gateway(url, reactor))
+        try:
+            output.write(cap)
+        except OSError as error:
+            raise _lost(error) from None
+
+    run(work, last_words=stream.last_words)
 
 
-async def _put(
-    gateway: Gateway,
-    source: FileIO,
-    size: int,
-    key: str,
-    note: ResumeNote | None,
-    quiet: bool,
-) -> None:
-    bar = Bar(sys.stderr, size, time.monotonic, quiet)
-    if not await gateway.is_truckee():
-        await _in_one(gateway, source, size, key, bar)
-        return
-    upload = _Upload(gateway, source, size, key, note, bar)
-    if note is None:
-        # Nobody comes back for what is there of it.
-        gateway.reactor.addSystemEventTrigger("before", "shutdown", upload.stopped)
-    try:
-        cap = await upload.store()
-    finally:
-        bar.end()
-    click.echo(cap)
-
-
-async def _in_one(
-    gateway: Gateway, source: FileIO, size: object, key: str, bar: Bar
-) -> None:
-    sent = [0]
-
-    def count(amount: int) -> None:
-        sent[0] += amount
-        bar.show(sent[0])
-
-    body = FileBody(source, size, count, gateway.reactor)
-    try:
-        cap = await gateway.text("PUT", f"uri?{urlencode({'key': key})}", body)
-    finally:
-        bar.end()
-    click.echo(cap.strip())
+def _lost(error: OSError, cure: str = "put it again") -> Problem:
+    return Problem(
+        f"the file is stored, but its cap cannot be written: {reason_within(error)}; {cure}"
+    )
 
 
 @define(eq=False)
-class _Upload:
-    """One file on its way to a gateway that takes it in pieces."""
+class _Stream:
+    """What is stored in one request."""
 
-    _gateway: Gateway
     _source: FileIO
-    _size: int
+    _size: int | None  # bytes
     _key: str
-    _note: ResumeNote | None
     _bar: Bar
-    _handle: str = field(default="", init=False, repr=False)
-    _offset: int = field(default=0, init=False)
-    _over: bool = field(default=False, init=False)
-    _opening: Deferred[None] | None = field(default=None, init=False)
+    _sent: int = field(default=0, init=False)
 
-    async def store(self) -> str:
-        """Return the cap, however often the line breaks meanwhile."""
-        found = None if self._note is None else self._note.read()
-        if found is None:
-            await self._open()
-        else:
-            self._handle = found
-        failed, reached = 0, time.monotonic()
-        while True:
-            before = self._offset
-            try:
-                cap = await self._once()
-            except Problem as problem:
-                if self._over:
-                    await Deferred()  # the process ends
-                if not isinstance(problem, Unreachable):
-                    raise
-                cap = None
-                if self._offset > before:
-                    failed, reached = 0, time.monotonic()
-                if time.monotonic() - reached > _PATIENCE:
-                    raise
-            if cap is not None:
-                self._over = True
-                if self._note is not None:
-                    self._note.remove()
-                return cap
-            await self._gateway.sleep(_WAITS[min(failed, len(_WAITS) - 1)])
-            failed += 1
-
-    def stopped(self) -> Deferred[None] | None:
-        """Give up at the gateway what will not be gone on with, if there is any."""
-        over, self._over = self._over, True
-        if over:
-            return None
-        leaving = Deferred.fromCoroutine(self._leave())
-        leaving.addTimeout(_FAREWELL, self._gateway.reactor)
-        return leaving.addBoth(lambda _: None)
-
-    async def _leave(self) -> None:
-        if self._opening is not None:
-            await self._opening  # the answer has the handle
-        if self._handle:
-            await self._gateway.ask("DELETE", f"upload/{self._handle}")
-
-    async def _open(self) -> None:
-        query = urlencode({"key": self._key, "size": self._size})
-        self._opening = Deferred()
+    async def store(self, gateway: Gateway) -> str:
+        """Return the cap."""
+        length = UNKNOWN_LENGTH if self._size is None else self._size
+        body = FileBody(self._source, length, self._count, gateway.reactor)
         try:
-            text = await self._gateway.text("POST", f"upload/open?{query}")
-            self._handle = text.strip()
+            text = await gateway.text("PUT", f"uri?{urlencode({'key': self._key})}", body)
         finally:
-            opening, self._opening = self._opening, None
-            opening.callback(None)
-        if self._over:
-            await Deferred()  # the process ends
-        if self._note is not None:
-            self._note.write(self._handle)
+            self._bar.end()
+        cap = text.strip()
+        if not is_cap(cap):
+            raise Problem(NO_GATEWAY)
+        return cap
 
-    async def _once(self) -> str | None:
-        """Send what is missing; return the cap, or None where it may be tried again."""
-        told = await self._told()
-        if self._over:
-            await Deferred()  # the process ends
-        if told is None:
-            click.echo("The gateway knows this upload no more: it begins again.", err=True)
-            await self._open()
-            told = {"offset": 0}
-        self._offset = int(told["offset"])
-        if told.get("cap"):
-            return str(told["cap"])
-        self._source.seek(self._offset)
-        watching = Deferred.fromCoroutine(self._watch())
-        watching.addErrback(lambda failure: failure.trap(CancelledError))
+    def _count(self, count: int) -> None:
+        self._sent += count
+        self._bar.show(self._sent)
+
+    def last_words(self) -> str:
+        """Return what is to be known after a signal."""
+        return (
+            f"Stopped after {amount(self._sent)}. Nothing is stored, and what went in one "
+            "request cannot be gone on with: put it again."
+        )
+
+
+@define(eq=False)
+class _Transfer:
+    """One file on its way to a gateway, whatever kind of gateway it is."""
+
+    _url: str
+    _path: Path
+    _source: Source
+    _size: int  # bytes
+    _key: str
+    _resume: bool
+    _quiet: bool
+    _again: str  # the command that goes on
+    _upload: Upload | None = field(default=None, init=False)
+    _stream: _Stream | None = field(default=None, init=False)
+
+    def run(self, output: CapOutput) -> None:
+        """Store the file, and leave its cap in *output*."""
+        run(lambda reactor: self._work(reactor, output), last_words=self._last_words)
+
+    async def _work(self, reactor: Any, output: CapOutput) -> None:
+        note = self._note()
+        gateway = Gateway(self._url, reactor)
+        bar = Bar(sys.stderr, self._size, time.monotonic, self._quiet)
+        if not await gateway.is_truckee():
+            self._stream = _Stream(self._source.file, self._size, self._key, bar)
+            cap = await self._stream.store(gateway)
+            self._write(output, cap)
+            return
+        file, key = self._source.file, self._key
+        self._upload = Upload(
+            gateway, file, self._size, key, note, self._resume, bar, self._again
+        )
+        reactor.addSystemEventTrigger("before", "shutdown", self._upload.stopped)
         try:
-            return await self._send()
+            cap = await self._upload.store()
         finally:
-            watching.cancel()
+            bar.end()
+        self._write(output, cap)
+        self._upload.forget()
 
-    async def _send(self) -> str | None:
-        rest = self._size - self._offset
-        body = FileBody(self._source, rest, lambda _: None, self._gateway.reactor)
-        place = f"upload/{self._handle}?offset={self._offset}&close=true"
-        response = await self._gateway.ask("PUT", place, body)
-        text = await read(response)
-        if response.code == _BUSY:
-            return None
-        if response.code != 200:
-            raise problem_of(response.code, text)
-        return text.decode("ascii", "replace").strip()
-
-    async def _told(self) -> dict[str, Any] | None:
-        """Return what the gateway knows of the upload; None: nothing."""
-        response = await self._gateway.ask("GET", f"upload/{self._handle}?t=json")
-        text = await read(response, 1 << 20)
-        if response.code == 404:
-            return None
-        if response.code != 200:
-            raise problem_of(response.code, text)
+    def _note(self) -> ResumeNote | None:
         try:
-            told: dict[str, Any] = json.loads(text)
-        except ValueError:
-            raise Problem("the gateway does not tell how far the upload is") from None
-        return told
+            return ResumeNote.of(self._url, self._path, self._source.snapshot, self._key)
+        except (Problem, OSError):
+            if self._resume:
+                raise
+            return None
 
-    async def _watch(self) -> None:
-        """Show how much is stored."""
-        while True:
-            try:
-                told = await self._told() or {}
-            except Problem:
-                told = {}
-            self._bar.show(max(told.get("stored", 0), told.get("held", 0)))
-            await self._gateway.sleep(_POLL)
+    def _write(self, output: CapOutput, cap: str) -> None:
+        try:
+            output.write(cap)
+        except (OSError, Problem) as error:
+            reason = error if isinstance(error, OSError) else OSError(error.message)
+            if self._upload is not None and self._upload.keep():
+                cure = f"this command gives it, within an hour: {self._again}"
+                raise _lost(reason, cure) from None
+            raise _lost(reason) from None
+
+    def _last_words(self) -> str:
+        if self._upload is not None:
+            return self._upload.last_words()
+        return self._stream.last_words() if self._stream is not None else ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 from attrs import frozen
 
-from truckee.cli.gateway import Problem
 from truckee.cli.paths import Snapshot
+from truckee.cli.problems import Problem
 from truckee.flow.durable import write_durably
 
 
@@ -40,6 +41,12 @@ class ResumeNote:
             return self.path.read_text("ascii").strip() or None
         except (OSError, UnicodeDecodeError):
             return None
+
+    def prepare(self) -> None:
+        """Make the place for it.  :raises OSError: when it can hold no note."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.path.parent):
+            pass
 
     def write(self, handle: str) -> None:
         """Keep *handle*."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import click
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import (
     FilteringLogObserver,
     LogLevel,
@@ -15,6 +17,8 @@ from twisted.logger import (
 )
 from twisted.python.failure import Failure
 
+from truckee.cli.problems import sentence_of
+from truckee.cli.reacting import end_at_next_signal, tell
 from truckee.errors import TruckeeError
 from truckee.node.build import Node
 from truckee.node.config import GridShape
@@ -51,10 +55,8 @@ def run_command(nodedir: str | None, basedir: str | None, verbose: bool) -> None
         use_monotonic_clock(reactor)
         _log_to_stderr(LogLevel.info if verbose else LogLevel.warn)
         node = Node(directory, reactor)
-    except TruckeeError as error:
-        raise click.ClickException(str(error)) from None
-    except OSError as error:
-        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+    except (TruckeeError, OSError) as error:
+        raise click.ClickException(sentence_of(error)) from None
     sys.exit(_run(node))
 
 
@@ -65,15 +67,16 @@ def _run(node: Node) -> int:
 
     def failed(failure: Failure) -> None:
         codes.append(1)
-        text = str(failure.value)
-        if not failure.check(TruckeeError, OSError):
-            text = failure.getTraceback()
-        click.echo(f"Error: {text}", err=True)
-        reactor.stop()
+        assert failure.value is not None
+        tell(f"Error: {sentence_of(failure.value)}")
+        # A signal that came first has stopped it already.
+        with contextlib.suppress(ReactorNotRunning):
+            reactor.stop()
 
     def begin() -> None:
         started = Deferred.fromCoroutine(node.start())
         started.addCallbacks(lambda _: _greet(node), failed)
+        reactor.addSystemEventTrigger("before", "shutdown", end_at_next_signal)
 
     reactor.callWhenRunning(begin)
     reactor.addSystemEventTrigger(
@@ -84,6 +87,12 @@ def _run(node: Node) -> int:
 
 
 def _greet(node: Node) -> None:
+    # A node does not stop because nobody reads what it says.
+    with contextlib.suppress(OSError):
+        _print_greeting(node)
+
+
+def _print_greeting(node: Node) -> None:
     shape, places = node.config.shape, len(node.config.storage_dirs)
     if node.is_grid:
         click.echo(
@@ -102,6 +111,9 @@ def _greet(node: Node) -> None:
 
 
 def _log_to_stderr(level: LogLevel) -> None:
+    if sys.stderr is None:
+        globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
+        return
     observer = FilteringLogObserver(
         textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(defaultLogLevel=level)]
     )

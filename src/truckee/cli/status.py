@@ -16,14 +16,13 @@ from twisted.internet.defer import Deferred
 
 from truckee.cli.gateway import (
     Gateway,
-    Problem,
-    Unreachable,
     find_gateway,
     node_directory,
     node_url,
-    run,
 )
+from truckee.cli.problems import Problem, Unreachable
 from truckee.cli.progress import amount
+from truckee.cli.reacting import run
 
 _BAR = 20  # characters
 _EVERY = 1.0  # seconds between two looks
@@ -67,6 +66,8 @@ def status_command(
     truckee status --json        for programs; with --watch a line a second
     """
     url = find_gateway(node_url, node_directory)
+    if sys.stdout is None:
+        raise Problem("standard output is closed: there is nowhere to show it")
 
     async def work(reactor: Any) -> None:
         gateway = Gateway(url, reactor)
@@ -96,9 +97,12 @@ async def look(gateway: Gateway) -> dict[str, Any]:
         told = json.loads(text)
         if all(is_task(task) for task in (*told["active"], *told["recent"])):
             return dict(told)
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         pass
-    raise Problem("this gateway does not tell what it is doing: it is no truckee")
+    raise Problem(
+        "this gateway does not tell what it is doing: it is no truckee; "
+        "name one with -u URL or -d NODEDIR"
+    )
 
 
 def _silent(_: object, seconds: float) -> NoReturn:
