@@ -204,7 +204,7 @@ class PutGetTests(SynchronousTestCase):
         eventually(lambda: any(task["stored"] > MIB for task in self.active()), 20)
         put.send_signal(signal.SIGINT)
         out, errors = put.communicate(timeout=30)
-        self.assertEqual((put.returncode, out), (130, b""))
+        self.assertEqual((put.returncode, out), (130, b""), errors)
         self.assertNotIn(b"Traceback", errors)
         self.assertEqual(self.active(), [])
         self.assertEqual(self.grid.incoming(), [])
@@ -266,7 +266,7 @@ class PutGetTests(SynchronousTestCase):
         eventually(lambda: any(task["stored"] > MIB for task in self.active()), 20)
         put.send_signal(signal.SIGINT)
         out, errors = put.communicate(timeout=60)
-        self.assertEqual((put.returncode, out), (130, b""))
+        self.assertEqual((put.returncode, out), (130, b""), errors)
         [line] = errors.decode().splitlines()
         self.assertRegex(line, r"^Stopped\. [0-9.]+ MB of 67\.1 MB are at the gateway")
         self.assertIn(f"truckee put --resume -u {self.grid.url} -o ", line)
@@ -277,7 +277,7 @@ class PutGetTests(SynchronousTestCase):
         self.assertEqual(ask(f"{self.grid.url}uri/{cap}").body, Path(path).read_bytes())
 
     def test_cap_in_file(self) -> None:
-        """-o writes the cap at the end, for its owner alone, and what is no file into it."""
+        """-o leaves the cap in a file, for its owner alone, or in what is no file."""
         path = self.file(b"x" * 1000)
         target = self.place / "caps" / "x.cap"
         target.parent.mkdir()

@@ -111,13 +111,18 @@ class Upload:
         return f"Stopped. {done} are at the gateway, which removes them within a day."
 
     def stopped(self) -> Deferred[None] | None:
-        """Give up at the gateway what will not be gone on with, if there is any."""
+        """Give up at the gateway what is not gone on with, or look how far it is."""
         over, self._over = self._over, True
-        if over or self._resumable:
+        if over:
             return None
-        leaving = Deferred.fromCoroutine(self._leave())
+        work = self._last_look() if self._resumable else self._leave()
+        leaving = Deferred.fromCoroutine(work)
         leaving.addTimeout(_FAREWELL, self._gateway.reactor)
         return leaving.addBoth(lambda _: None)
+
+    async def _last_look(self) -> None:
+        if self._handle:
+            self._count(await self._told() or {})
 
     async def _leave(self) -> None:
         if self._opening is not None:

@@ -89,6 +89,9 @@ def find_target(name: str) -> tuple[Path, bool]:
     """
     path = Path(os.path.realpath(name))
     with _errors_about(Path(name)):
+        if _is_special(name):
+            # What /dev/stdout and the like lead to has no name of its own.
+            return Path(name), False
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
@@ -100,6 +103,15 @@ def find_target(name: str) -> tuple[Path, bool]:
     if stat.S_ISDIR(mode):
         raise Problem(f"{name} is a directory: name a file in it")
     return path, stat.S_ISREG(mode)
+
+
+def _is_special(name: str) -> bool:
+    """Whether *name* leads to something that is neither a file nor a directory."""
+    try:
+        mode = os.stat(name).st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def open_special(path: Path) -> FileIO:
