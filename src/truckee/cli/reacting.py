@@ -71,6 +71,12 @@ def end_at_next_signal() -> None:
             signal.signal(number, lambda *_: os._exit(STOPPED))
 
 
+def ignore_signals() -> None:
+    """Let no further signal disturb a stop that has begun and ends by itself."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def tell(text: str) -> None:
     """Print *text*, if there is any, for people; where nobody reads, that is no error."""
     if text:

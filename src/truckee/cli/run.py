@@ -18,7 +18,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from truckee.cli.problems import sentence_of
-from truckee.cli.reacting import end_at_next_signal, tell
+from truckee.cli.reacting import ignore_signals, tell
 from truckee.errors import TruckeeError
 from truckee.node.build import Node
 from truckee.node.config import GridShape
@@ -76,7 +76,7 @@ def _run(node: Node) -> int:
     def begin() -> None:
         started = Deferred.fromCoroutine(node.start())
         started.addCallbacks(lambda _: _greet(node), failed)
-        reactor.addSystemEventTrigger("before", "shutdown", end_at_next_signal)
+        reactor.addSystemEventTrigger("before", "shutdown", ignore_signals)
 
     reactor.callWhenRunning(begin)
     reactor.addSystemEventTrigger(
