@@ -101,6 +101,30 @@ class _Case(SynchronousTestCase):
         self.assertTrue(ask(f"{self.url}uri/{cap}").body == data)
 
 
+class DepartureTests(_Case):
+    def test_goes_at_once(self) -> None:
+        """Who sends all and hangs up, as ffmpeg does, has stored the file."""
+        data = content(8 * MIB)
+        for size, close in ((len(data), True), (len(data) - MIB, False)):
+            path = self.open()
+            with Wire(self.url) as wire:
+                query = "?close=true" if close else ""
+                wire.request(f"PUT /{path}{query}", "Transfer-Encoding: chunked", BYTES)
+                for start in range(0, size, 32768):
+                    wire.chunk(data[start : min(size, start + 32768)])
+                if close:
+                    wire.chunk(b"")
+            wanted = "stored" if close else "open"
+
+            def state(path: str = path) -> tuple[int, str]:
+                told = json.loads(self.ask("GET", path).body)
+                return told["offset"], told["state"]
+
+            eventually(lambda s=size, w=wanted: state() == (s, w))  # type: ignore[misc]
+        cap = self.ask("PUT", f"{path}?offset={size}&close=true", data[size:]).text
+        self.assertTrue(ask(f"{self.url}uri/{cap}").body == data)
+
+
 class RoundTripTests(_Case):
     def test_sizes(self) -> None:
         """Files of any size come in pieces; the last one is answered with the cap."""

@@ -71,6 +71,13 @@ class Inbound:
             self._size = 0
             self._wake()
 
+    def broken(self, error: Exception) -> None:
+        """No more bytes will come; the iterator raises *error* behind what is held."""
+        if not self._ended:
+            self._ended = True
+            self._error = error
+            self._wake()
+
     @property
     def held(self) -> int:
         """Bytes that wait for the consumer."""

@@ -34,6 +34,7 @@ class BodySource:
     _wire: Any  # the transport with the socket
     _tls: bool
     _missing: Callable[[], int | None]  # bytes that did not reach us; None: unknown
+    _drains: Callable[[], bool]  # whether what came is wanted of a client that is gone
     _too_slow: Callable[[], None]
     _gone: Callable[[], None]
     _rate: RateWatch = field(init=False)
@@ -96,7 +97,7 @@ class BodySource:
         missing = self._missing()
         if missing is not None and self._tls:
             missing -= _RECORD
-        gone = peer.is_gone(self._wire, missing)
+        gone = None if self._drains() else peer.is_gone(self._wire, missing)
         if gone is None:
             gone = self._clock.seconds() - self._paused_at >= self._limits.max_pause
         if gone:

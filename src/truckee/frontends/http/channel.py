@@ -20,7 +20,7 @@ from truckee.frontends.http.closing import Closing, innermost
 from truckee.frontends.http.head import Head, find_end, parse_head
 from truckee.frontends.http.output import Output
 from truckee.frontends.http.reading import Cause, Reading
-from truckee.frontends.http.refusals import HeadTooLarge, TooSlow, refusal
+from truckee.frontends.http.refusals import BodyAborted, HeadTooLarge, TooSlow, refusal
 from truckee.frontends.http.request_channel import RequestChannel
 from truckee.frontends.http.timer import Timer
 from truckee.frontends.http.unsent import drop_unsent
@@ -88,6 +88,7 @@ class StreamingChannel(RequestChannel):
             self._wire,
             self._wire is not self.transport,
             self._missing,
+            lambda: self._request is not None and self._request.keeps_parts,
             self._too_slow,
             self.abort,
         )
@@ -121,9 +122,10 @@ class StreamingChannel(RequestChannel):
         request = self._request
         if self._phase is Phase.CLOSING:
             self._closing.close()
-        elif self._phase is Phase.BODY or (request is not None and request.endless):
-            # Who left a body half sent, or listens to what has no end, has gone away.
-            self.abort()
+        elif request is not None and request.endless:
+            self.abort()  # who listens to what has no end has gone away
+        elif self._phase is Phase.BODY:
+            self._cut_if_ended()
         elif self._phase in (Phase.HEAD, Phase.SWALLOW) or not (request or self._buffer):
             self._close(half_sent=False)
 
@@ -162,6 +164,7 @@ class StreamingChannel(RequestChannel):
             data = bytes(self._buffer)
             self._buffer.clear()
             self._take_body(data)
+            self._cut_if_ended()
         elif not self._output.blocked and self._phase in (Phase.IDLE, Phase.HEAD):
             self._reading.go_on(Cause.PIPELINE)
             self._take_head()
@@ -245,6 +248,26 @@ class StreamingChannel(RequestChannel):
         elif self._request is not None:
             self._request.body_received()
             self._go_on()
+
+    def _cut_if_ended(self) -> None:
+        """End a body that its client left half sent, once all that came is taken."""
+        request = self._request
+        if not self._ended or self._buffer or self._phase is not Phase.BODY:
+            return
+        if request is None or not request.keeps_parts:
+            # It may still listen.
+            error = BodyAborted()
+            if request is not None and not request.startedWriting:
+                self.write(refusal(error, self.site.headers))
+            self._request = None
+            self._close(half_sent=True)
+            if request is not None:
+                request.connectionLost(Failure(error))
+            return
+        self._phase = Phase.WORK
+        self.persistent = False
+        self._source.stop()
+        request.body_broken(BodyAborted())
 
     def _read_little(self) -> None:
         # Between bodies: what a thousand connections may have in memory before anything

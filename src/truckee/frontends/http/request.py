@@ -81,6 +81,9 @@ class StreamingRequest(server.Request):
     received: int = 0  # bytes of the body that came
     owes_continue: bool = False  # the client waits for our word to send the body
     endless: bool = False  # the answer has no end, so a client that hangs up is gone
+    # What comes of the body counts, whatever becomes of its client: so says a resource that
+    # keeps it for the next request.  All of it is received, and the work is not cancelled.
+    keeps_parts: bool = False
     sender: Sender = Sender.OURS
     _body: Inbound | None = None
     _found: Any = None  # a resource that waits for its body in memory
@@ -160,14 +163,21 @@ class StreamingRequest(server.Request):
     def abandon(self, error: TruckeeError) -> None:
         """End the work with *error*; the channel has answered, or nobody will."""
         self._disconnected = True
-        if self._body is not None:
-            self._body.failed(error)
+        self.body_broken(error)
         self.connectionLost(Failure(error))
+
+    def body_broken(self, error: TruckeeError) -> None:
+        """No more of the body will come, for *error*."""
+        if self._body is None:
+            return
+        if self.keeps_parts:
+            self._body.broken(error)
+        else:
+            self._body.failed(error)
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
-        if self._body is not None:
-            self._body.failed(BodyAborted())
+        self.body_broken(BodyAborted())
 
     # Who sends it
 

@@ -114,13 +114,18 @@ class Responder:
         """
         Answer *request* with what *work* returns, or with its error.
 
-        *work* is cancelled when the client goes away.  It may write the response itself
+        *work* is cancelled when the client goes away, unless it keeps what came until then
+        (``StreamingRequest.keeps_parts``).  It may write the response itself
         and return None once that is complete; an error after its first byte cuts the
         connection, so that the client sees that something is missing.
         """
         done = Deferred.fromCoroutine(work)
         gone = request.notifyFinish()
-        gone.addErrback(lambda _: done.cancel())
+        gone.addErrback(lambda _: leave())
+
+        def leave() -> None:
+            if not getattr(request, "keeps_parts", False):
+                done.cancel()
 
         def succeed(answer: Answer | None) -> None:
             if request._disconnected or request.finished:

@@ -28,5 +28,7 @@ class IStreamingResource(Interface):
         Take the body and return the answer.
 
         The body's source is paused until its first chunk is asked for.  This is
-        cancelled when the client goes away.  Returning early is allowed.
+        cancelled when the client goes away, unless ``request.keeps_parts`` was set: then
+        the body gives all that was received, and fails behind it.  Returning early is
+        allowed.
         """

@@ -169,6 +169,7 @@ class TusUpload(Resource):
         """Refuse what brings no bytes to this upload."""
         check_method(request, self.allowedMethods)
         if request.method == b"PATCH":
+            request.keeps_parts = True
             _check_type(request)
             offset = parse_count("Upload-Offset", request.getHeader("upload-offset"))
             if is_final(self._upload.record.meta.get(CONCAT, "")):

@@ -146,6 +146,7 @@ class HandleResource(Resource):
     def accept(self, request: StreamingRequest) -> None:
         """Refuse what is no chunk."""
         check_method(request, self.allowedMethods)
+        request.keeps_parts = True
         if request.method == b"PATCH":
             self._partial.accept(request)
             return

@@ -126,6 +126,7 @@ class Resumable:
         )
         where = {"location": f"/upload/{upload.handle}"}
         known = interim(request, where | self.limits(upload))
+        request.keeps_parts = known
         try:
             await upload.append(0, told_on_the_way(request, upload, body))
             if complete:
