@@ -98,10 +98,14 @@ class PageCase(TusCase):
         eventually(lambda: condition("".join(self.browser.do(TOLD)[:1])), 30)
 
     def check_quiet(self) -> None:
-        """The browser complained of nothing, and remembers nothing."""
+        """The browser complained of nothing, and remembers no upload."""
         self.assertEqual(self.browser.do("return page.errors"), [])
-        kept = self.browser.do("return page.evaluate(() => localStorage.length)")
-        self.assertEqual(kept, 0)
+        self.assertEqual(self.kept("truckee-upload:"), 0)
+
+    def kept(self, prefix: str) -> int:
+        """Return how many things of a kind the browser remembers."""
+        keys = self.browser.do("return page.evaluate(() => Object.keys(localStorage))")
+        return sum(key.startswith(prefix) for key in keys)
 
 
 class UploadPageTests(PageCase):
@@ -152,8 +156,10 @@ class UploadPageTests(PageCase):
         self.browser.do(PRESS, "Copy cap")
         copied = "return page.evaluate(() => navigator.clipboard.readText())"
         self.assertEqual(self.browser.do(copied), self.caps(1)[0])
-        self.browser.do(PRESS, "Remove")
+        self.browser.do(PRESS, "Forget cap: a.bin")
         self.assertEqual(self.browser.do(CAPS), [])
+        self.assertIn("Nothing is deleted", self.browser.do(said))
+        self.assertEqual(self.kept("truckee-cap:"), 0)
         self.check_quiet()
 
     def test_cancel(self) -> None:
@@ -181,8 +187,11 @@ class UploadPageTests(PageCase):
         self.assertLess(self.line.sent - before, len(data) + MIB)
 
     def test_killed_browser(self) -> None:
-        """After a crash the same file goes on where it was; at most 1 MiB is sent again."""
+        """After a crash caps are there, and the same file goes on; 1 MiB is sent again."""
         self.open()
+        earlier, _ = self.file("earlier.bin", 1000)
+        self.browser.do(FORM, earlier)
+        [kept] = self.caps(1)
         self.line.rate = MIB
         path, data = self.file("a.bin", 16 * MIB)
         before = self.line.sent
@@ -193,9 +202,11 @@ class UploadPageTests(PageCase):
         self.browser.kill()
         self.line.rate = 0
         self.open()
-        self.until(lambda told: "Choose this file again" in told)
+        self.assertEqual(self.caps(1), [kept])
+        eventually(lambda: "Choose this file again" in "".join(self.browser.do(TOLD)), 30)
         self.browser.do(FORM, path)
-        self.check_file(self.caps(1)[0], data)
+        [cap] = set(self.caps(2)) - {kept}
+        self.check_file(cap, data)
         self.assertLess(self.line.sent - before, len(data) + MIB)
         self.check_quiet()
 
@@ -211,6 +222,147 @@ class UploadPageTests(PageCase):
         self.assertEqual(self.patch(url, 0, data).status, 204)
         self.browser.do("await page.unroute(/\\/tus\\/.+/); await page.reload()")
         self.check_file(self.caps(1)[0], data)
+
+
+class KeptCapsTests(PageCase):
+    def stored(self, *names: str) -> list[str]:
+        """Return the caps of new files."""
+        files = [self.file(name, 1000 + at) for at, name in enumerate(names)]
+        self.browser.do(FORM, *[path for path, _ in files])
+        return self.caps(len(files))
+
+    def test_kept(self) -> None:
+        """Caps outlive a reload, another page and the way back, and another tab sees them."""
+        caps = self.stored("a.bin", "b.txt", "c d.html")
+        for leave in (
+            "await page.reload()",
+            "await page.goto(new URL('/status', page.url()).href); await page.goBack()",
+            "await page.goto('about:blank'); await page.goto(args[0])",
+        ):
+            self.browser.do(leave, f"http://127.0.0.1:{self.line.port}/upload")
+            self.assertEqual(sorted(self.caps(3)), sorted(caps))
+        seen = self.browser.do(
+            """
+            const other = await context.newPage();
+            await other.goto(page.url());
+            await other.getByRole("button", { name: "Forget cap: b.txt" }).click();
+            await page.waitForFunction(() => document.querySelectorAll(".cap").length === 2);
+            await other.getByRole("button", { name: "Undo" }).click();
+            await page.waitForFunction(() => document.querySelectorAll(".cap").length === 3);
+            await other.close();
+            return await page.locator(".cap").evaluateAll((all) => all.map((e) => e.value));
+            """
+        )
+        self.assertEqual(sorted(seen), sorted(caps))
+        self.check_quiet()
+
+    def test_all_at_once(self) -> None:
+        """All caps are copied, downloaded, forgotten by one click, and brought back."""
+        caps = self.stored("a.bin", "b c.txt")
+        listed = {
+            f"{cap} {name}" for cap, name in zip(caps, ("a.bin", "b c.txt"), strict=True)
+        }
+        self.browser.do(
+            "await context.grantPermissions(['clipboard-read', 'clipboard-write'])"
+        )
+        self.browser.do(PRESS, "Copy all caps")
+        copied = "return page.evaluate(() => navigator.clipboard.readText())"
+        eventually(lambda: set(self.browser.do(copied).splitlines()) == listed)
+        path = self.browser.do(
+            """
+            const [got] = await Promise.all([page.waitForEvent("download"),
+              page.getByRole("button", { name: "Download all caps" }).click()]);
+            if (got.suggestedFilename() !== "caps.txt") throw new Error("another name");
+            await got.saveAs(args[0]);
+            return args[0];
+            """,
+            str(self.place / "caps.txt"),
+        )
+        self.assertEqual(set(Path(path).read_text().splitlines()), listed)
+        self.browser.do(PRESS, "Forget all caps")
+        self.assertEqual(self.browser.do(CAPS), [])
+        self.assertEqual(self.kept("truckee-cap:"), 0)
+        self.browser.do(PRESS, "Undo")
+        self.assertEqual(set(self.caps(2)), set(caps))
+        self.browser.do("await page.reload()")
+        self.assertEqual(set(self.caps(2)), set(caps))
+        self.check_quiet()
+
+    def test_open(self) -> None:
+        """A stored file opens in a new tab, which cannot read what the page keeps."""
+        self.browser.do(
+            """
+            const data = await page.evaluateHandle(() => {
+              const moved = new DataTransfer();
+              moved.items.add(new File(["<p>hello"], "a.html", { type: "text/html" }));
+              return moved;
+            });
+            await page.dispatchEvent("body", "drop", { dataTransfer: data });
+            """
+        )
+        self.caps(1)
+        found = self.browser.do(
+            """
+            const [popup] = await Promise.all([page.waitForEvent("popup"),
+              page.getByRole("link", { name: "Open in a new tab" }).click()]);
+            await popup.waitForLoadState();
+            const read = await popup.evaluate(() => {
+              try { return localStorage.length; } catch (error) { return error.name; }
+            });
+            await popup.close();
+            return [read, await page.locator(".cap").count()];
+            """
+        )
+        self.assertEqual(found, ["SecurityError", 1])
+
+    def test_damaged(self) -> None:
+        """What it cannot read of the browser's memory spoils nothing else."""
+        caps = self.stored("a.bin")
+        self.browser.do(
+            """
+            await page.evaluate(() => {
+              for (const text of ["", "{", "[]", "null", '{"cap": 3}', '{"cap": "x"}',
+                  '{"cap": "URI:x", "size": "y"}', '{"cap": "URI:x", "size": 1e99}'])
+                localStorage.setItem("truckee-cap:" + Math.random(), text);
+            });
+            await page.reload();
+            """
+        )
+        self.assertEqual(self.caps(1), caps)
+        self.check_quiet()
+
+    def test_full(self) -> None:
+        """A browser that keeps nothing says so, and the gateway gives the cap again."""
+        self.browser.do(
+            """
+            await page.evaluate(() => {
+              const set = Storage.prototype.setItem;
+              Storage.prototype.setItem = function (key, value) {
+                if (key.startsWith("truckee-cap:")) throw new Error("full");
+                set.call(this, key, value);
+              };
+            });
+            """
+        )
+        caps = self.stored("a.bin")
+        self.until(lambda told: "cannot keep" in told)
+        self.browser.do("await page.reload()")
+        self.assertEqual(self.caps(1), caps)
+        self.assertEqual(self.kept("truckee-cap:"), 1)
+
+    def test_leaving(self) -> None:
+        """Leaving while a file is under way is asked about; afterwards it is not."""
+        self.line.rate = MIB
+        path, _ = self.file("a.bin", 6 * MIB)
+        leave = """return page.evaluate(() =>
+            dispatchEvent(new Event("beforeunload", { cancelable: true })))"""
+        self.assertTrue(self.browser.do(leave))
+        self.browser.do(FORM, path)
+        self.until(lambda told: "MB" in told)
+        self.assertFalse(self.browser.do(leave))
+        self.line.rate = 0
+        self.caps(1)
+        self.assertTrue(self.browser.do(leave))
 
 
 class KilledGatewayTests(PageCase):
@@ -238,8 +390,7 @@ class KilledGatewayTests(PageCase):
         self.line.target = port_of(self.url)
         self.check_file(self.caps(1)[0], data)
         self.assertLess(self.line.sent - before, len(data) + MIB)
-        kept = self.browser.do("return page.evaluate(() => localStorage.length)")
-        self.assertEqual(kept, 0)
+        self.assertEqual(self.kept("truckee-upload:"), 0)
 
 
 class WithoutScriptTests(TusCase):

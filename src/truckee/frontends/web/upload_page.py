@@ -45,10 +45,28 @@ def upload_page() -> bytes:
             enctype="multipart/form-data",
         ),
         tags.p(id="said", role="status"),
+        tags.p(tags.button("Undo", type="button", id="undo", hidden="")),
+        tags.div(
+            tags.p(
+                "The caps below stay in this browser until you forget them: anybody who "
+                "uses it can read the files. A cap that is forgotten everywhere cannot be "
+                "found again; the file itself is not deleted by that.",
+            ),
+            tags.p(
+                tags.button("Copy all caps", type="button", id="copy-all"),
+                " ",
+                tags.button("Download all caps", type="button", id="download"),
+                " ",
+                tags.button("Forget all caps", type="button", id="forget-all"),
+            ),
+            id="all",
+            hidden="",
+        ),
         tags.ul(id="uploads", **{"aria-label": "Uploads"}),
         tags.p(tags.a("The gateway's first page", href="/")),
         head=(
             tags.link(rel="stylesheet", href="/static/upload.css"),
+            tags.script(src="/static/caps.js", defer=""),
             tags.script(src="/static/upload.js", defer=""),
         ),
     )

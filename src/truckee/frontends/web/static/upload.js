@@ -18,7 +18,11 @@
   const input = document.getElementById("file");
   const said = document.getElementById("said");
   const drop = document.getElementById("drop");
+  const all = document.getElementById("all");
+  const undo = document.getElementById("undo");
+  const caps = self.truckeeCaps;
   const items = [];
+  let forgotten = []; // what the last click let go of
 
   const say = (text) => { said.textContent = text; };
 
@@ -118,6 +122,7 @@
   class Item {
     constructor(key, name, size) {
       Object.assign(this, { key, name, size, url: "", file: null, request: null });
+      Object.assign(this, { kept: "", cap: "" });
       Object.assign(this, { state: "", base: 0, offset: 0, wait: FIRST_WAIT, timer: 0, turn: 0 });
       this.bar = element("progress", { max: Math.max(1, size), value: 0 });
       this.bar.setAttribute("aria-label", `Progress of ${name}`);
@@ -138,7 +143,8 @@
       this.pause.hidden = !(goesOn || state === "paused" || state === "failed");
       this.label(this.pause, goesOn ? "Pause" : state === "failed" ? "Try again" : "Resume");
       this.cancel.hidden = state === "storing";
-      this.label(this.cancel, state === "done" || state === "failed" ? "Remove" : "Cancel");
+      const over = { done: "Forget cap", failed: "Give up" };
+      this.label(this.cancel, over[state] ?? "Cancel");
       if (state === "storing") this.bar.removeAttribute("value");
     }
 
@@ -221,19 +227,27 @@
     }
 
     giveUp() {
-      const stored = this.state === "done";
+      if (this.state === "done") { forget([this]); return; }
       this.stop("gone", "");
       memory.drop(this);
-      if (this.url && !stored) {
+      if (this.url) {
         fetch(this.url, { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" } }).catch(() => {});
       }
+      this.leave();
+      say(`${this.name} is cancelled.`);
+      next();
+    }
+
+    // Off the list, and the focus to what is near.
+    leave() {
       const at = items.indexOf(this);
+      if (at < 0) return;
+      const focused = this.node.contains(document.activeElement);
       items.splice(at, 1);
       this.node.remove();
       const near = items[Math.min(at, items.length - 1)];
-      (near ? near.cancel : input).focus();
-      say(stored ? `${this.name} is off the list.` : `${this.name} is cancelled.`);
-      next();
+      if (focused) (near ? near.cancel : input).focus();
+      showAll();
     }
 
     // The work
@@ -298,19 +312,30 @@
     done(cap) {
       this.turn += 1;
       if (this.request) this.request.abort();
-      memory.drop(this);
+      this.kept = caps.keep({ cap, name: this.name, size: this.size });
+      // Where it cannot be kept, the gateway gives it once more, for an hour.
+      if (this.kept) memory.drop(this);
+      this.present(cap);
+      say(`${this.name} is stored.`);
+      next();
+    }
+
+    // The cap of a stored file.
+    present(cap) {
+      this.cap = cap;
       this.show(this.size);
-      this.become("done", `${amount(this.size)} stored. Its cap:`);
+      const where = this.kept ? "Its cap:" : "This browser cannot keep its cap. Copy it now:";
+      this.become("done", `${amount(this.size)} stored. ${where}`);
+      this.bar.hidden = true;
       const shown = element("input", { className: "cap", readOnly: true, value: cap });
       shown.setAttribute("aria-label", `Cap of ${this.name}`);
       const copy = element("button", { type: "button", onclick: () => this.copy(shown) });
       this.label(copy, "Copy cap");
       this.buttons.before(element("p", {}, shown));
-      const where = `/file/${encodeURIComponent(cap)}/@@named=/${encodeURIComponent(this.name)}`;
+      const address = `/file/${encodeURIComponent(cap)}/@@named=/${encodeURIComponent(this.name)}`;
       this.buttons.prepend(copy);
-      this.buttons.append(element("a", { href: where, rel: "noreferrer" }, "Open"));
-      say(`${this.name} is stored.`);
-      next();
+      this.buttons.append(element("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, "Open in a new tab"));
+      showAll();
     }
 
     async copy(shown) {
@@ -323,6 +348,57 @@
       say(`The cap of ${this.name} is copied.`);
     }
   }
+
+  // What was stored
+
+  const stored = () => items.filter((item) => item.state === "done");
+
+  function showAll() {
+    all.hidden = !stored().length;
+    undo.hidden = !forgotten.length;
+  }
+
+  // Lets go of caps.  The files stay where they are; until the page is left it can be undone.
+  function forget(gone) {
+    forgotten = gone.map(({ cap, name, size }) => ({ cap, name, size }));
+    for (const item of gone) {
+      if (item.kept) caps.forget(item.kept);
+      memory.drop(item);
+      item.leave();
+    }
+    const what = gone.length === 1 ? `The cap of ${gone[0].name} is` : `${gone.length} caps are`;
+    say(`${what} forgotten here. Nothing is deleted from the grid.`);
+    showAll();
+  }
+
+  function restore({ key, cap, name, size }) {
+    if (items.some((item) => item.kept && item.kept === key)) return;
+    const item = new Item("", name, size);
+    item.kept = key;
+    item.present(cap);
+  }
+
+  async function copyAll() {
+    const text = caps.listed(stored());
+    try {
+      await navigator.clipboard.writeText(text);
+      say(`${stored().length} caps are copied, a line each.`);
+    } catch {
+      say("This browser does not let the page copy: download them instead.");
+    }
+  }
+
+  document.getElementById("copy-all").onclick = copyAll;
+  document.getElementById("download").onclick = () => caps.download(stored());
+  document.getElementById("forget-all").onclick = () => { forget(stored()); undo.focus(); };
+  undo.onclick = () => {
+    const back = forgotten;
+    forgotten = [];
+    for (const file of back) restore({ ...file, key: caps.keep(file) });
+    say(back.length === 1 ? `${back[0].name} is back.` : `${back.length} caps are back.`);
+    showAll();
+    input.focus();
+  };
 
   // All of them
 
@@ -382,6 +458,17 @@
   addEventListener("online", () => {
     for (const item of items) if (item.state === "lost") item.begin();
   });
+  // What leaving would break off or lose.
+  const isOpen = (item) =>
+    ["waiting", "sending", "lost", "storing"].includes(item.state) ||
+    (item.state === "done" && !item.kept);
+  addEventListener("beforeunload", (event) => {
+    if (items.some(isOpen)) event.preventDefault();
+  });
+  caps.watch(restore, (key) => {
+    for (const item of stored().filter((each) => each.kept === key)) item.leave();
+  });
   drop.classList.add("ready");
+  caps.load().forEach(restore);
   memory.load().forEach(recall);
 })();
