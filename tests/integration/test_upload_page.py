@@ -232,7 +232,7 @@ class KeptCapsTests(PageCase):
         return self.caps(len(files))
 
     def test_kept(self) -> None:
-        """Caps outlive a reload, another page and the way back, and another tab sees them."""
+        """Caps outlive a reload, another page and the way back; another tab has them."""
         caps = self.stored("a.bin", "b.txt", "c d.html")
         for leave in (
             "await page.reload()",
@@ -246,9 +246,10 @@ class KeptCapsTests(PageCase):
             const other = await context.newPage();
             await other.goto(page.url());
             await other.getByRole("button", { name: "Forget cap: b.txt" }).click();
-            await page.waitForFunction(() => document.querySelectorAll(".cap").length === 2);
+            const count = (n) => document.querySelectorAll(".cap").length === n;
+            await page.waitForFunction(count, 2);
             await other.getByRole("button", { name: "Undo" }).click();
-            await page.waitForFunction(() => document.querySelectorAll(".cap").length === 3);
+            await page.waitForFunction(count, 3);
             await other.close();
             return await page.locator(".cap").evaluateAll((all) => all.map((e) => e.value));
             """

@@ -42,6 +42,11 @@ from truckee.cli.resume_note import ResumeNote
 )
 @click.option("--resume", is_flag=True, help="Go on where an earlier attempt ended.")
 @click.option(
+    "--no-log",
+    is_flag=True,
+    help="Keep nothing on the gateway's disk; what breaks off begins again.",
+)
+@click.option(
     "-o",
     "--output",
     metavar="FILE",
@@ -55,6 +60,7 @@ def put_command(
     file: str,
     key: str,
     resume: bool,
+    no_log: bool,
     output: str | None,
     quiet: bool,
     node_url: str | None,
@@ -75,6 +81,8 @@ def put_command(
     """
     if not (key.isascii() and key.isprintable()):
         raise click.UsageError("--key takes random, CHK or 32 hex digits")
+    if resume and no_log:
+        raise click.UsageError("--resume needs what --no-log does without: choose one")
     url = find_gateway(node_url, node_directory)
     output_of_cap = CapOutput.named(output)
     if file == "-":
@@ -95,6 +103,10 @@ def put_command(
                 )
             _run_in_one(url, source.file, None, key, quiet, output_of_cap)
             return
+        if no_log:
+            _run_in_one(url, source.file, source.size, key, quiet, output_of_cap)
+            _check_unchanged(source, file)
+            return
         given = ["--key", key] if key != "random" else []
         given += ["-u", node_url] if node_url else []
         given += ["-d", node_directory] if node_directory else []
@@ -102,11 +114,15 @@ def put_command(
         again = shlex.join(["truckee", "put", "--resume", *given, file])
         transfer = _Transfer(url, path, source, source.size, key, resume, quiet, again)
         transfer.run(output_of_cap)
-        if not source.unchanged:
-            raise Problem(
-                f"{file} changed while it was read: what is stored may be of both, so put "
-                "it again"
-            )
+        _check_unchanged(source, file)
+
+
+def _check_unchanged(source: Source, file: str) -> None:
+    if not source.unchanged:
+        raise Problem(
+            f"{file} changed while it was read: what is stored may be of both, so put it "
+            "again"
+        )
 
 
 def _run_in_one(
