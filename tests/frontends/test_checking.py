@@ -146,7 +146,7 @@ class CheckingTests(TestCase):
         )
         self.assertEqual(done["pre-repair-results"], found)
         after = done["post-repair-results"]
-        self.assertEqual(after["summary"], "Healthy")
+        self.assertEqual(after["summary"], "healthy")
         self.assertEqual(after["results"]["count-shares-good"], 3)
         self.assertEqual(await self.grid.read(self.file.cap), self.file.plaintext)
         again = await self.check(caps[0], "&verify=true&repair=true")
@@ -204,8 +204,8 @@ class CheckingTests(TestCase):
             ("URI:SSK:x", "t=check", (), 400),
             (cap, "t=check", ("Origin: http://elsewhere",), 403),
             (verify_cap, "t=check", ("Sec-Fetch-Site: cross-site",), 403),
-            (f"{cap}/x", "t=check", (), 404),
-            (f"{verify_cap}/x", "t=check", (), 404),
+            (f"{cap}/x", "t=check", (), 400),
+            (f"{verify_cap}/x", "t=check", (), 400),
         ):
             reply = await self.post(target, query, *headers)
             self.assertEqual(reply.status, status, (query, headers))

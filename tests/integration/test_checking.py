@@ -251,7 +251,7 @@ class CheckTests(SynchronousTestCase):
         done = self.check(self.grid.ours, cap, "&verify=true&repair=true")
         self.assertTrue(done["repair-successful"])
         self.assertEqual(done["pre-repair-results"]["results"]["count-corrupt-shares"], 6)
-        self.assertEqual(done["post-repair-results"]["summary"], "Healthy")
+        self.assertEqual(done["post-repair-results"]["summary"], "healthy")
         new = [path for path in self.all_shares() if path not in before]
         self.assertEqual(sorted(int(path.name) for path in new), list(range(6)))
         for share in before:

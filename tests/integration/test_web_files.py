@@ -736,7 +736,6 @@ class ErrorTests(_Case):
         """An address that does not exist gives 404, whatever the method."""
         for path in (
             "x",
-            "uri/URI:LIT:mfrgg/x",
             "status/x",
             "x/y/z",
             "favicon.ico",

@@ -35,6 +35,11 @@ class NotEnoughShares(Unavailable):
     found: int  # distinct share numbers
     needed: int  # k
 
+    def __str__(self) -> str:
+        # Programs look for the names that these have in Tahoe-LAFS.
+        name = "NotEnoughSharesError" if self.found else "NoSharesError"
+        return f"{name}: {Unavailable.__str__(self)}"
+
 
 @define(eq=False)
 class Source:

@@ -199,6 +199,9 @@ class Node:
                     self.reactor, self._site, self.directory, self.config.web_port
                 )
                 # For clients on the command line.
+                if not self.directory.api_token.exists():
+                    token = f"{base32.encode(os.urandom(32))}\n"
+                    await self.disks.write(self.directory.api_token, token)
                 await self.disks.write(self.directory.url, f"{self.url}\n")
         except BaseException:
             await self.stop()
@@ -382,6 +385,7 @@ class Node:
             resumable=resumable,
             events=events,
             metrics=Metrics(tasks, told),
+            default_key=config.default_key,
             storage=lambda: self._storage,
         )
         tus = Tus(self.open_uploads, responder, time.time, limits.max_size)

@@ -100,6 +100,7 @@ class NodeConfig:
     web_port: str | None  # an endpoint string
     web_hosts: AllowedHosts  # the names that the web API is known under
     shape: GridShape
+    default_key: str  # of uploads that say none: random or CHK
     helper_furl: str | None = field(repr=False)  # of the helper that we use
     helper_verify: bool  # whether what it says it stored is looked for on the servers
     helper: HelperLimits | None  # of the helper that we are
@@ -148,6 +149,13 @@ def _parse_memory(text: str) -> int:
     if size == 0:
         raise ValueError("without memory nothing can be done")
     return size
+
+
+def _parse_key(text: str) -> str:
+    """Return which key a file has by itself.  :raises ValueError:"""
+    if text.lower() not in ("random", "chk"):
+        raise ValueError(f"{text!r} is not random or CHK")
+    return text.lower()
 
 
 def _parse_count(text: str) -> int:
@@ -310,6 +318,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             lambda text: allowed_hosts(text, web_port or ""),
         ),
         shape=shape,
+        default_key=get("client", "upload.default-key", "random", _parse_key),
         helper_furl=helper_furl,
         helper_verify=get("client", "helper.verify", True, _parse_boolean),
         helper=helper,

@@ -105,6 +105,11 @@ class NodeDirectory:
         """Where the web API is, for command-line clients."""
         return self.path / "node.url"
 
+    @property
+    def api_token(self) -> Path:
+        """What stock's command line shows to the web API, which asks nobody for it."""
+        return self.private / "api_auth_token"
+
     def check(self) -> None:
         """:raises NoNodeDirectory: when there is no node here."""
         if not self.config.is_file():

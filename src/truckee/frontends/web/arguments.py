@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from attrs import define
+
 from truckee.codec.caps import Cap, parse_cap
+from truckee.errors import Misuse
 from truckee.frontends.http.arguments import (
     BadArgument,
     arguments,
@@ -11,9 +14,27 @@ from truckee.frontends.http.arguments import (
 )
 
 
+@define
+class NoChildren(Misuse):
+    """Files have no children named {name!r}. Only directories have."""
+
+    name: str
+
+
+def no_children(segment: bytes) -> NoChildren:
+    """Return the error for a path that goes on behind a file, with *segment*."""
+    name = segment.decode("utf-8", "replace")[:100]
+    # What may be a secret at the wrong place is not shown again.
+    return NoChildren("..." if "URI:" in name.upper() else name)
+
+
 def cap_in(segment: bytes) -> Cap:
-    """Return the cap in one decoded path segment.  :raises MalformedCap:"""
-    return parse_cap(segment.decode("utf-8", "replace"))
+    """
+    Return the cap in one decoded path segment.  :raises MalformedCap:
+
+    Scripts send the line that a file or a program had, with its end.
+    """
+    return parse_cap(segment.decode("utf-8", "replace").strip(" \t\r\n"))
 
 
-__all__ = ["BadArgument", "arguments", "boolean", "cap_in", "size"]
+__all__ = ["BadArgument", "arguments", "boolean", "cap_in", "no_children", "size"]

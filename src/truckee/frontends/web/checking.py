@@ -13,11 +13,12 @@ from twisted.web.server import NOT_DONE_YET
 from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap, ChkVerifyCap, LiteralCap
 from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder, WrongMethod
+from truckee.frontends.http.respond import TEXT, Answer, Responder, WrongMethod
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
     boolean,
+    no_children,
 )
 from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.check import CheckReport
@@ -86,8 +87,14 @@ class Checks:
             "repair-attempted": report.attempted,
             "repair-successful": report.successful,
             "pre-repair-results": self._document(report.before),
-            "post-repair-results": self._document(report.after),
+            "post-repair-results": self._after(report),
         }
+
+    def _after(self, report: RepairReport) -> dict[str, object]:
+        found = self._document(report.after)
+        if report.attempted and report.after.healthy:
+            found["summary"] = "healthy"  # stock's repairer has words of its own
+        return found
 
     def _document(self, report: CheckReport) -> dict[str, object]:
         cap = report.cap
@@ -181,7 +188,7 @@ class CheckResource(Resource):
         self._responder = responder
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
-        raise NotFound
+        raise no_children(path)
 
     def render_POST(self, request: Request) -> int:
         return check(request, self._cap, self._checks, self._responder)

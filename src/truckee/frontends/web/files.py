@@ -66,12 +66,17 @@ class UriResource(Resource):
     allowedMethods = (b"GET", b"HEAD", b"PUT", b"POST")
 
     def __init__(
-        self, uploader: Uploader, reader: Reader, resumable: Resumable | None = None
+        self,
+        uploader: Uploader,
+        reader: Reader,
+        resumable: Resumable | None = None,
+        default_key: str = "random",
     ) -> None:
         super().__init__()
         self._uploader = uploader
         self._reader = reader
         self._resumable = resumable
+        self._default_key = default_key
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
         if not path and not request.postpath:
@@ -130,7 +135,7 @@ class UriResource(Resource):
         cap = await self._uploader.upload(
             body,
             request.bodyLength,
-            parse_key_choice(args.get("key", "random")),
+            parse_key_choice(args.get("key", self._default_key)),
             size(args, _BOUND),
             status,
             direct=not boolean(args, "helper", True),
@@ -150,7 +155,7 @@ class UriResource(Resource):
         await form.find("file")
         before = {**form.fields, **args}
         _check_upload_arguments(before)
-        choice = parse_key_choice(before.get("key", "random"))
+        choice = parse_key_choice(before.get("key", self._default_key))
         # The file's own length is nowhere; it is less than that of the form.
         bounds = (size(before, _BOUND), request.bodyLength)
         cap = await self._uploader.upload(

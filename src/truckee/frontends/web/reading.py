@@ -24,12 +24,14 @@ from truckee.frontends.http.conditions import (
 from truckee.frontends.http.origin import NotForThat
 from truckee.frontends.http.ranges import ByteRange, RangeNotSatisfiable, parse_ranges
 from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import TEXT, Answer, NotFound, Responder
+from truckee.frontends.http.respond import TEXT, Answer, Responder
 from truckee.frontends.http.unsent import bound_unsent
-from truckee.frontends.web.arguments import BadArgument, arguments, boolean
+from truckee.frontends.web.arguments import BadArgument, arguments, boolean, no_children
 from truckee.frontends.web.checking import Checks, check
 from truckee.frontends.web.content_types import content_type, shown_as
 from truckee.frontends.web.etags import entity_tags
+from truckee.frontends.web.info_page import info_page
+from truckee.frontends.web.page import PAGE_HEADERS
 from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.download import Downloader, OpenFile
 from truckee.status.progress import Progress
@@ -80,7 +82,7 @@ class FileResource(Resource):
         self._reader = reader
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
-        raise NotFound
+        raise no_children(path)
 
     def render_GET(self, request: StreamingRequest) -> int:
         if not _NO_CODE.isdisjoint(request.header_lines("sec-fetch-dest")):
@@ -102,8 +104,10 @@ class FileResource(Resource):
             return Answer(text.encode(), 200, _ABOUT)
         if kind in ("uri", "readonly-uri"):
             return Answer(str(self._cap).encode(), 200, _ABOUT)
+        if kind == "info":
+            return Answer(info_page(self._cap), 200, PAGE_HEADERS)
         if kind:
-            raise BadArgument("t", "a file has json, uri and readonly-uri")
+            raise BadArgument("t", "a file has json, uri, readonly-uri and info")
         await self._send(request, args)
         return None
 

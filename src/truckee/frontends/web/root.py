@@ -25,6 +25,7 @@ from truckee.frontends.web.page import set_page_headers
 from truckee.frontends.web.reading import Reader
 from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.resumable import Resumable, WrongPieceType
+from truckee.frontends.web.statistics import StatisticsResource
 from truckee.frontends.web.status import StatusResource
 from truckee.frontends.web.storage_report import StorageReporter
 from truckee.frontends.web.storage_status import StorageStatusResource
@@ -106,6 +107,7 @@ class RootResource(Resource):
         *,
         events: Events,
         metrics: Metrics | None = None,
+        default_key: str = "random",
         storage: Callable[[], StorageReporter | None] = lambda: None,
     ) -> None:
         super().__init__()
@@ -114,7 +116,7 @@ class RootResource(Resource):
         if uploads is not None:
             self.putChild(b"upload", uploads)
         reader = Reader(downloader, responder, events.tasks, checks=checks)
-        files = UriResource(uploader, reader, resumable)
+        files = UriResource(uploader, reader, resumable, default_key)
         named = NamedResource(reader)
         for name, resource in ((b"uri", files), (b"cap", files), (b"file", named)):
             self.putChild(name, resource)
@@ -122,6 +124,8 @@ class RootResource(Resource):
         self.putChild(b"static", StaticResource())
         self.putChild(b"operations", OperationsResource(events.tasks, responder))
         self.putChild(b"status", StatusResource(events))
+        statistics = StatisticsResource(events.tasks, events.seconds)
+        self.putChild(b"statistics", statistics)
         if metrics is not None:
             self.putChild(b"metrics", MetricsResource(metrics, events.seconds))
         self.putChild(b"storage", StorageStatusResource(storage, responder))

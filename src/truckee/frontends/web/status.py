@@ -16,8 +16,10 @@ from truckee.frontends.web.live import render_live
 from truckee.frontends.web.page import set_page_headers
 from truckee.frontends.web.problems import problems_section
 from truckee.frontends.web.remade import Remade
-from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT
+from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT, describe
 from truckee.frontends.web.task_page import task_table
+
+_STOCK = ("upload", "download")
 
 
 class StatusResource(Resource):
@@ -47,7 +49,20 @@ class StatusResource(Resource):
 
     def render_POST(self, request: Request) -> bytes:
         # Programs for stock gateways ask so; it changes nothing.
-        return self.render_GET(request)
+        if arguments(request).get("t") != "json":
+            return self.render_GET(request)
+        request.setHeader(b"cache-control", b"no-store")
+        request.setHeader(b"content-type", b"application/json; charset=utf-8")
+        return self._pages.get("stock", self._json_for_stock)
+
+    def _json_for_stock(self) -> bytes:
+        """Return the kinds that stock's command line knows; it fails on others."""
+        told = self._events.document()
+        tasks = self._events.tasks
+        for name, found in (("active", tasks.active()), ("recent", tasks.recent(RECENT))):
+            known = [task for task in found if task.kind in _STOCK]
+            told[name] = [describe(task) for task in known[:MOST_ACTIVE]]
+        return json.dumps(told, indent=1).encode() + b"\n"
 
     def _json(self) -> bytes:
         return json.dumps(self._events.document(), indent=1).encode() + b"\n"
