@@ -7,6 +7,7 @@ import tempfile
 from configparser import ConfigParser
 from pathlib import Path
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,11 +19,11 @@ from truckee.helper.uploads import HelperLimits
 from truckee.immutable.cache import CacheLimits
 from truckee.node.config import (
     DEFAULT_MEMORY_LIMIT,
-    BadConfig,
     GridShape,
     NodeConfig,
     load_config,
 )
+from truckee.node.config_file import BadConfig
 from truckee.node.layout import NodeDirectory
 from truckee.node.templates import client_config, grid_config, helper_config
 
@@ -68,9 +69,11 @@ class DefaultTests(_Case):
         self.assertEqual(config, self.load(""))
 
     def test_unknown(self) -> None:
-        """Sections, keys and interpolations that are not known here do no harm."""
+        """Sections, keys and interpolations that are not known are named, and harmless."""
         text = "[client]\nhelpers = pb://x\n[tor]\nx = %(y)s\n[node]\ncolour = 5%\n"
-        self.assertEqual(self.load(text), self.load(""))
+        config = self.load(text)
+        self.assertEqual([each.line for each in config.mistakes], [2, 4, 6])
+        self.assertEqual(evolve(config, mistakes=[]), self.load(""))
 
     def test_unsupported(self) -> None:
         """What is set and does nothing here is named; what changes nothing is not."""
@@ -289,7 +292,8 @@ class BadTests(_Case):
             ("node", "web.port = %(other)s"),
         ):
             key = line.partition(" ")[0]
-            self.bad(f"[{section}]\n{line}\n", f"[{section}] {key}")
+            more = "storage_dirs = a\n" if section == "grid" else ""
+            self.bad(f"[{section}]\n{more}{line}\n", f"[{section}] {key}")
 
     def test_shapes(self) -> None:
         """Numbers of shares that may give no readable file are refused, with their line."""
@@ -332,7 +336,7 @@ class BadTests(_Case):
 
     def test_one_sentence(self) -> None:
         """The error is a sentence for the operator, and it is the operator's move."""
-        error = self.bad("[grid]\nreserved_space = lots\n")
+        error = self.bad("[grid]\nstorage_dirs = a\nreserved_space = lots\n")
         self.assertIsInstance(error, Misuse)
         self.assertNotIn("\n", str(error))
 
@@ -356,14 +360,14 @@ class RenderTests(_Case):
     def test_no_stock_services(self) -> None:
         """A stock node that is started on it by mistake listens nowhere, stores nothing."""
         parser = ConfigParser()
-        parser.read_string(grid_config("n", "tcp:1", GridShape(), []))
+        parser.read_string(grid_config("n", "tcp:1", GridShape(), ["a", "b"]))
         self.assertEqual(parser["node"]["tub.port"], "disabled")
         self.assertEqual(parser["node"]["tub.location"], "disabled")
         self.assertEqual(parser["storage"]["enabled"], "false")
 
     def test_commented_defaults(self) -> None:
         """The values in comments are read like any others."""
-        text = grid_config("n", "tcp:1", GridShape(), [])
+        text = grid_config("n", "tcp:1", GridShape(), ["a", "b"])
         config = self.load(text.replace("\n#upload.", "\nupload."))
         self.assertEqual(config.memory_limit, DEFAULT_MEMORY_LIMIT)
         self.assertEqual(config.limits.max_size, 10**12)

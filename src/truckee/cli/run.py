@@ -108,6 +108,10 @@ def _print_greeting(node: Node) -> None:
         click.echo(f"\nPut a file into it, and get its cap:\n  curl -T FILE {node.url}uri")
         click.echo(f"Get it back:\n  curl {node.url}uri/CAP")
         click.echo(f"Or open {node.url} in a browser.  Ctrl-C stops it.")
+    elif node.web_place:
+        click.echo(f"The web API listens on {node.web_place}.  Ctrl-C stops it.")
+    if node.exposure:
+        click.echo(f"\nWarning: {node.exposure}")
 
 
 def _log_to_stderr(level: LogLevel) -> None:

@@ -246,6 +246,7 @@ class Dialer:
     _random: Callable[[int], bytes]
     pace: Pace = field(factory=Pace)
     policy: AddressPolicy = ANY_ADDRESS  # of what it connects to
+    _https: bool = True  # whether servers are looked for over HTTPS too
 
     @classmethod
     def guarded(
@@ -255,12 +256,13 @@ class Dialer:
         random: Callable[[int], bytes],
         policy: AddressPolicy,
         pace: Pace | None = None,
+        https: bool = True,
     ) -> Dialer:
         """Return one that connects only where *policy* allows, also by names."""
         tub.removeAllConnectionHintHandlers()
         tub.addConnectionHintHandler("tcp", GuardedTCP(policy))
         guarded = GuardedReactor(reactor, policy)
-        return cls(tub, guarded, random, pace or Pace(), policy)
+        return cls(tub, guarded, random, pace or Pace(), policy, https)
 
     def foolscap(
         self,
@@ -285,7 +287,8 @@ class Dialer:
 
     def addresses(self, announcement: Announcement) -> list[Address]:
         """Return where the server can be looked for over HTTPS, in the order it tells."""
-        return [self._address(announcement, nurl) for nurl in _nurls(announcement)]
+        nurls = _nurls(announcement) if self._https else []
+        return [self._address(announcement, nurl) for nurl in nurls]
 
     def _address(self, announcement: Announcement, nurl: Nurl) -> Address:
         server = GbsServer(

@@ -49,7 +49,7 @@ from truckee.node.layout import NodeDirectory, boot_id
 from truckee.node.network import Network
 from truckee.node.readings import problem_count, readings
 from truckee.node.storage import OfferedStorage
-from truckee.node.web import WebPort, listen_web
+from truckee.node.web import WebPort, listen_web, warning_of
 from truckee.status.tasks import Tasks
 from truckee.storage.interfaces import IStorageServer
 from truckee.storage.lease_crawler import LeaseCrawler
@@ -106,8 +106,18 @@ class Node:
 
     @property
     def url(self) -> str:
-        """Where the web API is, with a slash at its end; empty: it is nowhere."""
+        """Where the web API is, with a slash at its end; empty: it has no such address."""
         return "" if self._web is None else self._web.url
+
+    @property
+    def web_place(self) -> str:
+        """Where the web API listens, as people are told; empty: it does not."""
+        return "" if self._web is None else self._web.place
+
+    @property
+    def exposure(self) -> str:
+        """A warning when other machines may reach the web API; else empty."""
+        return "" if self._web is None else warning_of(self._web)
 
     @property
     def local(self) -> list[DiskServer]:
@@ -150,6 +160,8 @@ class Node:
         try:
             for what in self.config.unsupported:
                 log.warn("tahoe.cfg: {what} has no effect here", what=what)
+            for mistake in self.config.mistakes:
+                self.disks.problems.report(mistake.where, mistake.text)
             private = self.directory.private
             if self.is_grid:
                 keys = NodeKeys.load(private)
@@ -198,11 +210,16 @@ class Node:
                 self._web = await listen_web(
                     self.reactor, self._site, self.directory, self.config.web_port
                 )
+                if self.exposure:
+                    log.warn("{text}", text=self.exposure)
                 # For clients on the command line.
                 if not self.directory.api_token.exists():
                     token = f"{base32.encode(os.urandom(32))}\n"
                     await self.disks.write(self.directory.api_token, token)
-                await self.disks.write(self.directory.url, f"{self.url}\n")
+                if self.url:
+                    await self.disks.write(self.directory.url, f"{self.url}\n")
+                else:
+                    await self.disks.remove(self.directory.url)
         except BaseException:
             await self.stop()
             raise

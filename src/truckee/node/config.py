@@ -1,19 +1,16 @@
 """
 ``tahoe.cfg``: what the operator says.
 
-Source: ``docs/reference/node-directory.md``.  Sections and keys that are not known here
-are left alone; one that is known and wrong is named with its file.
+Source: ``docs/reference/node-directory.md``.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from configparser import ConfigParser, Error
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
 from truckee.codec.lease_expiry import (
@@ -22,18 +19,31 @@ from truckee.codec.lease_expiry import (
     parse_cutoff_date,
     parse_lease_duration,
 )
-from truckee.errors import Misuse
 from truckee.flow.durations import parse_duration
 from truckee.flow.sizes import parse_size
 from truckee.frontends.http.origin import AllowedHosts, allowed_hosts
-from truckee.grid.addresses import AddressPolicy, Reach
+from truckee.grid.addresses import AddressPolicy
 from truckee.helper.uploads import HelperLimits
 from truckee.immutable.cache import CacheLimits
 from truckee.immutable.open_uploads import OpenLimits
 from truckee.immutable.upload import UploadLimits
+from truckee.node.config_file import BadConfig, ConfigFile
+from truckee.node.config_keys import Mistake
+from truckee.node.config_values import (
+    or_none,
+    parse_addresses,
+    parse_boolean,
+    parse_count,
+    parse_days,
+    parse_guard,
+    parse_key,
+    parse_memory,
+    parse_path,
+)
 from truckee.node.layout import NodeDirectory
-
-T = TypeVar("T")
+from truckee.node.own_grid import grid_mistakes, parse_storage_dirs
+from truckee.node.protection import dials_tcp, obstacle_beside, obstacle_in
+from truckee.node.unsupported import unsupported
 
 DEFAULT_WEB_PORT = "tcp:3456:interface=127.0.0.1"
 DEFAULT_STORAGE_DIRS = 3
@@ -43,15 +53,6 @@ DEFAULT_STORAGE_DIRS = 3
 DEFAULT_MEMORY_LIMIT = 128 << 20
 # The same of all downloads: a segment under way takes 2 MiB, and one reader has up to nine.
 DEFAULT_DOWNLOAD_MEMORY = 64 << 20
-
-
-@define
-class BadConfig(Misuse):
-    """{path}: {where}: {reason}."""
-
-    path: Path
-    where: str
-    reason: str
 
 
 @frozen
@@ -91,12 +92,16 @@ class NodeConfig:
     """One node's configuration, checked."""
 
     nickname: str
+    dials_tcp: bool  # whether it connects to others at all
+    force_foolscap: bool  # as a client: no HTTPS
     tub_port: str | None  # an endpoint string; None: nobody connects to us
+    tub_port_chosen: bool  # None above stands for a port that this node has to choose
     tub_location: str | None  # hints, separated by commas
     introducer_furl: str | None = field(repr=False)  # of the introducer "default"
     announced_addresses: AddressPolicy | None  # None: as near as the introducer is
     storage: StorageConfig | None
-    unsupported: Sequence[str]  # what is set and does nothing here
+    unsupported: Sequence[str]  # what stock nodes know, and does nothing here
+    mistakes: Sequence[Mistake]  # what nobody knows, or cannot be meant
     web_port: str | None  # an endpoint string
     web_hosts: AllowedHosts  # the names that the web API is known under
     shape: GridShape
@@ -114,91 +119,14 @@ class NodeConfig:
     reserved_space: int  # bytes, of each storage directory's disk
 
 
-def _parse_boolean(text: str) -> bool:
-    states = ConfigParser.BOOLEAN_STATES
-    if text.lower() not in states:
-        raise ValueError(f"{text!r} is not true or false")
-    return states[text.lower()]
-
-
-def _or_none(text: str) -> str | None:
-    """What stock nodes call none."""
-    return None if text.lower() in ("disabled", "none") else text
-
-
 # The keys of ``GridShape`` with which its errors begin.
 _SHAPE = ("shares.needed", "shares.happy", "shares.total")
 
-# Section, key, and the value with which it changes nothing.
-_UNSUPPORTED = (
-    ("node", "reveal-ip-address", "true"),
-    ("connections", "tcp", "tcp"),
-    ("tor", "enabled", "false"),
-    ("i2p", "enabled", "false"),
-    ("client", "mutable.format", "sdmf"),
-    ("client", "peers.preferred", ""),
-    ("storage", "anonymous", "true"),
-    ("storage", "grid_management", "false"),
-    ("sftpd", "enabled", "false"),
-)
 
-
-def _parse_memory(text: str) -> int:
-    """Return a size for which something fits.  :raises ValueError: when none does."""
-    size = parse_size(text)
-    if size == 0:
-        raise ValueError("without memory nothing can be done")
-    return size
-
-
-def _parse_key(text: str) -> str:
-    """Return which key a file has by itself.  :raises ValueError:"""
-    if text.lower() not in ("random", "chk"):
-        raise ValueError(f"{text!r} is not random or CHK")
-    return text.lower()
-
-
-def _parse_count(text: str) -> int:
-    """Return a number from 1 on.  :raises ValueError: when *text* is none."""
-    count = int(text)
-    if count < 1:
-        raise ValueError(f"{text!r} is not a number from 1 on")
-    return count
-
-
-_ADDRESSES = {
-    "auto": None,
-    "any": AddressPolicy(Reach.LOOPBACK),
-    "private": AddressPolicy(Reach.PRIVATE),
-    "public": AddressPolicy(Reach.PUBLIC),
-}
-
-
-def _parse_addresses(text: str) -> AddressPolicy | None:
-    """Return which addresses announcements may name.  :raises ValueError:"""
-    if text.lower() not in _ADDRESSES:
-        raise ValueError(f"{text!r} is none of {', '.join(_ADDRESSES)}")
-    return _ADDRESSES[text.lower()]
-
-
-def _parse_days(text: str) -> float:
-    """Return seconds.  :raises ValueError: when *text* is not a number of days."""
-    match = re.fullmatch(r"([0-9]{1,5}(?:\.[0-9]{1,5})?) *(?:days?)?", text, re.ASCII)
-    days = float(match[1]) if match else 0.0
-    if not 0 < days < 36500:
-        raise ValueError(f"{text!r} is not a number of days, as in 14 days")
-    return days * 86400
-
-
-class _Get(Protocol):
-    def __call__(
-        self, section: str, key: str, default: T, convert: Callable[[str], T], /
-    ) -> T: ...
-
-
-def _expiry(node: NodeDirectory, get: _Get) -> ExpiryPolicy | None:
+def _expiry(file: ConfigFile) -> ExpiryPolicy | None:
     """Return which leases expire, as ``[storage] expire.*`` says."""
-    if not get("storage", "expire.enabled", False, _parse_boolean):
+    get = file.get
+    if not get("storage", "expire.enabled", False, parse_boolean):
         return None
     mode = get("storage", "expire.mode", "", str)
     duration = cutoff = None
@@ -209,38 +137,81 @@ def _expiry(node: NodeDirectory, get: _Get) -> ExpiryPolicy | None:
         cutoff = get("storage", "expire.cutoff_date", None, parse_cutoff_date)
         if cutoff is None:
             reason = "is needed with expire.mode = cutoff-date"
-            raise BadConfig(node.config, "[storage] expire.cutoff_date", reason)
+            raise BadConfig(file.path, "[storage] expire.cutoff_date", reason)
     else:
         reason = f"{mode!r} is not age or cutoff-date"
-        raise BadConfig(node.config, "[storage] expire.mode", reason)
+        raise BadConfig(file.path, "[storage] expire.mode", reason)
     kinds = [
         kind
         for kind in ShareKind
-        if get("storage", f"expire.{kind.value}", True, _parse_boolean)
+        if get("storage", f"expire.{kind.value}", True, parse_boolean)
     ]
     return ExpiryPolicy(duration, cutoff, frozenset(kinds))
 
 
-def _parse_guard(text: str) -> float:
-    """Return seconds, 0 for none.  :raises ValueError: when *text* is not a time."""
-    return 0.0 if text == "0" else parse_duration(text)
+def _storage(node: NodeDirectory, file: ConfigFile) -> StorageConfig | None:
+    """Return what storage is offered to others; None: none."""
+    get = file.get
+    if not get("storage", "enabled", True, parse_boolean):
+        return None
+    directory = node.path / "storage"
+    return StorageConfig(
+        get("storage", "storage_dir", directory, partial(parse_path, node.path)),
+        get("storage", "readonly", False, parse_boolean),
+        get("storage", "reserved_space", 0, parse_size),
+        get("storage", "force_foolscap", False, parse_boolean),
+        _expiry(file),
+    )
+
+
+@frozen
+class _Tub:
+    """Where other nodes reach this one."""
+
+    port: str | None
+    location: str | None
+    chosen: bool  # the port is to be chosen
+
+    @property
+    def shows_address(self) -> bool:
+        """Whether others are told the address of this machine."""
+        hints = (self.location or "").split(",") if self.port or self.chosen else []
+        hidden = ("tor:", "i2p:")
+        return any(hint.strip() and not hint.strip().startswith(hidden) for hint in hints)
+
+
+def _tub(node: NodeDirectory, file: ConfigFile, needed: bool) -> _Tub:
+    """
+    Return where other nodes reach this one, as stock nodes read it.
+
+    A location that is not set is ``AUTO``.  A port that is not set is that in the file
+    ``client.port``, or one that the node chooses, if it has a service for others.
+    """
+    port = file.get("node", "tub.port", None, or_none)
+    location = file.get("node", "tub.location", None, or_none)
+    if not file.has("node", "tub.location") and (port is not None or needed):
+        location = "AUTO"
+    if file.has("node", "tub.port") or location is None or not needed:
+        return _Tub(port, location if port is not None else None, False)
+    kept = _client_port(node)
+    return _Tub(kept, location, kept is None)
+
+
+def _client_port(node: NodeDirectory) -> str | None:
+    """Return the port that this node chose once."""
+    try:
+        return node.client_port.read_text("ascii").strip() or None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise BadConfig(node.path, node.client_port.name, str(error)) from None
 
 
 def load_config(node: NodeDirectory) -> NodeConfig:
     """Return what ``tahoe.cfg`` says.  :raises BadConfig: with the file and the place."""
-    parser = ConfigParser(strict=False)
-    try:
-        parser.read_string(node.config.read_text("utf-8-sig"), str(node.config))
-    except (Error, UnicodeDecodeError, OSError) as error:
-        raise BadConfig(node.config, "cannot be read", str(error)) from None
-
-    def get(section: str, key: str, default: T, convert: Callable[[str], T]) -> T:
-        try:
-            text = parser.get(section, key, fallback=None)
-            return default if text is None or not text.strip() else convert(text.strip())
-        except (ValueError, Error) as error:
-            raise BadConfig(node.config, f"[{section}] {key}", str(error)) from None
-
+    file = ConfigFile.read(node.config)
+    get = file.get
+    mistakes = file.mistakes()
     shares = [
         get("client", f"shares.{name}", default, int)
         for name, default in (("needed", 3), ("happy", 7), ("total", 10))
@@ -259,57 +230,55 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         raise BadConfig(node.config, f"[client] {wrong}", str(error)) from None
     defaults = UploadLimits()
     cached = CacheLimits()
-    tub_port = get("node", "tub.port", None, _or_none)
-    storage = None
-    if get("storage", "enabled", True, _parse_boolean):
-        storage = StorageConfig(
-            node.path / get("storage", "storage_dir", "storage", str),
-            get("storage", "readonly", False, _parse_boolean),
-            get("storage", "reserved_space", 0, parse_size),
-            get("storage", "force_foolscap", False, _parse_boolean),
-            _expiry(node, get),
-        )
+    storage = _storage(node, file)
     helper = None
-    if get("helper", "enabled", False, _parse_boolean):
+    if get("helper", "enabled", False, parse_boolean):
         usual = HelperLimits()
         helper = HelperLimits(
             get("helper", "spool-limit", usual.spool, parse_size),
             get("helper", "max-size", usual.size, parse_size),
-            get("helper", "max-uploads", usual.uploads, _parse_count),
-            get("helper", "expire-after", usual.expire_after, _parse_days),
+            get("helper", "max-uploads", usual.uploads, parse_count),
+            get("helper", "expire-after", usual.expire_after, parse_days),
             client_spool=get("helper", "client-spool-limit", None, parse_size),
-            client_uploads=get("helper", "client-max-uploads", None, _parse_count),
+            client_uploads=get("helper", "client-max-uploads", None, parse_count),
         )
-    helper_furl = get("client", "helper.furl", None, _or_none)
-    if not get("client", "helper.enabled", True, _parse_boolean):
+    helper_furl = get("client", "helper.furl", None, or_none)
+    if not get("client", "helper.enabled", True, parse_boolean):
         helper_furl = None
-    storage_dirs = [
-        node.path / line.strip()
-        for line in get("grid", "storage_dirs", "", str).splitlines()
-        if line.strip()
-    ]
-    unsupported = [
-        f"[{section}] {key} = {text}"
-        for section, key, off in _UNSUPPORTED
-        if (text := get(section, key, "", str).lower()) not in ("", off)
-    ]
+    storage_dirs = parse_storage_dirs(node.path, file)
+    without_effect = unsupported(file.text)
     if storage_dirs:
         # A grid of its own connects to nobody, and only its own gateway would renew leases.
-        if get("storage", "expire.enabled", False, _parse_boolean):
-            unsupported.append("[storage] expire.enabled")
+        if get("storage", "expire.enabled", False, parse_boolean):
+            without_effect.append("[storage] expire.enabled")
         given = {"[helper] enabled": helper, "[client] helper.furl": helper_furl}
-        unsupported += [key for key, value in given.items() if value is not None]
-    web_port = get("node", "web.port", None, _or_none)
+        without_effect += [key for key, value in given.items() if value is not None]
+        mistakes += grid_mistakes(file, shape.needed, shape.happy, len(storage_dirs))
+    web_port = get("node", "web.port", None, or_none)
+    needs_port = not storage_dirs and not (storage is None and helper is None)
+    tub = _tub(node, file, needs_port)
+    connects = get("connections", "tcp", True, lambda _: dials_tcp(file))
+    if not storage_dirs:
+        obstacle = obstacle_in(file, tub.shows_address, storage is not None)
+        if obstacle is not None:
+            raise BadConfig(file.path, obstacle.where, obstacle.reason)
+    obstacle = obstacle_beside(node.path, web_port is not None)
+    if obstacle is not None:
+        raise BadConfig(node.path, obstacle.where, obstacle.reason)
     return NodeConfig(
         nickname=get("node", "nickname", "<unspecified>", str),
-        tub_port=tub_port,
-        tub_location=get("node", "tub.location", None, _or_none),
-        introducer_furl=get("client", "introducer.furl", None, _or_none),
+        dials_tcp=connects,
+        force_foolscap=get("client", "force_foolscap", False, parse_boolean),
+        tub_port=tub.port,
+        tub_port_chosen=tub.chosen,
+        tub_location=tub.location,
+        introducer_furl=get("client", "introducer.furl", None, or_none),
         announced_addresses=get(
-            "connections", "announced-addresses", None, _parse_addresses
+            "connections", "announced-addresses", None, parse_addresses
         ),
         storage=storage,
-        unsupported=unsupported,
+        unsupported=without_effect,
+        mistakes=mistakes,
         web_port=web_port,
         web_hosts=get(
             "node",
@@ -318,16 +287,16 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             lambda text: allowed_hosts(text, web_port or ""),
         ),
         shape=shape,
-        default_key=get("client", "upload.default-key", "random", _parse_key),
+        default_key=get("client", "upload.default-key", "random", parse_key),
         helper_furl=helper_furl,
-        helper_verify=get("client", "helper.verify", True, _parse_boolean),
+        helper_verify=get("client", "helper.verify", True, parse_boolean),
         helper=helper,
         encoding=encoding,
         memory_limit=get(
-            "client", "upload.memory-limit", DEFAULT_MEMORY_LIMIT, _parse_memory
+            "client", "upload.memory-limit", DEFAULT_MEMORY_LIMIT, parse_memory
         ),
         download_memory=get(
-            "client", "download.memory-limit", DEFAULT_DOWNLOAD_MEMORY, _parse_memory
+            "client", "download.memory-limit", DEFAULT_DOWNLOAD_MEMORY, parse_memory
         ),
         cache=CacheLimits(
             # What is on our own disks is no nearer in a cache on one of them.
@@ -347,9 +316,9 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         ),
         open_uploads=OpenLimits(
             expire_after=get(
-                "client", "upload.expire-after", OpenLimits().expire_after, _parse_days
+                "client", "upload.expire-after", OpenLimits().expire_after, parse_days
             ),
-            guard=get("client", "upload.keep-stored", OpenLimits().guard, _parse_guard),
+            guard=get("client", "upload.keep-stored", OpenLimits().guard, parse_guard),
         ),
         storage_dirs=storage_dirs,
         reserved_space=get("grid", "reserved_space", 0, parse_size),

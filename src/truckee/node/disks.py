@@ -102,6 +102,11 @@ class NodeDisks:
         work = partial(write_durably, path, text.encode("ascii"))
         await self._attempt(path.name, f"What is in {path.name} may be out of date.", work)
 
+    async def remove(self, path: Path) -> None:
+        """Remove a file that others read, and that does not hold any more."""
+        work = partial(path.unlink, missing_ok=True)
+        await self._attempt(path.name, f"What is in {path.name} is out of date.", work)
+
     async def _attempt(
         self, name: str, consequence: str, work: Callable[[], object]
     ) -> None:

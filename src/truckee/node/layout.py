@@ -101,6 +101,11 @@ class NodeDirectory:
         return self.path / "storage-server-id"
 
     @property
+    def client_port(self) -> Path:
+        """Where other nodes reach this one, when it had to choose a port."""
+        return self.path / "client.port"
+
+    @property
     def url(self) -> Path:
         """Where the web API is, for command-line clients."""
         return self.path / "node.url"

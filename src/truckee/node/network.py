@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,10 @@ from truckee.grid.pool import ServerPool
 from truckee.grid.transports import Dialer
 from truckee.helper.connection import HelperConnection
 from truckee.node.announcement_cache import AnnouncementCache
-from truckee.node.config import BadConfig, NodeConfig
+from truckee.node.config import NodeConfig
+from truckee.node.config_file import BadConfig
+from truckee.node.config_values import endpoint_text
+from truckee.node.interfaces import automatic_hints, choose_port, local_addresses
 from truckee.node.keys import BadSecret, load_signing_key
 from truckee.node.layout import NodeDirectory
 from truckee.node.offer import StorageOffer, keep_furl
@@ -117,8 +119,21 @@ class Network:
             raise BadSecret(self._directory.private / "node.pem", str(error)) from None
         self._tub.bounds_known = self.admission.proved
         self._client_tub = make_tub(None, bounds=bounds)
-        dialer = Dialer(self._client_tub, self._reactor, self._random)
+        for tub in (self._tub, self._client_tub):
+            self._restrict(tub)
+        dialer = Dialer(
+            self._client_tub, self._reactor, self._random, https=self._speaks_https
+        )
         self.pool = ServerPool(dialer, self._now)
+
+    @property
+    def _speaks_https(self) -> bool:
+        return self._config.dials_tcp and not self._config.force_foolscap
+
+    def _restrict(self, tub: Any) -> None:
+        """Keep *tub* from connecting to others if we shall not."""
+        if not self._config.dials_tcp:
+            tub.removeAllConnectionHintHandlers()
 
     @property
     def tubid(self) -> bytes:
@@ -156,7 +171,8 @@ class Network:
 
     def check_port(self) -> None:
         """:raises NoTubPort: when others cannot reach us."""
-        if self._config.tub_port is None or self._config.tub_location is None:
+        port = self._config.tub_port or self._config.tub_port_chosen
+        if not port or self._config.tub_location is None:
             raise NoTubPort(self._directory.config)
 
     def prepare_offer(self) -> tuple[StorageOffer, str]:
@@ -256,7 +272,10 @@ class Network:
             tub = make_tub(None)
             tub.startService()
             self._tubs.append(tub)
-            dialer = Dialer.guarded(tub, self._reactor, self._random, policy)
+            dialer = Dialer.guarded(
+                tub, self._reactor, self._random, policy, https=self._speaks_https
+            )
+            self._restrict(tub)
             self._dialers[policy.least] = dialer
         return dialer
 
@@ -267,12 +286,14 @@ class Network:
 
     async def _listen(self) -> None:
         port, location = self._config.tub_port, self._config.tub_location
+        if self._config.tub_port_chosen:
+            port = await self._disk.run(choose_port, self._directory.client_port)
         if port is None or location is None:
             return
         for description in port.split(","):
-            text = f"tcp:{description}" if description.strip().isdigit() else description
+            text = endpoint_text(description)
             try:
-                inner = serverFromString(self._reactor, text.strip())
+                inner = serverFromString(self._reactor, text)
             except Exception as error:
                 # A parser of its own for each kind of endpoint, with errors of its own.
                 where = "[node] tub.port"
@@ -320,8 +341,6 @@ def _hints(location: str, port: str) -> Sequence[str]:
         if hint.strip().upper() != "AUTO":
             hints.append(hint.strip())
             continue
-        number = next((part for part in port.split(":") if part.isdigit()), "")
-        found = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
-        addresses = {"127.0.0.1", *(str(address[4][0]) for address in found)}
-        hints += [f"tcp:{address}:{number}" for address in sorted(addresses)]
-    return hints
+        for description in port.split(","):
+            hints += automatic_hints(endpoint_text(description), local_addresses())
+    return list(dict.fromkeys(hints))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from attrs import define, frozen
@@ -12,7 +13,9 @@ from twisted.internet.interfaces import IListeningPort
 from truckee.errors import Unavailable
 from truckee.flow.backlog import let_wait
 from truckee.frontends.http.site import StreamingSite
-from truckee.node.config import BadConfig
+from truckee.grid.addresses import Reach, reach_of
+from truckee.node.config_file import BadConfig
+from truckee.node.config_values import endpoint_text
 from truckee.node.layout import NodeDirectory
 
 
@@ -32,7 +35,19 @@ class WebPort:
     """A web API that listens."""
 
     port: IListeningPort
-    url: str  # with a slash at its end
+    url: str  # with a slash at its end; empty: it has none, as on a Unix socket
+    place: str  # where it listens, as people are told
+
+    @property
+    def exposed(self) -> bool:
+        """Whether other machines may reach it."""
+        host = getattr(self.port.getHost(), "host", None)
+        return host is not None and reach_of(host) is not Reach.LOOPBACK
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it speaks TLS itself."""
+        return self.url.startswith("https:")
 
 
 async def listen_web(
@@ -43,7 +58,7 @@ async def listen_web(
 
     :raises PortTaken: :raises BadConfig: with a text for the operator.
     """
-    description = f"tcp:{strport}" if strport.isdigit() else strport
+    description = endpoint_text(strport)
     try:
         port = await serverFromString(reactor, description).listen(site)
     except CannotListenError as error:
@@ -53,10 +68,33 @@ async def listen_web(
         reason = f"{strport!r} is not an endpoint: {error}"
         raise BadConfig(node.config, "[node] web.port", reason) from None
     let_wait(port, description)
-    scheme = "https" if description.startswith("ssl") else "http"
     address = port.getHost()
-    host = getattr(address, "host", "127.0.0.1")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    if not hasattr(address, "port"):
+        name = getattr(address, "name", None)
+        path = os.fsdecode(name) if isinstance(name, bytes) else name
+        return WebPort(port, "", f"the Unix socket {path}" if path else description)
+    scheme = "https" if description.startswith("ssl") else "http"
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    host = everywhere.get(address.host, address.host)
     host = f"[{host}]" if ":" in host else host
-    url = f"{scheme}://{host}:{getattr(address, 'port', 0)}/"
-    return WebPort(port, url)
+    place = f"port {address.port} of {address.host}"
+    if address.host in everywhere:
+        place = f"port {address.port} of all addresses of this machine"
+    return WebPort(port, f"{scheme}://{host}:{address.port}/", place)
+
+
+def warning_of(web: WebPort) -> str:
+    """Return what the operator must know of who reaches a web API; empty: nothing."""
+    if not web.exposed:
+        return ""
+    text = (
+        f"The web API listens on {web.place}, so other machines may reach it: whoever does "
+        "can store files, and read those whose caps they have. "
+    )
+    if not web.encrypted:
+        text += "Files and caps travel unencrypted. "
+    address: Any = web.port.getHost()
+    return text + (
+        f"For this machine alone set web.port = tcp:{address.port}:interface=127.0.0.1 in "
+        "tahoe.cfg; for a local network see docs/how-to-share-in-a-local-network.md."
+    )

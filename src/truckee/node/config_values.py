@@ -1,0 +1,96 @@
+"""
+Values of ``tahoe.cfg``: each function takes a text and raises ``ValueError``.
+
+Source: ``docs/reference/node-directory.md``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from configparser import ConfigParser
+from pathlib import Path
+
+from truckee.flow.durations import parse_duration
+from truckee.flow.sizes import parse_size
+from truckee.grid.addresses import AddressPolicy, Reach
+
+
+def parse_boolean(text: str) -> bool:
+    states = ConfigParser.BOOLEAN_STATES
+    if text.lower() not in states:
+        raise ValueError(f"{text!r} is not true or false")
+    return states[text.lower()]
+
+
+def or_none(text: str) -> str | None:
+    """What stock nodes call none."""
+    return None if text.lower() in ("disabled", "none") else text
+
+
+def parse_memory(text: str) -> int:
+    """Return a size for which something fits.  :raises ValueError: when none does."""
+    size = parse_size(text)
+    if size == 0:
+        raise ValueError("without memory nothing can be done")
+    return size
+
+
+def parse_key(text: str) -> str:
+    """Return which key a file has by itself.  :raises ValueError:"""
+    if text.lower() not in ("random", "chk"):
+        raise ValueError(f"{text!r} is not random or CHK")
+    return text.lower()
+
+
+def parse_count(text: str) -> int:
+    """Return a number from 1 on.  :raises ValueError: when *text* is none."""
+    count = int(text)
+    if count < 1:
+        raise ValueError(f"{text!r} is not a number from 1 on")
+    return count
+
+
+_ADDRESSES = {
+    "auto": None,
+    "any": AddressPolicy(Reach.LOOPBACK),
+    "private": AddressPolicy(Reach.PRIVATE),
+    "public": AddressPolicy(Reach.PUBLIC),
+}
+
+
+def parse_addresses(text: str) -> AddressPolicy | None:
+    """Return which addresses announcements may name.  :raises ValueError:"""
+    if text.lower() not in _ADDRESSES:
+        raise ValueError(f"{text!r} is none of {', '.join(_ADDRESSES)}")
+    return _ADDRESSES[text.lower()]
+
+
+def parse_days(text: str) -> float:
+    """Return seconds.  :raises ValueError: when *text* is not a number of days."""
+    match = re.fullmatch(r"([0-9]{1,5}(?:\.[0-9]{1,5})?) *(?:days?)?", text, re.ASCII)
+    days = float(match[1]) if match else 0.0
+    if not 0 < days < 36500:
+        raise ValueError(f"{text!r} is not a number of days, as in 14 days")
+    return days * 86400
+
+
+def parse_guard(text: str) -> float:
+    """Return seconds, 0 for none.  :raises ValueError: when *text* is not a time."""
+    return 0.0 if text == "0" else parse_duration(text)
+
+
+def parse_path(directory: Path, text: str) -> Path:
+    """Return the path *text*, which starts at *directory*, at /, or at a home directory."""
+    path = os.path.expanduser(text)
+    if path.startswith("~"):
+        raise ValueError(
+            f"there is no home directory {text.split('/', maxsplit=1)[0]}: write it out"
+        )
+    return directory / path
+
+
+def endpoint_text(text: str) -> str:
+    """Return an endpoint for Twisted; where only a port begins it, tcp is meant."""
+    text = text.strip()
+    return f"tcp:{text}" if text.partition(":")[0].strip().isdecimal() else text
