@@ -147,7 +147,8 @@ def _of_key(entry: Entry, given: Iterable[tuple[str, str]]) -> Mistake:
     where = f"[{entry.section}] {_shown(entry.key)}"
     elsewhere = [name for name, keys in KNOWN.items() if entry.key in keys]
     keys = KNOWN[entry.section]
-    close = get_close_matches(entry.key, keys, 1, _CLOSE)
+    swapped = [key for key in keys if sorted(key) == sorted(entry.key)]
+    close = swapped or get_close_matches(entry.key, keys, 1, _CLOSE)
     similar = close or get_close_matches(entry.key, keys, 1, _SIMILAR)
     text = f"{where} is not known and has no effect."
     meant = None

@@ -10,6 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
+    IDelayedCall,
     IListeningPort,
     IProtocolFactory,
     IStreamServerEndpoint,
@@ -103,6 +104,7 @@ class Network:
     _dialers: dict[Reach, Dialer] = field(factory=dict, init=False, repr=False)
     _tubs: list[Any] = field(factory=list, init=False, repr=False)  # of the dialers
     _caches: list[AnnouncementCache] = field(factory=list, init=False)
+    _timers: list[IDelayedCall] = field(factory=list, init=False, repr=False)
     _ports: list[SharedEndpoint] = field(factory=list, init=False)
     _https: GbsStorage | None = field(default=None, init=False)
     helper: HelperConnection | None = field(default=None, init=False)  # that we use
@@ -231,6 +233,9 @@ class Network:
 
     async def stop(self) -> None:
         """Leave the network."""
+        for timer in self._timers:
+            if timer.active():
+                timer.cancel()
         if self._https is not None:
             self._https.stop()
         if self.helper is not None:
@@ -262,7 +267,10 @@ class Network:
         self._caches.append(kept)
         self.introducers.append(introducer)
         introducer.start()
-        self._reactor.callLater(FIRST_ANSWER, self._remember, introducer, cache, dialer)
+        timer = self._reactor.callLater(
+            FIRST_ANSWER, self._remember, introducer, cache, dialer
+        )
+        self._timers.append(timer)
 
     def _dialer_to(self, furl: str) -> Dialer:
         """Return what connects to the servers that the introducer at *furl* tells of."""

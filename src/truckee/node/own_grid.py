@@ -50,14 +50,14 @@ def grid_mistakes(
     places = f"{directories} storage director{'y' if directories == 1 else 'ies'}"
     if happy > directories:
         text = (
-            f"shares.happy is {happy}, and there are only {places}: every upload is "
-            "refused. Add directories, or lower shares.happy."
+            f"shares.happy is {happy}, and there is room on {places} only: every upload "
+            "is refused. Add directories, or lower shares.happy."
         )
         return [Mistake(file.line_of("client", "shares.happy"), text)]
     if needed > directories:
         text = (
-            f"shares.needed is {needed}, and there are only {places}: no file outlives "
-            "the loss of a disk. Add directories, or lower shares.needed."
+            f"shares.needed is {needed}, and there is room on {places} only: no file "
+            "outlives the loss of a disk. Add directories, or lower shares.needed."
         )
         return [Mistake(file.line_of("client", "shares.needed"), text)]
     return []
