@@ -244,7 +244,9 @@ class RunTests(_Case):
         """A helper without a port is told what to set, and does not run."""
         self.create_helper()
         config = self.node / "tahoe.cfg"
-        config.write_text(config.read_text().replace("tub.port =", "#tub.port ="))
+        config.write_text(
+            config.read_text().replace("tub.port = ", "tub.port = disabled #")
+        )
         done = run("run", str(self.node))
         self.assertEqual(done.code, 1)
         self.assertIn("tub.port", done.errors)

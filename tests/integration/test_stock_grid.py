@@ -551,7 +551,7 @@ class BadFilesTests(SynchronousTestCase):
             (f"{_listening('tcp')}{closed}", ["[node] tub.port"]),
             (f"{_listening('tcp:x')}{closed}", ["[node] tub.port"]),
             ("[storage]\nenabled = perhaps\n", ["[storage] enabled"]),
-            ("[storage]\nenabled = true\n", ["tub.port"]),
+            ("[node]\ntub.port = disabled\n[storage]\nenabled = true\n", ["tub.port"]),
         ):
             config.write_text(text)
             self.refused(config, *words)
