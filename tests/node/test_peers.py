@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 from typing import Any
 
+import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.grid.test_announcements import FIELDS, FURL, SERVER_ID
@@ -174,3 +176,124 @@ class CacheTests(_Case):
         known = {SERVER_ID: parse_fields(SERVER_ID, FIELDS)}
         nowhere = Path(self.path.parent / "no" / "cache.yaml")
         self.assertRaises(OSError, save_cache, nowhere, known)
+
+
+GOOD = {"anonymous-storage-FURL": FURL}
+KEY = "v0-" + "a" * 52
+
+# Entries of servers.yaml that cannot be used, with a part of the reason.
+BAD_SERVERS: list[tuple[Any, str]] = [
+    ("text", "it needs ann:"),
+    (None, "it needs ann:"),
+    ([1], "it needs ann:"),
+    ({}, "it needs ann:"),
+    ({"ann": []}, "it needs ann:"),
+    ({"ann": {}}, "no anonymous-storage-FURL"),
+    ({"ann": {"storage-options": [{"name": "zkap", "url": "x"}]}}, "no anonymous"),
+    ({"ann": {"anonymous-storage-FURL": 5}}, "no anonymous-storage-FURL"),
+    ({"ann": {"anonymous-storage-FURL": "pb://x"}}, "a furl looks like"),
+    ({"ann": {"anonymous-storage-FURL": "http://x/"}}, "a furl looks like"),
+    ({"ann": {"anonymous-storage-FURL": f"pb://a@h:1/{'x' * 5000}"}}, "too long"),
+    ({"ann": GOOD | {"permutation-seed-base32": "!"}}, ""),
+    ({"ann": GOOD | {"nickname": 5}}, "nickname"),
+    ({"ann": GOOD | {"anonymous-storage-NURLs": "pb://x"}}, "NURLs"),
+    ({"ann": GOOD, "connections": {"tcp": "tor"}}, "it forbids plain TCP"),
+    ({"ann": GOOD, "connections": {"tcp": "disabled"}}, "it forbids plain TCP"),
+    ({"ann": GOOD, "connections": {"tcp": None}}, "it forbids plain TCP"),
+    ({"ann": GOOD, "connections": "tor"}, "connections:"),
+]
+
+BAD_INTRODUCERS: list[tuple[Any, Any, str]] = [
+    ("a", None, "it needs a furl"),
+    ("a", "text", "it needs a furl"),
+    ("a", FURL, "it needs a furl"),
+    ("a", [FURL], "it needs a furl"),
+    ("a", {}, "it needs a furl"),
+    ("a", {"furl": None}, "it needs a furl"),
+    ("a", {"furl": 5}, "it needs a furl"),
+    ("a", {"furls": FURL}, "it needs a furl"),
+    ("a", {"furl": "x"}, "a furl looks like"),
+    ("a", {"furl": FURL.removesuffix("/swissnum")}, "a furl looks like"),
+    ("a", {"furl": "pb://a@h:1/x"}, "tub id"),
+    (5, {"furl": FURL}, "it needs a furl"),
+    ("a/b", {"furl": FURL}, "slash"),
+    ("a\x00b", {"furl": FURL}, "slash"),
+]
+
+BAD_ANNOUNCEMENTS: list[Any] = [
+    None,
+    5,
+    "text",
+    [],
+    {},
+    {"key_s": KEY},
+    {"ann": GOOD},
+    {"key_s": 5, "ann": GOOD},
+    {"key_s": KEY, "ann": []},
+    {"key_s": KEY, "ann": {}},
+    {"key_s": KEY, "ann": {"anonymous-storage-FURL": "x"}},
+    {"key_s": KEY, "ann": GOOD | {"permutation-seed-base32": "!"}},
+]
+
+
+class OneBadPartTests(_Case):
+    """One bad entry among good ones is named, and the good ones are used."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.skipped: list[BadPeers] = []
+
+    def write(self, document: Any) -> None:
+        self.path.write_text(yaml.safe_dump(document))
+        self.skipped.clear()
+
+    def check_named(self, reason: str) -> None:
+        [bad] = self.skipped
+        self.assertIn(reason, bad.reason)
+        self.assertTrue(bad.where.isprintable())
+        self.assertNotIn("swissnum", bad.reason)
+
+    def test_servers(self) -> None:
+        """The other servers are used, whatever stands where one should."""
+        for entry, reason in BAD_SERVERS:
+            self.write({"storage": {"a": {"ann": GOOD}, "b": entry, "c": {"ann": GOOD}}})
+            found = load_static_servers(self.path, self.skipped.append)
+            self.assertEqual([each.server_id for each in found], ["a", "c"], entry)
+            self.check_named(reason)
+
+    def test_servers_that_allow_tcp(self) -> None:
+        """Ways to connect that change nothing for plain TCP are no reason."""
+        for connections in ({}, None, {"tcp": "tcp"}, {"tor": "tor"}):
+            self.write({"storage": {"a": {"ann": GOOD, "connections": connections}}})
+            self.assertEqual(len(load_static_servers(self.path)), 1)
+
+    def test_introducers(self) -> None:
+        """The other introducers are used."""
+        for name, entry, reason in BAD_INTRODUCERS:
+            self.write(
+                {"introducers": {"one": {"furl": FURL}, name: entry, "two": {"furl": FURL}}}
+            )
+            found = load_introducers(self.path, self.skipped.append)
+            self.assertEqual(sorted(found), ["one", "two"], entry)
+            self.check_named(reason)
+
+    def test_cache(self) -> None:
+        """The other announcements are used, and the file is named once."""
+        good = {"key_s": SERVER_ID, "ann": GOOD}
+        for entry in BAD_ANNOUNCEMENTS:
+            told: list[str] = []
+            self.path.write_text(json.dumps([good, entry, good]))
+            found = load_cache(self.path, told.append)
+            self.assertEqual([each.server_id for each in found], [SERVER_ID] * 2, entry)
+            [text] = told
+            self.assertIn("1 of its 3 entries cannot be used", text)
+            self.assertIn("entry 2 (", text)
+            self.assertNotIn("swissnum", text)
+
+    def test_cache_with_many(self) -> None:
+        """Of many that are broken a few are named."""
+        told: list[str] = []
+        self.path.write_text(json.dumps([5] * 1000))
+        self.assertEqual(load_cache(self.path, told.append), [])
+        self.assertIn("1000 of its 1000", told[0])
+        self.assertLess(len(told[0]), 400)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
     IDelayedCall,
-    IListeningPort,
-    IProtocolFactory,
-    IStreamServerEndpoint,
 )
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from truckee.codec import base32
 from truckee.errors import Misuse, Unavailable
-from truckee.flow.backlog import let_wait
 from truckee.flow.cpu import Workers
 from truckee.grid.addresses import Reach, policy_of
 from truckee.grid.announcements import Announcement
@@ -32,11 +28,13 @@ from truckee.node.announcement_cache import AnnouncementCache
 from truckee.node.config import NodeConfig
 from truckee.node.config_file import BadConfig
 from truckee.node.config_values import endpoint_text
-from truckee.node.interfaces import automatic_hints, choose_port, local_addresses
+from truckee.node.interfaces import choose_port
 from truckee.node.keys import BadSecret, load_signing_key
 from truckee.node.layout import NodeDirectory
+from truckee.node.listening import WatchedEndpoint, connection_hints
 from truckee.node.offer import StorageOffer, keep_furl
 from truckee.node.peers import (
+    BadPeers,
     check_furl,
     load_cache,
     load_introducers,
@@ -149,7 +147,8 @@ class Network:
         :raises BadPeers: :raises CannotListen: with a text for the operator.
         """
         private = self._directory.private
-        furls = load_introducers(private / "introducers.yaml")
+        bad: list[BadPeers] = []
+        furls = load_introducers(private / "introducers.yaml", bad.append)
         if self._config.introducer_furl is not None:
             where = "[client] introducer.furl"
             if "default" in furls:
@@ -157,7 +156,8 @@ class Network:
                 raise BadConfig(self._directory.config, where, reason)
             furl = self._config.introducer_furl
             furls["default"] = check_furl(self._directory.config, where, furl)
-        static = load_static_servers(private / "servers.yaml")
+        static = load_static_servers(private / "servers.yaml", bad.append)
+        self._report(bad, nothing_else=not furls and not static)
         self._tub.startService()
         self._client_tub.startService()
         await self._listen()
@@ -170,6 +170,15 @@ class Network:
             check_furl(self._directory.config, "[client] helper.furl", furl)
             self.helper = HelperConnection(self._tub, furl, self._reactor, self._now)
             self.helper.start()
+
+    def _report(self, bad: Sequence[BadPeers], nothing_else: bool) -> None:
+        """Name entries that are not used.  :raises BadPeers: when there are no others."""
+        if bad and nothing_else:
+            raise bad[0]
+        for each in bad:
+            text = f"{each.reason}. It is not used; the other entries are."
+            name = f"private/{each.path.name}: {each.where}"
+            self._problems.report(name, f"{text[:1].upper()}{text[1:]}")
 
     def check_port(self) -> None:
         """:raises NoTubPort: when others cannot reach us."""
@@ -289,7 +298,8 @@ class Network:
 
     def _remember(self, introducer: IntroducerClient, cache: Path, dialer: Dialer) -> None:
         if not introducer.connected and self._tub.running:
-            for announcement in load_cache(cache):
+            name = f"private/{cache.name}"
+            for announcement in load_cache(cache, partial(self._problems.report, name)):
                 self.pool.heard(announcement, dialer)
 
     async def _listen(self) -> None:
@@ -308,47 +318,10 @@ class Network:
                 raise BadConfig(self._directory.config, where, str(error)) from None
             shared = SharedEndpoint(inner, self._reactor, admission=self.admission)
             self._ports.append(shared)
-            endpoint = _Watched(shared, text)
+            endpoint = WatchedEndpoint(shared, text)
             self._tub.listenOn(endpoint)
             try:
                 await endpoint.listening
             except Exception as error:
                 raise CannotListen(description, str(error)) from None
-        self._tub.setLocation(*_hints(location, port))
-
-
-@implementer(IStreamServerEndpoint)
-@define(eq=False)
-class _Watched:
-    """An endpoint that tells us, too, how listening went; foolscap only logs it."""
-
-    _endpoint: IStreamServerEndpoint
-    _description: str
-    listening: Deferred[None] = field(factory=Deferred, init=False)
-
-    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
-        done: Deferred[IListeningPort] = self._endpoint.listen(factory)
-
-        def tell(result: Any) -> Any:
-            let_wait(result, self._description)
-            self.listening.callback(None)
-            return result
-
-        def tell_failure(failure: Any) -> None:
-            # Foolscap would have it logged with a traceback, and does not need it.
-            self.listening.errback(failure)
-
-        done.addCallbacks(tell, tell_failure)
-        return done
-
-
-def _hints(location: str, port: str) -> Sequence[str]:
-    """Return connection hints, with AUTO replaced by this machine's addresses."""
-    hints = []
-    for hint in location.split(","):
-        if hint.strip().upper() != "AUTO":
-            hints.append(hint.strip())
-            continue
-        for description in port.split(","):
-            hints += automatic_hints(endpoint_text(description), local_addresses())
-    return list(dict.fromkeys(hints))
+        self._tub.setLocation(*connection_hints(location, port))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ log = Logger()
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 _MAX_FILE = 16 << 20  # bytes of any of these files
+_MOST_REASONS = 5  # that one problem names
 
 
 @define
@@ -37,32 +38,67 @@ class BadPeers(Misuse):
     reason: str
 
 
-def load_introducers(path: Path) -> dict[str, str]:
-    """Return furls by petname; none when there is no such file.  :raises BadPeers:"""
+Skip = Callable[[BadPeers], None]
+
+
+def refuse(bad: BadPeers) -> None:
+    """Let one bad entry count for the whole file.  :raises BadPeers:"""
+    raise bad
+
+
+def load_introducers(path: Path, skip: Skip = refuse) -> dict[str, str]:
+    """
+    Return furls by petname; none when there is no such file.
+
+    Each entry that cannot be used is given to *skip*.  :raises BadPeers: for the file.
+    """
     furls = {}
     for petname, entry in _section(path, "introducers").items():
+        where = f"introducers: {_shown(petname)}"
         furl = entry.get("furl") if isinstance(entry, dict) else None
-        if not isinstance(petname, str) or not isinstance(furl, str):
-            raise BadPeers(path, f"introducers: {petname}", "it needs a furl: pb://…")
-        if "/" in petname or "\0" in petname:
-            raise BadPeers(path, f"introducers: {petname}", "a name has no slash")
-        furls[petname] = check_furl(path, f"introducers: {petname}: furl", furl)
+        try:
+            if not isinstance(petname, str) or not isinstance(furl, str):
+                raise BadPeers(path, where, "it needs a furl: pb://…")
+            if "/" in petname or "\0" in petname:
+                raise BadPeers(path, where, "a name has no slash")
+            furls[petname] = check_furl(path, f"{where}: furl", furl)
+        except BadPeers as error:
+            skip(error)
     return furls
 
 
-def load_static_servers(path: Path) -> list[Announcement]:
-    """Return the operator's word for servers.  :raises BadPeers:"""
+def load_static_servers(path: Path, skip: Skip = refuse) -> list[Announcement]:
+    """
+    Return the operator's word for servers.
+
+    Each entry that cannot be used is given to *skip*.  :raises BadPeers: for the file.
+    """
     servers = []
     for server_id, entry in _section(path, "storage").items():
-        where = f"storage: {server_id}"
-        fields = entry.get("ann") if isinstance(entry, dict) else None
-        if not isinstance(fields, dict):
-            raise BadPeers(path, where, "it needs ann: with an anonymous-storage-FURL")
         try:
-            servers.append(parse_fields(str(server_id), fields))
+            servers.append(_static_server(server_id, entry))
         except ValueError as error:
-            raise BadPeers(path, where, str(error)) from None
+            skip(BadPeers(path, f"storage: {_shown(server_id)}", str(error)))
     return servers
+
+
+def _static_server(server_id: object, entry: object) -> Announcement:
+    """:raises ValueError: when it cannot be used as the operator wants it."""
+    fields = entry.get("ann") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or not isinstance(fields, dict):
+        raise ValueError("it needs ann: with an anonymous-storage-FURL")
+    connections = entry.get("connections")
+    if connections is not None and not isinstance(connections, dict):
+        raise ValueError("connections: is tcp: and how to connect")
+    if (connections or {}).get("tcp", "tcp") != "tcp":
+        # Plain TCP would show our address to a server that is not to see it.
+        raise ValueError("it forbids plain TCP, and there is no other way in this version")
+    return parse_fields(str(server_id), fields)
+
+
+def _shown(name: object) -> str:
+    """Return what somebody called an entry, short and in one line."""
+    return "".join(each if each.isprintable() else "?" for each in str(name)[:80])
 
 
 def check_furl(path: Path, where: str, furl: str) -> str:
@@ -74,22 +110,38 @@ def check_furl(path: Path, where: str, furl: str) -> str:
     return furl
 
 
-def load_cache(path: Path) -> list[Announcement]:
-    """Return what an introducer said last time; a broken cache is none."""
+def load_cache(
+    path: Path, trouble: Callable[[str], None] = lambda text: None
+) -> list[Announcement]:
+    """
+    Return what an introducer said last time; a broken cache is none.
+
+    Of entries that are broken the others are used, and *trouble* is told.
+    """
     try:
-        entries = _entries(_read(path) or "[]")
-        return [parse_fields(entry["key_s"], entry["ann"]) for entry in entries or []]
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-        yaml.YAMLError,
-    ):
+        entries = _entries(_read(path) or "[]") or []
+        if not isinstance(entries, list):
+            raise ValueError("it is no list")
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         log.warn("{path} cannot be read and is not used", path=str(path))
+        trouble("It cannot be read and is not used.")
         return []
+    found, reasons = [], []
+    for number, entry in enumerate(entries, 1):
+        try:
+            found.append(parse_fields(entry["key_s"], entry["ann"]))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            missing = isinstance(error, (TypeError, KeyError, AttributeError))
+            reason = "it is no announcement" if missing else str(error)
+            reasons.append(f"entry {number} ({reason})")
+    if reasons:
+        shown = ", ".join(reasons[:_MOST_REASONS])
+        more = ", …" if len(reasons) > _MOST_REASONS else ""
+        trouble(
+            f"{len(reasons)} of its {len(entries)} entries cannot be used, and the others "
+            f"are: {shown}{more}."
+        )
+    return found
 
 
 def save_cache(path: Path, known: Mapping[str, Announcement]) -> None:
