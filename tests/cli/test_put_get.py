@@ -233,6 +233,26 @@ class PutGetTests(SynchronousTestCase):
             ],
         )
 
+    def test_put_stopped_twice(self) -> None:
+        """A second signal does not wait for a gateway that says nothing."""
+        for first, second in (
+            (signal.SIGINT, signal.SIGINT),
+            (signal.SIGTERM, signal.SIGINT),
+            (signal.SIGINT, signal.SIGTERM),
+        ):
+            with Slow(b"handle") as gateway:
+                put = subprocess.Popen(
+                    truckee("put", "-u", gateway.url, self.file(b"x" * 99)),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+                eventually(lambda asked=gateway.asked: len(asked) > 1, 20)  # type: ignore[misc]
+                put.send_signal(first)
+                eventually(lambda pid=put.pid: _awaits_second(pid), 20)  # type: ignore[misc]
+                put.send_signal(second)
+                out = put.communicate(timeout=30)
+                self.assertEqual((put.returncode, out), (130, (b"", b"")))
+
     def test_pipe_stopped(self) -> None:
         """A pipe in which nothing comes is waited for, and a Ctrl-C is heard meanwhile."""
         before = len(self.grid.shares())
@@ -380,3 +400,11 @@ class PutGetTests(SynchronousTestCase):
         began = time.monotonic()
         self.do("get", "--resume", gone, code=2)
         self.assertLess(time.monotonic() - began, 20)
+
+
+def _awaits_second(pid: int) -> bool:
+    """Whether a process that got a signal has handled it; there is no other sign of it."""
+    time.sleep(0.3)
+    status = Path(f"/proc/{pid}/status").read_text()
+    pending = [line.split()[1] for line in status.splitlines() if "Pnd:" in line]
+    return all(int(each, 16) == 0 for each in pending)

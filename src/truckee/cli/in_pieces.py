@@ -25,7 +25,7 @@ _PATIENCE = 120.0  # seconds without a byte more
 _WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds between two attempts
 _POLL = 0.5  # seconds
 _SHORT = 15.0  # seconds for an answer that is there at once
-_BUSY = 503
+_LATER = (502, 503, 504)  # it is too busy, or a proxy in front does not reach it
 
 
 @define(eq=False)
@@ -47,6 +47,7 @@ class Upload:
     _removed: bool = field(default=False, init=False)
     _opening: Deferred[None] | None = field(default=None, init=False)
     _since: float | None = field(default=None, init=False)  # when an outage began
+    _heard: float = field(default=0.0, init=False)  # when it answered last
     _sending: Deferred[Any] | None = field(default=None, init=False)
 
     async def store(self) -> str:
@@ -61,7 +62,7 @@ class Upload:
             before = self.stored
             try:
                 cap = await self._once()
-                reason = "it is too busy"
+                reason = "it is too busy, or a proxy in front does not reach it"
             except Problem as problem:
                 if self._over:
                     await Deferred()  # the process ends
@@ -145,7 +146,7 @@ class Upload:
     def _tell(self, reason: str, then: str = "") -> None:
         """Say that the gateway is away, and since when."""
         if self._since is None:
-            self._since = time.monotonic()
+            self._since = self._heard or time.monotonic()
         away = int(time.monotonic() - self._since)
         text = (
             f"The gateway does not answer ({reason}) since {_clock(self._since)}"
@@ -211,7 +212,7 @@ class Upload:
         place = f"upload/{self._handle}?offset={self._offset}&close=true"
         response = await self._gateway.ask("PUT", place, body)
         text = await read(response)
-        if response.code == _BUSY:
+        if response.code in _LATER:
             return None
         if response.code != 200:
             raise problem_of(response.code, text)
@@ -225,6 +226,9 @@ class Upload:
         asking = Deferred.fromCoroutine(self._asked())
         asking.addTimeout(_SHORT, self._gateway.reactor, onTimeoutCancel=self._silent)
         status, text = await asking
+        if status in _LATER:
+            raise Unreachable(f"it said {status}", self._gateway.url)
+        self._heard = time.monotonic()
         if status == 404:
             return None
         if status != 200:
