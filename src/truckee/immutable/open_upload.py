@@ -48,6 +48,7 @@ from truckee.immutable.upload_record import UploadFiles, UploadRecord
 from truckee.immutable.upload_run import UploadRun
 from truckee.immutable.upload_status import UploadStatus
 from truckee.status.ages import LastUse
+from truckee.status.failures import shown_id, shown_reason
 from truckee.status.gate import Gate
 
 log = Logger()
@@ -463,6 +464,12 @@ class OpenUpload:
         """It cannot be stored now."""
         self.error = error
         if self.state is State.CLOSING:
+            log.warn(
+                "An upload that came in pieces (task {id}) cannot be stored now, and is "
+                "tried again: {reason}",
+                id=shown_id(self.record.task or ""),
+                reason=shown_reason(str(error)),
+            )
             self._attempts.later(self._run, failed=True)
         self._changes.wake()
 

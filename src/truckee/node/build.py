@@ -50,6 +50,7 @@ from truckee.node.network import Network
 from truckee.node.readings import problem_count, readings
 from truckee.node.storage import OfferedStorage
 from truckee.node.web import WebPort, listen_web, warning_of
+from truckee.status.failures import log_failure
 from truckee.status.tasks import Tasks
 from truckee.storage.interfaces import IStorageServer
 from truckee.storage.lease_crawler import LeaseCrawler
@@ -367,6 +368,7 @@ class Node:
                 self.uploads, self._disk, time.time, self.disks.problems
             )
         tasks = self._tasks = Tasks(self.reactor, time.time, os.urandom)
+        tasks.on_end.append(log_failure)
         events = self._events = Events(tasks, self.reactor, time.time, self.disks.problems)
         records, (logs, _) = self.directory.upload_records, self.disks.upload_logs()
         self.open_uploads = OpenUploads(

@@ -16,6 +16,7 @@ from twisted.web.http import NO_BODY_CODES, Request
 from truckee.errors import Corrupt, Misuse, Refused, TruckeeError, Unavailable
 from truckee.flow.descriptors import TooManyOpenFiles, ended
 from truckee.frontends.http import upload_head
+from truckee.status.failures import shown_reason
 
 log = Logger()
 
@@ -24,6 +25,9 @@ TEXT = "text/plain;charset=utf-8"
 # An error is of the moment, and caches may keep some of them (404, 410) unless told.
 _ERROR = {"content-type": TEXT, "cache-control": "no-store"}
 
+
+# What has a traceback in the log already.
+_INSIDE = b"Something went wrong inside the gateway. Its log says more.\n"
 
 # Of statuses that Twisted does not know.
 _PHRASES = {460: b"Checksum Mismatch"}
@@ -86,8 +90,7 @@ class Responder:
             # Wherever it was that a descriptor was missing, nothing is wrong with the rest.
             error = TooManyOpenFiles()
         if not isinstance(error, TruckeeError):
-            text = "Something went wrong inside the gateway. Its log says more.\n"
-            return Answer(text.encode(), 500, _ERROR)
+            return Answer(_INSIDE, 500, _ERROR)
         table = (*self._leaves, *_FAMILIES)
         status = next((code for kind, code in table if isinstance(error, kind)), 500)
         headers = dict(_ERROR)
@@ -98,7 +101,15 @@ class Responder:
         return Answer(f"{error}\n".encode(), status, headers)
 
     def send(self, request: Request, answer: Answer) -> None:
-        """Write *answer* and finish *request*."""
+        """Write *answer* and finish *request*; the log has what the node failed at."""
+        if _is_failure(answer) and not request.responseHeaders.hasHeader(b"x-task-id"):
+            # What a task failed of, its end tells.
+            log.warn(
+                "{method} was answered {status}: {reason}",
+                method=request.method.decode("ascii", "replace"),
+                status=answer.status,
+                reason=shown_reason(answer.body.decode("utf-8", "replace")),
+            )
         request.setResponseCode(answer.status, _PHRASES.get(answer.status))
         for name, value in answer.headers.items():
             request.setHeader(name.encode(), value.encode("utf-8"))
@@ -150,6 +161,12 @@ class Responder:
 
         done.addCallbacks(succeed, fail)
         done.addErrback(lambda failure: log.failure("An answer failed", failure=failure))
+
+
+def _is_failure(answer: Answer) -> bool:
+    """Tell whether an operator wants to know of *answer*."""
+    failed = answer.status == 410 or answer.status >= 500
+    return failed and answer.body != _INSIDE
 
 
 def check_method(request: Request, allowed: tuple[bytes, ...]) -> None:

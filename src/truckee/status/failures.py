@@ -1,0 +1,52 @@
+"""
+One line in the log for each thing that failed, for operators.
+
+Source: ``docs/reference/node-directory.md``, "The log".
+"""
+
+from __future__ import annotations
+
+import re
+
+from twisted.logger import Logger
+
+from truckee.status.task import State, Task
+
+log = Logger()
+
+_SHOWN = 8  # characters of an id that may be used again
+_MOST = 500  # characters of a reason
+# Errors do not tell caps; should one do so, it ends here.
+_CAP = re.compile(r"URI:[^\s]*", re.IGNORECASE)
+
+
+def shown_id(task_id: str, chosen: bool = True) -> str:
+    """
+    Return what the log has of an id.
+
+    One that was made here is never used again, and what failed has no cap.  A client may
+    choose its own again for what will have one, so that of those only a part is shown.
+    """
+    return f"{task_id[:_SHOWN]}..." if chosen else task_id
+
+
+def shown_reason(text: str) -> str:
+    """Return *text* in one line, without any cap."""
+    line = _CAP.sub("(a cap)", " ".join(text.split()))
+    return "".join(c if c.isprintable() else "?" for c in line)[:_MOST]
+
+
+def log_failure(task: Task) -> None:
+    """Tell of a *task* that is over, unless it ended well."""
+    if task.state is State.DONE:
+        return
+    # A client that goes away is no fault of the node: players do so all the time.
+    tell = log.warn if task.state is State.FAILED else log.info
+    tell(
+        "{kind} {number} (task {id}) {state}: {reason}",
+        kind=task.kind.capitalize(),
+        number=task.number,
+        id=shown_id(task.id, task.chosen),
+        state="failed" if task.state is State.FAILED else "was cancelled",
+        reason=shown_reason(task.error or "no reason is known"),
+    )

@@ -1,0 +1,123 @@
+"""What an operator finds in the log at its default level: one line for each failure."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.processes import GridProcess, Reply, ask, eventually, running
+
+CHOSEN = "chosen-by-the-client-0123456789"
+
+
+@cache
+def room() -> tuple[GridProcess, ExitStack]:
+    """Return a node that takes small files, and what ends it."""
+    with ExitStack() as cleanup:
+        place = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
+        config = "\n[client]\nupload.max-size = 10000\n"
+        grid = GridProcess.create(
+            place / "node", needed=2, happy=3, total=3, storage_dirs=3, config=config
+        )
+        cleanup.enter_context(running(grid))
+        return grid, cleanup.pop_all()
+    raise AssertionError
+
+
+def tearDownModule() -> None:
+    """End the node."""
+    if room.cache_info().currsize:
+        room()[1].close()
+        room.cache_clear()
+
+
+class LogTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.grid = room()[0]
+        self.url = self.grid.url
+        self.before = len(self.grid.log())
+
+    def lines(self) -> list[str]:
+        """Return what the log has since the test began."""
+        return self.grid.log()[self.before :].splitlines()
+
+    def check(self, reply: Reply, status: int, line: str) -> None:
+        """Look for the *line* of an answer, in which ID is its task's id."""
+        self.assertEqual(reply.status, status, reply.body)
+        line = line.replace("ID", re.escape(reply.headers.get("x-task-id", "")))
+        eventually(lambda: any(re.search(line, each) for each in self.lines()))
+        found = [each for each in self.lines() if re.search(line, each)]
+        self.assertEqual(len(found), 1, self.lines())
+        self.assertNotIn("URI:", found[0])
+        self.assertNotIn("Traceback", self.grid.log())
+        self.before = len(self.grid.log())
+
+    def spoil(self, left: int) -> str:
+        """Return the cap of a file of which only so many shares are *left*."""
+        before = set(self.grid.shares())
+        cap = ask("-T", "-", f"{self.url}uri", data=os.urandom(2000)).text
+        for share in sorted(set(self.grid.shares()) - before)[left:]:
+            share.unlink()
+        return cap
+
+    def test_failures(self) -> None:
+        """Whatever fails has a line, with the task's id and the reason."""
+        self.check(
+            ask(f"{self.url}uri/{self.spoil(1)}"),
+            410,
+            r"Download [0-9]+ \(task ID\) failed: NotEnoughSharesError: 1 good shares",
+        )
+        self.check(
+            ask(f"{self.url}uri/{self.spoil(0)}?ophandle={CHOSEN}"),
+            410,
+            r"Download [0-9]+ \(task chosen-b\.\.\.\) failed: NoSharesError",
+        )
+        for query, kind in (("", "Check"), ("&repair=true", "Repair")):
+            address = f"{self.url}uri/{self.spoil(1)}?t=check{query}"
+            reply = ask("-X", "POST", address)
+            if kind == "Repair":
+                self.check(reply, 410, r"Repair [0-9]+ \(task ID\) failed: NotEnough")
+            else:
+                self.assertEqual(reply.status, 200)
+        chunked = ("-H", "Transfer-Encoding: chunked", "-T", "-")
+        self.check(
+            ask(*chunked, f"{self.url}uri", data=bytes(20_000)),
+            413,
+            r"Upload [0-9]+ \(task ID\) failed: .*10000",
+        )
+        self.assertNotIn(CHOSEN, self.grid.log())
+
+    def test_nothing_wrong(self) -> None:
+        """What a client has to change leaves no line, nor does what went well."""
+        ask("-T", "-", f"{self.url}uri", data=b"x" * 100)
+        for path in ("uri/x", "upload/x", "uri/URI:LIT:mfrgg/x", "uri?key=x", "nothing"):
+            self.assertGreaterEqual(ask(f"{self.url}{path}").status, 400)
+        self.assertEqual(self.lines(), [])
+
+    def test_servers_gone(self) -> None:
+        """Uploads that servers do not take leave lines, in one request and in pieces."""
+        places = list((self.grid.directory / "storage").glob("[0-9]*/shares"))
+        for place in places:
+            place.rename(place.with_name("away"))
+            place.write_bytes(b"")  # where no directory can be made
+        try:
+            reply = ask("-T", "-", f"{self.url}uri", data=os.urandom(2000))
+            self.assertGreaterEqual(reply.status, 500)
+            self.check(reply, reply.status, r"Upload [0-9]+ \(task ID\) failed: ")
+            opened = ask("-X", "POST", f"{self.url}upload/open")
+            path = f"{self.url}upload/{opened.text}"
+            reply = ask("-T", "-", f"{path}?close=true", data=os.urandom(2000))
+            self.assertGreaterEqual(reply.status, 500)
+            self.check(reply, reply.status, r"PUT was answered 50[0-9]: ")
+            self.assertNotIn(opened.text, self.grid.log())
+        finally:
+            for place in places:
+                place.unlink()
+                place.with_name("away").rename(place)
+        ask("-X", "DELETE", path)
