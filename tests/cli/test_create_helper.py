@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 
 from tests.cli.making import ODD, MakingCase, run_here
-from tests.integration.stock import free_port
 from tests.integration.stock_grid import NodeProcess
+from tests.ports import free_port
 from tests.processes import Done, run
 from truckee.helper.uploads import HelperLimits
 from truckee.node.config import GridShape

@@ -16,7 +16,8 @@ from tests.contracts.slots_like_stock import compare
 from tests.contracts.test_storage_server import certificate as certificate_of
 from tests.grids import REACTOR, new_directory, new_workers
 from tests.integration.stock import TAHOE
-from tests.integration.stock_grid import NodeProcess, free_ports, write_node
+from tests.integration.stock_grid import NodeProcess, write_node
+from tests.ports import free_ports
 from tests.soak import WHOLE
 from tests.storage.gbs_served import SWISSNUM, certificate, listen, stop, tub_id
 from tests.storage.slot_clients import FoolscapSlots, GbsSlots, Refusal

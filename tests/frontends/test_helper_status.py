@@ -25,12 +25,12 @@ from tests.grids import NOW, REACTOR, Grid, make_file, new_tasks, until
 from tests.integration.stock_grid import (
     MIB,
     Shape,
-    free_ports,
     reaches,
     use_helper,
     write_helper,
     write_node,
 )
+from tests.ports import free_ports
 from tests.processes import Wire as Client
 from tests.processes import ask, eventually
 from truckee.codec import base32

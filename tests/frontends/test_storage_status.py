@@ -12,7 +12,8 @@ from twisted.trial.unittest import TestCase
 
 from tests.frontends.wire import Reply, Wire
 from tests.grids import NOW, REACTOR, Grid, new_events, put_share, until
-from tests.integration.stock_grid import free_ports, write_node
+from tests.integration.stock_grid import write_node
+from tests.ports import free_ports
 from tests.processes import ask
 from truckee.codec.lease_expiry import ExpiryPolicy, ShareKind
 from truckee.frontends.http.respond import Responder

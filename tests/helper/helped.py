@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.grids import NOW, REACTOR, Grid, files_below, make_file, pause, until
-from tests.integration.stock import free_port
+from tests.ports import free_port
 from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.cipher import crypt

@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.grids import NOW, pause, until
 from tests.helper.helped import begin, cut, new_tub
-from tests.integration.stock import free_port
+from tests.ports import free_port
 from truckee.helper import schema
 from truckee.helper.connection import HelperConnection, NoHelper
 from truckee.helper.schema import RIHelper

@@ -28,7 +28,7 @@ from tests.helper.stock_ends import (
     bring,
     results_for,
 )
-from tests.integration.stock import free_port
+from tests.ports import free_port
 from truckee.codec.geometry import Encoding
 from truckee.helper import stock_sink
 from truckee.helper.calls import reason_of

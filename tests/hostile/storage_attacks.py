@@ -45,7 +45,8 @@ from twisted.python.failure import Failure
 from tests.grids import REACTOR, pause
 from tests.hostile.attack import Attack, Node, Stop
 from tests.hostile.gateway_attacks import Swarm
-from tests.integration.stock_grid import NodeProcess, Shape, free_ports, reaches, write_node
+from tests.integration.stock_grid import NodeProcess, Shape, reaches, write_node
+from tests.ports import free_ports
 from truckee.storage.sharefiles import ShareDirectory
 
 KIB, MIB = 1 << 10, 1 << 20

@@ -21,7 +21,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 
 from tests.frontends.wire import Served
-from tests.integration.stock_grid import free_ports
+from tests.ports import free_ports
 from tests.processes import eventually
 from truckee.frontends.http.request import StreamingRequest
 

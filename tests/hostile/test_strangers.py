@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.grids import REACTOR, SECRETS, pause, put_share, until
-from tests.integration.stock import free_port
+from tests.ports import free_port
 from tests.storage.test_foolscap import new_client, new_disk
 from truckee.node.tub import make_tub
 from truckee.storage.admission import Admission, AdmissionLimits

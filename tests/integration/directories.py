@@ -19,10 +19,10 @@ from tests.integration.stock_grid import (
     Program,
     Shape,
     configure,
-    free_ports,
     reaches,
     write_node,
 )
+from tests.ports import free_ports
 from tests.processes import curl
 from truckee.codec.slot_container import DATA_OFFSET, HEADER_SIZE, SlotHeader, is_slot
 from truckee.storage.gbs_schema import nurls_of

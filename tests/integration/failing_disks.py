@@ -16,7 +16,7 @@ from unittest import SkipTest
 
 from attrs import define, field
 
-from tests.integration.stock_grid import free_ports
+from tests.ports import free_ports
 from tests.processes import Reply, ask, eventually, truckee
 
 ROOM = 24 << 20  # bytes of a file system

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,11 @@ from pathlib import Path
 from attrs import define, field
 from foolscap.pb import Tub
 
+from tests.ports import free_port
 from tests.processes import START_TIME, ask
 from truckee.flow.durable import write_durably
 
 TAHOE = Path(sys.executable).with_name("tahoe")
-
-
-def free_port() -> int:
-    """Return a port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @define(eq=False)

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from attrs import define, field, frozen
 from foolscap.pb import Tub
 
 from tests.integration.stock import TAHOE
+from tests.ports import free_ports
 from tests.processes import START_TIME, ask, curl, truckee
 from truckee.codec import base32
 from truckee.flow.durable import write_durably
@@ -81,15 +82,6 @@ def sizes_around(shape: Shape, count: int) -> list[int]:
     sizes.append(4 * segment + chosen.randrange(segment))
     sizes += [chosen.randrange(56, largest) for _ in range(count)]
     return sizes[:count]
-
-
-def free_ports(count: int) -> list[int]:
-    """Return different ports that nobody listened on a moment ago."""
-    with ExitStack() as probes:
-        found = [probes.enter_context(closing(socket.socket())) for _ in range(count)]
-        for probe in found:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in found]
 
 
 @define(eq=False)

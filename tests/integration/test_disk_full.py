@@ -16,10 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.integration.stock_grid import (
     NodeProcess,
     Shape,
-    free_ports,
     reaches,
     write_node,
 )
+from tests.ports import free_ports
 from tests.processes import GridProcess, Reply, Wire, ask, curl, eventually, running
 
 MIB = 1 << 20

@@ -25,11 +25,11 @@ from tests.integration.stock_grid import (
     Program,
     Shape,
     content,
-    free_ports,
     reaches,
     sizes_around,
     write_node,
 )
+from tests.ports import free_ports
 from tests.processes import Reply, Wire, ask, curl, eventually
 from tests.soak import WHOLE
 from truckee.storage.gbs_schema import nurls_of

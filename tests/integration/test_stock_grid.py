@@ -25,13 +25,13 @@ from tests.integration.stock_grid import (
     Program,
     Shape,
     content,
-    free_ports,
     grid,
     introduced,
     reaches,
     sizes_around,
     write_node,
 )
+from tests.ports import free_ports
 from tests.processes import Wire, curl, eventually, run
 from tests.soak import WHOLE
 from truckee.codec import base32

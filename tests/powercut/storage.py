@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from tests.grids import REACTOR, pause
-from tests.integration.stock_grid import free_ports
+from tests.ports import free_ports
 from tests.powercut.recorder import Recorder
 from truckee.node.build import Node
 from truckee.node.create import create_node

@@ -31,7 +31,6 @@ from tests.integration.stock_grid import (
     NodeProcess,
     Shape,
     content,
-    free_ports,
     introduced,
     reaches,
     use_helper,
@@ -39,6 +38,7 @@ from tests.integration.stock_grid import (
     write_introducer,
     write_node,
 )
+from tests.ports import free_ports
 from tests.processes import Reply, ask, eventually
 
 DATA = content(12, 100_000)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.grids import pause
-from tests.integration.stock import free_port
+from tests.ports import free_port
 from truckee.storage.foolscap_schema import RIBucketReader, RIBucketWriter, RIStorageServer
 
 MIB = 1 << 20

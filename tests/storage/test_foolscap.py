@@ -18,7 +18,7 @@ from tests.grids import (
     new_workers,
     until,
 )
-from tests.integration.stock import free_port
+from tests.ports import free_port
 from truckee.codec import base32
 from truckee.node.tub import make_tub
 from truckee.storage.foolscap_client import (

@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.grids import REACTOR, SECRETS, new_directory, new_server, new_workers, pause
-from tests.integration.stock import free_port
+from tests.ports import free_port
 from tests.storage.gbs_served import certificate, new_client, stop
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
