@@ -288,6 +288,9 @@ class DiskTests(_Case):
         with ExitStack() as cleanup:
             self.helped.helper.stop()
             small_disk(self.helped.helper.directory / "helper", cleanup, 8 << 20)
+            # It will be told that the disk it had is not the one that comes back.
+            known = self.helped.helper.directory / "helper-id"
+            cleanup.callback(known.unlink, missing_ok=True)
             cleanup.callback(self.helped.helper.stop)
             self.helped.start_helper()
             self.gateway.wait_until(self.helped.linked)
