@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 
 from attrs import define, field, frozen
 
@@ -41,7 +42,7 @@ class ChkReadCap:
     def __str__(self) -> str:
         return f"URI:CHK:{_chk_tail(self.key, self)}"
 
-    @property
+    @cached_property
     def storage_index(self) -> bytes:
         """16 bytes, the file's name on servers."""
         return storage_index_of(self.key)
