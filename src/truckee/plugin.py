@@ -10,7 +10,7 @@ from zope.interface import implementer
 from truckee.errors import TruckeeError
 from truckee.node.build import Node
 from truckee.node.layout import NodeDirectory
-from truckee.node.process import make_private, use_monotonic_clock
+from truckee.node.process import give_memory_back, make_private, use_monotonic_clock
 from truckee.node.service import NodeService
 
 
@@ -32,6 +32,7 @@ class TruckeeServiceMaker:
         from twisted.internet import reactor  # noqa: PLC0415
 
         make_private()
+        give_memory_back()
         use_monotonic_clock(reactor)
         try:
             return NodeService(Node(NodeDirectory(options["basedir"]), reactor))

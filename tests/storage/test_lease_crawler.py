@@ -85,7 +85,7 @@ class ExpiryTests(_Case):
         self.assertEqual((last.files, last.without_lease), (3, 1))
         self.assertTrue(gone.exists())
         # Another process goes on where this one was.
-        crawler = self.new(ExpiryPolicy())
+        crawler = self.new(ExpiryPolicy(), ONCE)
         await self.cycles(crawler, 2)
         await crawler.stop()
         self.assertEqual([path.exists() for path in (gone, gone_too)], [False, False])

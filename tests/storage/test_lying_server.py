@@ -194,6 +194,11 @@ class NumberTests(_Case):
 class SizeTests(_Case):
     """Answers that are larger than any honest one."""
 
+    async def setUp(self) -> None:  # type: ignore[override]
+        # Foolscap's own, of what made it hang up, which may be after the work has failed.
+        self.addCleanup(self.flushLoggedErrors)
+        await super().setUp()
+
     async def holds_little(self, work: Work) -> None:
         """Check that *work* fails soon, and that little is kept of its answer."""
         began = time.monotonic()
@@ -202,7 +207,6 @@ class SizeTests(_Case):
         await self.lair.end()
         for broker in self.client.tub.brokers.values():  # none if we hung up
             self.assertLess(len(broker.buffer), MOST)
-        self.flushLoggedErrors()  # foolscap's own, of what made it hang up
 
     async def test_long_read(self) -> None:
         """A read that is answered with 64 MiB fails."""

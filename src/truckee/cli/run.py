@@ -24,7 +24,7 @@ from truckee.node.build import Node
 from truckee.node.config import GridShape
 from truckee.node.create import create_grid
 from truckee.node.layout import DEFAULT_NODEDIR, NodeDirectory
-from truckee.node.process import make_private, use_monotonic_clock
+from truckee.node.process import give_memory_back, make_private, use_monotonic_clock
 
 
 @click.command("run", short_help="Run a node until it is told to stop.")
@@ -46,6 +46,7 @@ def run_command(nodedir: str | None, basedir: str | None, verbose: bool) -> None
     named = nodedir or basedir
     directory = NodeDirectory(named or DEFAULT_NODEDIR)
     make_private()
+    give_memory_back()
     try:
         if named is None and not directory.path.exists():
             create_grid(directory, GridShape())

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
+from contextlib import suppress
 from typing import Any
+
+_M_MMAP_THRESHOLD = -3  # of mallopt(3)
+_LARGE = 4 << 20  # bytes; segments and what they become stay below
 
 
 def make_private() -> None:
     """Let nobody but its owner read what this process makes, its libraries included."""
     os.umask(0o077)
+
+
+def give_memory_back() -> None:
+    """
+    Let blocks of many megabytes go back to the system once they are free.
+
+    The C library of Linux keeps ever larger ones for later after the first was freed, so
+    that one burst of long answers would last as long as the process.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def use_monotonic_clock(reactor: Any) -> None:

@@ -36,6 +36,8 @@ SHORT = (1 << 20) + 4096
 SMALL = 4096
 # Short answers of all connections together, that have not left yet.
 READY = 16 << 20
+# Bytes of it that are given to the connection at once.
+_AT_ONCE = 256 << 10
 
 
 def new_budget() -> Budget:
@@ -107,7 +109,9 @@ class ShareBytes(BaseSlicer):  # type: ignore[misc]
         transport.registerProducer(outbound, True)
         try:
             while sent < self._size:
-                piece, self._data = self._data, b""
+                piece = self._data[sent : sent + _AT_ONCE]
+                if sent + len(piece) >= len(self._data):
+                    self._data = b""
                 if not piece:
                     found: list[Any] = []
                     reading = Deferred.fromCoroutine(self._read(sent))
