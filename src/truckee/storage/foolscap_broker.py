@@ -114,6 +114,8 @@ class BoundedBroker(Broker):  # type: ignore[misc]
             close = getattr(parts, "close", None)
             if close is not None:
                 close()
+        self._held.clear()
+        self.rootSlicer.sendQueue.clear()
 
     # What arrives
 

@@ -184,6 +184,7 @@ class SlotData(BaseSlicer):  # type: ignore[misc]
                 yield share
                 yield _Ranges(sent, self._data.pop(share))
         finally:
+            self._data = {}
             self._release()
 
 
