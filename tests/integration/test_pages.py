@@ -240,7 +240,7 @@ class PagesTests(SynchronousTestCase):
             eventually(lambda: "stored. Its cap" in self.told(), 20)
             self.look("upload-over")
             reached = self.browser.do(TABBED)
-            for name in ("Copy cap", "Remove", "Open"):
+            for name in ("Copy cap", "Forget cap", "Open in a new tab"):
                 self.assertIn(name, reached)
             self.check_quiet()
             # What goes through the line ends before the line does.
