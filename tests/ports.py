@@ -10,7 +10,7 @@ from contextlib import closing
 # Below those that systems give to connections and to who asks for any port.
 _FIRST, _LAST = 15_000, 32_000
 # For each port a UDP socket, which marks it for all tests as long as this process runs.
-_marks: deque[socket.socket] = deque(maxlen=200)
+_marks: deque[socket.socket] = deque(maxlen=64)
 
 
 def free_port() -> int:

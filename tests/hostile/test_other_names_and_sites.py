@@ -69,6 +69,7 @@ class EveryAddressTests(SynchronousTestCase):
             *("/upload/open", f"/upload/{handle}", "/tus/", f"/tus/{handle}", "/metrics"),
             *(f"/operations/{task}", f"/operations/{task}?t=cancel", "/operations"),
             *("/status", "/status?t=json", "/status/events", "/helper_status", "/storage"),
+            *("/statistics", "/statistics?t=json"),
             *("/static/upload.js", "/static"),
         ]
 
@@ -162,7 +163,9 @@ class EveryAddressTests(SynchronousTestCase):
 
     def test_policies(self) -> None:
         """Every answer is sandboxed but the pages of the gateway, which have no frames."""
-        pages = re.compile(r"/(|upload|status|helper_status|storage|operations/[a-z0-9]+)")
+        pages = re.compile(
+            r"/(|upload|status|helper_status|storage|statistics|operations/[a-z0-9]+)"
+        )
         for path in self.addresses():
             for method in ("GET", "HEAD", "POST", "OPTIONS"):
                 status, headers = self.ask(method, path)

@@ -272,7 +272,8 @@ class UnhappyTests(_Case):
         for server in missing:
             _start(server)
         for way in ways:
-            eventually(lambda way=way: reaches(way.helper, SERVERS), 60)  # type: ignore[misc]
+            for node in (way.helper, way.other):
+                node.wait_until(partial(reaches, node, SERVERS))
         for way in ways:
             fetched = way.fetched()
             cap = way.gateway.put(content_of[way], arguments="?key=CHK")
