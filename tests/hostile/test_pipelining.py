@@ -124,6 +124,21 @@ class PipeliningTests(Counted):
         await wire.until(lambda: wire.size > 400 * 64 * 1024)
         await eventually(lambda: len(turn.turns) == 400)
 
+    async def test_little_is_kept_of_what_is_answered(self) -> None:
+        """A client that sends faster than it is answered is read as fast as that."""
+        served, turn = self.serve()
+        limits, kept = served.site.limits, [0]
+
+        def look() -> None:
+            (channel,) = served.site._channels
+            kept.append(len(channel._buffer))
+
+        turn.hook = look
+        wire = await served.connect()
+        wire.write(GET * 3000)
+        await wire.until(lambda: wire.data.count(b"HTTP/1.1 200") == 3000, 60)
+        self.assertLessEqual(max(kept), 2 * limits.read_ahead)
+
     async def test_little_is_kept_of_what_waits(self) -> None:
         """Behind a request that takes its time no more is read than a bound."""
         served, _ = self.serve()

@@ -163,10 +163,10 @@ class StreamingChannel(RequestChannel):
         if self._phase in (Phase.BODY, Phase.SWALLOW):
             data = bytes(self._buffer)
             self._buffer.clear()
+            self._reading.go_on(Cause.PIPELINE)
             self._take_body(data)
             self._cut_if_ended()
         elif not self._output.blocked and self._phase in (Phase.IDLE, Phase.HEAD):
-            self._reading.go_on(Cause.PIPELINE)
             self._take_head()
             if self._ended and self._phase in (Phase.IDLE, Phase.HEAD):
                 self._close(half_sent=False)
@@ -191,6 +191,9 @@ class StreamingChannel(RequestChannel):
                 self._begin(head)
         except TruckeeError as error:
             self._fail(error)
+        # A turn takes one request, and a read can bring hundreds.
+        if self._phase is Phase.HEAD or len(buffer) <= limits.read_ahead:
+            self._reading.go_on(Cause.PIPELINE)
 
     def _begin(self, head: Head) -> None:
         self._deadline.cancel()
