@@ -113,11 +113,11 @@ async def pause(seconds: float = 0.0) -> None:
 
 async def until(condition: Callable[[], object]) -> None:
     """Return when *condition* holds; a test that waits for ever is one that fails."""
-    for _ in range(2000):
+    for _ in range(10_000):
         if condition():
             return
         await pause(0.005)
-    raise AssertionError("it did not happen in 10 seconds")
+    raise AssertionError("it did not happen in 50 seconds")
 
 
 async def in_chunks(data: bytes, size: int) -> AsyncIterator[bytes]:

@@ -305,7 +305,7 @@ class Wire:
             self.socket.settimeout(before)
 
 
-def eventually(condition: Callable[[], object], seconds: float = 20.0) -> float:
+def eventually(condition: Callable[[], object], seconds: float = 60.0) -> float:
     """Wait until *condition* is true, an error after *seconds*; return how long it took."""
     begin = time.monotonic()
     while not condition():
