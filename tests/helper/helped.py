@@ -243,6 +243,8 @@ class Helped:
     async def assert_nothing_kept(self) -> None:
         """Nor is anything kept."""
         await self.assert_settled()
+        # A file is removed behind the answer that says so.
+        await until(lambda: not self.kept)
         self.case.assertEqual(self.kept, {})
 
     async def assert_stored(self, content: Content) -> None:
