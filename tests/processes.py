@@ -8,9 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -161,6 +162,36 @@ def run(*arguments: str, cwd: Path | None = None, umask: int = -1) -> Done:
         env=os.environ | {"PYTHONPATH": python_path()},
     )
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@define(eq=False)
+class SharedNode:
+    """A node with these settings, for all tests of a module; it starts at the first one."""
+
+    happy: int
+    config: str
+    _cleanup: ExitStack = field(factory=ExitStack, init=False)
+    _grid: GridProcess | None = field(default=None, init=False)
+
+    def __call__(self) -> GridProcess:
+        """Return it, as it runs."""
+        if self._grid is None:
+            place = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory()))
+            grid = GridProcess.create(
+                place / "node",
+                needed=2,
+                happy=self.happy,
+                total=3,
+                storage_dirs=3,
+                config=self.config,
+            )
+            self._grid = self._cleanup.enter_context(running(grid))
+        return self._grid
+
+    def close(self) -> None:
+        """End it, if it was started."""
+        self._grid = None
+        self._cleanup.close()
 
 
 @contextmanager

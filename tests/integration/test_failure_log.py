@@ -4,42 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
-from contextlib import ExitStack
-from functools import cache
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import GridProcess, Reply, ask, eventually, running
+from tests.processes import Reply, SharedNode, ask, eventually
 
 CHOSEN = "chosen-by-the-client-0123456789"
 
 
-@cache
-def room() -> tuple[GridProcess, ExitStack]:
-    """Return a node that takes small files, and what ends it."""
-    with ExitStack() as cleanup:
-        place = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
-        config = "\n[client]\nupload.max-size = 10000\n"
-        grid = GridProcess.create(
-            place / "node", needed=2, happy=3, total=3, storage_dirs=3, config=config
-        )
-        cleanup.enter_context(running(grid))
-        return grid, cleanup.pop_all()
-    raise AssertionError
+room = SharedNode(happy=3, config="\n[client]\nupload.max-size = 10000\n")
 
 
 def tearDownModule() -> None:
     """End the node."""
-    if room.cache_info().currsize:
-        room()[1].close()
-        room.cache_clear()
+    room.close()
 
 
 class LogTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.grid = room()[0]
+        self.grid = room()
         self.url = self.grid.url
         self.before = len(self.grid.log())
 

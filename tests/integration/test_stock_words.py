@@ -7,45 +7,29 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 from unittest import SkipTest
 from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import GridProcess, Reply, ask, running
+from tests.processes import Reply, SharedNode, ask
 
 DATA = bytes(range(250)) * 8
 LITERAL = "URI:LIT:mfrgg"
 
 
-@cache
-def room() -> tuple[GridProcess, ExitStack]:
-    """Return a node whose files have the keys of their content, and what ends it."""
-    with ExitStack() as cleanup:
-        place = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
-        config = "\n[client]\nupload.default-key = CHK\n"
-        grid = GridProcess.create(
-            place / "node", needed=2, happy=2, total=3, storage_dirs=3, config=config
-        )
-        cleanup.enter_context(running(grid))
-        return grid, cleanup.pop_all()
-    raise AssertionError
+room = SharedNode(happy=2, config="\n[client]\nupload.default-key = CHK\n")
 
 
 def tearDownModule() -> None:
     """End the node."""
-    if room.cache_info().currsize:
-        room()[1].close()
-        room.cache_clear()
+    room.close()
 
 
 class WordTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.grid = room()[0]
+        self.grid = room()
         self.url = self.grid.url
         self.cap = self.put(DATA).text
 
