@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -133,6 +133,15 @@ class GridProcess:
             for place, _directories, names in os.walk(directory)
             for name in names
         ]
+
+
+def opened(process: int) -> list[tuple[Path, str]]:
+    """Return what a process has open, as descriptors and what they are (Linux)."""
+    found = []
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):  # it was closed meanwhile
+            found.append((link, os.readlink(link)))
+    return found
 
 
 def python_path(*more: Path) -> str:

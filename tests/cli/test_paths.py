@@ -18,7 +18,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.processes import GridProcess, eventually, truckee
+from tests.processes import GridProcess, eventually, opened, truckee
 from truckee.cli import main
 
 DATA = bytes(range(256)) * 800  # several pipe buffers
@@ -275,8 +275,8 @@ def _unread(pipe: int) -> int:
 def _read_position(process: int, path: Path) -> int:
     """Return how much of *path* a process has read; 0 before it opened it."""
     with contextlib.suppress(FileNotFoundError):
-        for each in Path(f"/proc/{process}/fd").iterdir():
-            if os.readlink(each) == str(path):
+        for each, name in opened(process):
+            if name == str(path):
                 return int(
                     Path(f"/proc/{process}/fdinfo/{each.name}").read_text().split()[1]
                 )

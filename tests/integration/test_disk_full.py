@@ -67,7 +67,7 @@ class _Case(SynchronousTestCase):
 
     def check_given_back(self, grid: GridProcess) -> None:
         """Check that nothing of an upload is left, and no space taken."""
-        eventually(lambda: not grid.incoming(), 2.0)
+        eventually(lambda: not grid.incoming())
         self.assertEqual(grid.shares(), [])
         for name, free in self.free.items():
             self.assertLessEqual(free - self.free_space(grid, name), 16384, name)

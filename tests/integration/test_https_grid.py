@@ -30,7 +30,7 @@ from tests.integration.stock_grid import (
     write_node,
 )
 from tests.ports import free_ports
-from tests.processes import Reply, Wire, ask, curl, eventually
+from tests.processes import Reply, Wire, ask, curl, eventually, opened
 from tests.soak import WHOLE
 from truckee.storage.gbs_schema import nurls_of
 from truckee.storage.gbs_server import certificate_hash
@@ -159,9 +159,9 @@ class UnknownLengthTests(SynchronousTestCase):
     def spooled(self) -> list[int]:
         """Return the sizes of the files that our gateway has open in ``tmp`` (Linux)."""
         found = []
-        for link in Path(f"/proc/{self.nodes.ours.process.pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                if str(link.readlink()).startswith(f"{self.nodes.ours.directory}/tmp/"):
+        for link, name in opened(self.nodes.ours.process.pid):
+            if name.startswith(f"{self.nodes.ours.directory}/tmp/"):
+                with contextlib.suppress(OSError):
                     found.append(link.stat().st_size)
         return found
 

@@ -17,7 +17,15 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.grids import files_below
-from tests.processes import START_TIME, GridProcess, Wire, ask, eventually, truckee
+from tests.processes import (
+    START_TIME,
+    GridProcess,
+    Wire,
+    ask,
+    eventually,
+    opened,
+    truckee,
+)
 
 MIB = 1 << 20
 
@@ -56,11 +64,7 @@ class PlaintextTests(SynchronousTestCase):
         files = files_below(*places)
         if self.grid.process.poll() is None:
             # Those that are deleted and still open too.
-            for entry in Path(f"/proc/{self.grid.process.pid}/fd").iterdir():
-                try:
-                    target = os.readlink(entry)
-                except OSError:
-                    continue
+            for entry, target in opened(self.grid.process.pid):
                 if target.startswith("/") and not target.startswith(("/dev/", "/proc/")):
                     files.append(entry)
         for path in files:
@@ -159,16 +163,15 @@ class PlaintextTests(SynchronousTestCase):
             wire.request("PUT /uri?key=CHK", f"Content-Length: {len(BODY)}")
             wire.send(BODY[: 2 * MIB])
             spool = self.grid.directory / "tmp"
-            links = Path(f"/proc/{self.grid.process.pid}/fd")
 
             def open_spools() -> list[str]:
-                found = [os.readlink(entry) for entry in links.iterdir()]
+                found = [target for _, target in opened(self.grid.process.pid)]
                 return [name for name in found if name.startswith(str(spool))]
 
             eventually(open_spools)
             self.assertTrue(all(name.endswith(" (deleted)") for name in open_spools()))
             self.assertEqual(list(spool.iterdir()), [])
-        eventually(lambda: not open_spools(), 2.0)
+        eventually(lambda: not open_spools())
 
 
 class TracedTests(SynchronousTestCase):
@@ -212,24 +215,29 @@ class TracedTests(SynchronousTestCase):
         eventually((node / "node.url").exists, START_TIME)
         eventually(lambda: (node / "node.url").read_text().strip())
         grid.url = (node / "node.url").read_text().strip()
-        # One file for each thread.
-        begin = {path: path.stat().st_size for path in trace.parent.glob("trace.*")}
+        # One file for each thread.  Its last line may be half there.
+        begin = {
+            path: path.read_bytes().rfind(b"\n") + 1
+            for path in trace.parent.glob("trace.*")
+        }
         for query in ("", f"?key={KEY}", "?key=CHK"):
             upload = ["--request", "PUT", "--data-binary", "@-", f"{grid.url}uri{query}"]
             self.assertEqual(ask(*upload, data=BODY).status, 200)
             self.assertEqual(ask("-T", "-", f"{grid.url}uri", data=BODY).status, 200)
             form = ["--form", "file=@-", f"{grid.url}uri"]
             self.assertEqual(ask(*form, data=BODY).status, 200)
-        time.sleep(0.2)
-        lines = [
-            line
-            for path in trace.parent.glob("trace.*")
-            for line in path.read_bytes()[begin.get(path, 0) :].decode().splitlines()
-        ]
-        made = {_place(line, node) for line in lines if _makes(line)} - {None}
-        self.assertEqual(
-            made, {"shares/incoming", "shares", "journal", "tmp without a name"}
-        )
+        wanted = {"shares/incoming", "shares", "journal", "tmp without a name"}
+
+        def made() -> set[str | None]:
+            lines = [
+                line
+                for path in trace.parent.glob("trace.*")
+                for line in path.read_bytes()[begin.get(path, 0) :].decode().splitlines()
+            ]
+            return {_place(line, node) for line in lines if _makes(line)} - {None}
+
+        eventually(lambda: made() >= wanted)
+        self.assertEqual(made(), wanted)
 
     def end_traced(self, node: Path) -> None:
         """Stop the node; strace ends with it."""

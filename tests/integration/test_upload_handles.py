@@ -319,7 +319,7 @@ class RefusalTests(_Case):
             wire.send(first + bytes(100) + first + bytes(100) + end + close)
             statuses = [wire.reply().status for _ in range(4)]
             self.assertEqual(statuses, [200, 200, 204, 404])
-        eventually(lambda: not self.grid.incoming(), 1.0)
+        eventually(lambda: not self.grid.incoming())
 
     def test_nothing_in_the_log(self) -> None:
         """No handle is logged."""
@@ -361,7 +361,7 @@ class CutTests(_Case):
         self.check_file(reply.text, data)
 
     def test_abort(self) -> None:
-        """An upload that is aborted frees its space in a second, also while it is fed."""
+        """An upload that is aborted frees its space, also while it is fed."""
         before = len(self.grid.shares())
         for query in ("", "?key=CHK", "?size=8388608"):
             path = self.open(query)
@@ -370,7 +370,7 @@ class CutTests(_Case):
                 wire.send(bytes(5 * MIB))
                 eventually(lambda path=path: self.told(path)["offset"] == 5 * MIB)  # type: ignore[misc]
                 self.assertEqual(self.ask("DELETE", path).status, 204)
-                eventually(lambda: not self.grid.incoming(), 1.0)
+                eventually(lambda: not self.grid.incoming())
                 self.check_error(wire.reply(), 409, "aborted")
         self.assertEqual(len(self.grid.shares()), before)
 
