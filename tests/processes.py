@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
+from tests import warm
+
 # A machine under load starts Python slowly.
 START_TIME = 240.0  # seconds
 
@@ -53,7 +55,7 @@ class GridProcess:
         config: str = "",
     ) -> GridProcess:
         """Make a grid; *config* is added to the end of its ``tahoe.cfg``."""
-        subprocess.run(
+        warm.run(
             truckee(
                 "create-grid",
                 f"--webport={web_port}",
@@ -75,7 +77,7 @@ class GridProcess:
         """Run it and wait until its web API listens."""
         (self.directory / "node.url").unlink(missing_ok=True)
         with (self.directory / "log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = warm.start(
                 truckee("run", str(self.directory)),
                 stdout=log,
                 stderr=log,
@@ -161,7 +163,7 @@ class Done:
 
 def run(*arguments: str, cwd: Path | None = None, umask: int = -1) -> Done:
     """Return what ``truckee`` with these arguments did; it must end by itself."""
-    done = subprocess.run(
+    done = warm.run(
         truckee(*arguments),
         check=False,
         capture_output=True,

@@ -18,6 +18,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests import warm
 from tests.processes import GridProcess, eventually, opened, truckee
 from truckee.cli import main
 
@@ -34,7 +35,7 @@ def setUpModule() -> None:
     """Start one grid for all, and store DATA in it."""
     GridProcess.create(_grid.directory, needed=1, happy=1, total=1, storage_dirs=1)
     _grid.start()
-    done = subprocess.run(
+    done = warm.run(
         truckee("put", "-u", _grid.url),
         input=DATA,
         capture_output=True,
@@ -66,7 +67,7 @@ class _Case(SynchronousTestCase):
 
     def do(self, name: str, *arguments: str, code: int = 0, cwd: Path | None = None) -> str:
         """Run a command that ends with *code*; return what it said, or printed."""
-        done = subprocess.run(
+        done = warm.run(
             self.command(name, *arguments),
             capture_output=True,
             stdin=subprocess.DEVNULL,
@@ -97,7 +98,7 @@ class _Case(SynchronousTestCase):
 
     def read_back(self, cap: str) -> bytes:
         """Return the content of *cap*."""
-        done = subprocess.run(
+        done = warm.run(
             self.command("get", cap), capture_output=True, check=True, timeout=TIME
         )
         return done.stdout
@@ -176,7 +177,7 @@ class GetTests(_Case):
         fifo = self.place / "fifo"
         if not fifo.exists():
             os.mkfifo(fifo)
-        get = subprocess.Popen(
+        get = warm.start(
             self.command("get", "-q", self.cap, str(fifo)), stderr=subprocess.PIPE
         )
         eventually(lambda: ready(get.pid), TIME)
@@ -246,7 +247,7 @@ class GetTests(_Case):
 
     def test_closed_pipe(self) -> None:
         """A reader that has enough ends the command without a word."""
-        get = subprocess.Popen(
+        get = warm.start(
             self.command("get", self.cap), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         assert get.stdout is not None and get.stderr is not None
@@ -354,7 +355,7 @@ class PutTests(_Case):
         path = self.place / "file"
         size = 48 << 20
         path.write_bytes(bytes(size))
-        put = subprocess.Popen(
+        put = warm.start(
             self.command("put", "-q", str(path)),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -394,7 +395,7 @@ class AddressTests(_Case):
 
     def test_literal_addresses(self) -> None:
         """An IPv6 address is one; where nothing listens the gateway does not answer."""
-        done = subprocess.run(
+        done = warm.run(
             truckee("get", "-u", "http://[::1]:1/", self.cap),
             capture_output=True,
             check=False,
@@ -406,7 +407,7 @@ class AddressTests(_Case):
     def test_no_home(self) -> None:
         """Without HOME there is a sentence, too."""
         surroundings = {k: v for k, v in os.environ.items() if k != "HOME"}
-        done = subprocess.run(
+        done = warm.run(
             truckee("put"),
             stdin=subprocess.DEVNULL,
             capture_output=True,

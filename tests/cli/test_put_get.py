@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import warm
 from tests.integration.helper_line import Line
 from tests.processes import GridProcess, ask, eventually, truckee
 
@@ -93,7 +94,7 @@ class PutGetTests(SynchronousTestCase):
         self, *arguments: str, data: bytes = b"", code: int = 0
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command, which ends with *code*."""
-        done = subprocess.run(
+        done = warm.run(
             self.command(*arguments),
             input=data,
             capture_output=True,
@@ -173,7 +174,7 @@ class PutGetTests(SynchronousTestCase):
         """A command that was killed goes on where it was, and sends only the rest."""
         data = content(96 * MIB)
         path = self.file(data, "large")
-        killed = subprocess.Popen(
+        killed = warm.start(
             self.command("put", "--resume", path),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -195,7 +196,7 @@ class PutGetTests(SynchronousTestCase):
     def test_put_stopped(self) -> None:
         """A Ctrl-C leaves nothing at the gateway that nobody would go on with."""
         path = self.file(content(64 * MIB, 1), "stopped")
-        put = subprocess.Popen(
+        put = warm.start(
             self.command("put", path),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -212,7 +213,7 @@ class PutGetTests(SynchronousTestCase):
     def test_put_stopped_early(self) -> None:
         """A Ctrl-C while an upload is being opened waits for its handle, and removes it."""
         with Slow(b"handle") as gateway:
-            put = subprocess.Popen(
+            put = warm.start(
                 truckee("put", "-u", gateway.url, self.file(b"x" * 99)),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -241,7 +242,7 @@ class PutGetTests(SynchronousTestCase):
             (signal.SIGINT, signal.SIGTERM),
         ):
             with Slow(b"handle") as gateway:
-                put = subprocess.Popen(
+                put = warm.start(
                     truckee("put", "-u", gateway.url, self.file(b"x" * 99)),
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -256,7 +257,7 @@ class PutGetTests(SynchronousTestCase):
     def test_pipe_stopped(self) -> None:
         """A pipe in which nothing comes is waited for, and a Ctrl-C is heard meanwhile."""
         before = len(self.grid.shares())
-        with subprocess.Popen(
+        with warm.start(
             self.command("put"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -277,7 +278,7 @@ class PutGetTests(SynchronousTestCase):
     def test_put_resumable_stopped(self) -> None:
         """A Ctrl-C says how much is kept, and which command goes on."""
         path = self.file(content(64 * MIB, 3), "a film.mp4")
-        put = subprocess.Popen(
+        put = warm.start(
             self.command("put", "--resume", path, "-o", str(self.place / "film.cap")),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -338,7 +339,7 @@ class PutGetTests(SynchronousTestCase):
             with Line(port) as line:
                 line.rate = 4 * MIB
                 data = content(12 * MIB, 4)
-                with subprocess.Popen(
+                with warm.start(
                     truckee(
                         "put", "-u", f"http://127.0.0.1:{line.port}", self.file(data, "y")
                     ),
@@ -378,7 +379,7 @@ class PutGetTests(SynchronousTestCase):
 
     def test_gateway_away(self) -> None:
         """Who finds no gateway hears so, with a code of its own."""
-        done = subprocess.run(
+        done = warm.run(
             truckee("put", "-u", "http://127.0.0.1:1/", self.file(b"x")),
             capture_output=True,
             check=False,

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from tests import warm
 from tests.processes import GridProcess, Wire, curl, eventually, run, running, truckee
 from truckee.cli import status
 from truckee.cli.gateway import Gateway
@@ -175,7 +176,7 @@ class StatusTests(SynchronousTestCase):
             self.assertNotIn(cap, done.output)
             [task] = json.loads(run("status", "--json", *named).output)["active"]
             self.assertEqual((task["type"], task["size"]), ("upload", 8 * MIB))
-            watching = subprocess.Popen(
+            watching = warm.start(
                 truckee("status", "--watch", "--json", *named),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -188,7 +189,7 @@ class StatusTests(SynchronousTestCase):
             _, errors = watching.communicate(timeout=30)
             self.assertEqual((watching.returncode, errors), (0, b""))
             # As "| head -1" does.
-            watching = subprocess.Popen(
+            watching = warm.start(
                 truckee("status", "--watch", "--json", *named),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

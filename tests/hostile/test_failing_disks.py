@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import warm
 from tests.integration.failing_disks import Disk, Gateway, make_grid, new_room
 from tests.processes import ask, eventually, truckee
 
@@ -121,7 +122,7 @@ class LockTests(_Case):
         config = other.directory / "tahoe.cfg"
         config.write_text(config.read_text().replace("storage/0", str(shared)))
         with node.running():
-            done = subprocess.run(
+            done = warm.run(
                 truckee("run", str(other.directory)),
                 check=False,
                 capture_output=True,

@@ -16,6 +16,7 @@ from unittest import SkipTest
 
 from attrs import define, field
 
+from tests import warm
 from tests.ports import free_ports
 from tests.processes import Reply, ask, eventually, truckee
 
@@ -139,7 +140,7 @@ class Gateway:
     def running(self) -> Iterator[Gateway]:
         """Run it inside this context; it answers when that begins."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = warm.start(
                 truckee("run", str(self.directory)),
                 stdout=log,
                 stderr=log,
@@ -182,7 +183,7 @@ class Gateway:
 def make_grid(directory: Path, log: Path) -> Gateway:
     """Make an embedded 2-of-3 grid."""
     [port] = free_ports(1)
-    subprocess.run(
+    warm.run(
         truckee(
             "create-grid",
             f"--webport=tcp:{port}:interface=127.0.0.1",

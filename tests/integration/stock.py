@@ -13,6 +13,7 @@ from pathlib import Path
 from attrs import define, field
 from foolscap.pb import Tub
 
+from tests import warm
 from tests.ports import free_port
 from tests.processes import START_TIME, ask
 from truckee.flow.durable import write_durably
@@ -39,7 +40,7 @@ class StockNode:
         """Make the node directory."""
         port = free_port()
         needed, happy, total = self.shares
-        subprocess.run(
+        warm.run(
             [
                 TAHOE,
                 "create-node",
@@ -75,7 +76,7 @@ class StockNode:
         """Run it until its gateway is connected to its server."""
         with (self.directory / "log").open("ab") as log:
             # It ends when its input does, so it never outlives the tests.
-            self._process = subprocess.Popen(
+            self._process = warm.start(
                 [TAHOE, "run", str(self.directory)],
                 stdin=subprocess.PIPE,
                 stdout=log,

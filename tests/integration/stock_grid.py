@@ -26,6 +26,7 @@ from urllib.parse import quote
 from attrs import define, field, frozen
 from foolscap.pb import Tub
 
+from tests import warm
 from tests.integration.stock import TAHOE
 from tests.ports import free_ports
 from tests.processes import START_TIME, ask, curl, truckee
@@ -126,7 +127,7 @@ class NodeProcess:
             # It ends when its input does, so it never outlives the tests.
             command = [str(TAHOE), "run", str(self.directory)]
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = warm.start(
                 [*self.prefix, *command],
                 stdin=subprocess.PIPE,
                 stdout=log,

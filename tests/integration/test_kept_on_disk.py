@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import warm
 from tests.processes import GridProcess, ask, eventually, running, truckee
 
 DATA = random.Random(5).randbytes(300_000)
@@ -42,20 +42,22 @@ class KeptTests(SynchronousTestCase):
             self.assertTrue(cap.startswith("URI:CHK:"), arguments)
             self.assertEqual(self._kept(), ([], []), arguments)
         put = truckee("put", "-u", self.grid.url)
-        done = subprocess.run(put, input=DATA, capture_output=True, check=True)
+        done = warm.run(put, input=DATA, capture_output=True, check=True)
         self.assertTrue(done.stdout.startswith(b"URI:CHK:"))
         file = self.grid.directory.with_name("source")
         file.write_bytes(DATA)
-        cap = subprocess.check_output([*put, "--no-log", str(file)]).decode().strip()
+        cap = (
+            warm.run([*put, "--no-log", str(file)], capture_output=True, check=True)
+            .stdout.decode()
+            .strip()
+        )
         self.assertEqual(ask(f"{uri}/{cap}").body, DATA)
         self.assertEqual(self._kept(), ([], []))
 
     def _check_resumable(self, file: Path) -> None:
         file.write_bytes(DATA)
         put = truckee("put", "-u", self.grid.url, str(file))
-        caps = [
-            subprocess.run(put, capture_output=True, check=True).stdout.decode().strip()
-        ]
+        caps = [warm.run(put, capture_output=True, check=True).stdout.decode().strip()]
         upload = f"{self.grid.url}upload"
         handle = ask("-X", "POST", f"{upload}/open").text.strip()
         caps.append(ask("-T", "-", f"{upload}/{handle}?close=true", data=DATA).text.strip())

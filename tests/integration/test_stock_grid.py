@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import warm
 from tests.integration.stock import TAHOE
 from tests.integration.stock_grid import (
     SHAPES,
@@ -294,7 +295,7 @@ class OurServersTests(_OurServers):
                     self.assertEqual(stored, blake2b(plain, digest_size=32).digest())
                 left = int.from_bytes(lease[68:], "big") - time.time()
                 self.assertTrue(LEASE_TIME - 300 < left <= LEASE_TIME, left)
-        dumped = subprocess.run(
+        dumped = warm.run(
             [TAHOE, "debug", "dump-share", str(path)], check=True, capture_output=True
         )
         self.assertIn(b"Lease #0: owner=0, expire in", dumped.stdout)
@@ -398,7 +399,7 @@ class StockDirectoryTests(_DefaultShape):
 
     def create(self, name: str) -> NodeProcess:
         directory = self.grid.introducer.directory.parent / name
-        subprocess.run(
+        warm.run(
             [
                 TAHOE,
                 "create-client",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from unittest import SkipTest
@@ -13,6 +12,7 @@ from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import warm
 from tests.processes import Reply, SharedNode, ask
 
 DATA = bytes(range(250)) * 8
@@ -117,6 +117,6 @@ class WordTests(SynchronousTestCase):
         token = self.grid.directory / "private" / "api_auth_token"
         self.assertEqual(token.stat().st_mode & 0o777, 0o600)
         command = [tahoe, "-d", str(self.grid.directory), "status"]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=120)
+        done = warm.run(command, capture_output=True, check=False, timeout=120)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn(b"upload", done.stdout.lower())
