@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gc
 import inspect
 import io
 import json
@@ -20,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
@@ -179,6 +181,9 @@ def _source(kind: str) -> _Source:
 def _serve(kind: str, theirs: socket.socket) -> None:
     for name in _LOADED[kind]:
         import_module(name)
+    # A look of the garbage collector would copy all that is shared.
+    gc.collect()
+    gc.freeze()
     while True:
         message, descriptors, _, _ = socket.recv_fds(theirs, 1 << 18, 3)
         if not message:
@@ -221,13 +226,32 @@ def _become(told: dict[str, Any], descriptors: list[int]) -> None:
             os.close(descriptor)
     _fresh_streams()
     _fresh_reactor()
-    _, *rest = told["arguments"]
-    if rest[:2] == ["-m", "truckee"]:
-        sys.argv[:] = ["truckee", *rest[2:]]
-        runpy.run_module("truckee", run_name="__main__", alter_sys=True)
-    else:
-        sys.argv[:] = told["arguments"]
-        runpy.run_path(told["arguments"][0], run_name="__main__")
+    _end(_run(told["arguments"]))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        if arguments[1:3] == ["-m", "truckee"]:
+            sys.argv[:] = ["truckee", *arguments[3:]]
+            runpy.run_module("truckee", run_name="__main__", alter_sys=True)
+        else:
+            sys.argv[:] = arguments
+            runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        raise
+    return 0
+
+
+def _end(code: int) -> None:
+    """End as Python does, but without taking apart what is shared."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(code)
 
 
 def _fresh_streams() -> None:
