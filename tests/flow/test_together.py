@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 import warnings
 from inspect import CORO_CLOSED, getcoroutinestate
@@ -196,6 +198,18 @@ class GroupTests(_Case):
             group.start(self.quiet("1", Deferred()))
         self.assertEqual(self.log, [])
         self.failureResultOf(Deferred.fromCoroutine(group.join()), Oops)
+
+    def test_collected(self) -> None:
+        """Work that nothing will ever wake is closed with its group."""
+        told: list[object] = []
+        self.patch(sys, "unraisablehook", told.append)
+        group = Group()
+        work = self.work("a", Deferred())
+        group.start(work)
+        work.close()
+        del group, work
+        gc.collect()
+        self.assertEqual((told, self.log), ([], []))
 
 
 class TogetherTests(_Case):

@@ -57,6 +57,9 @@ class _Member:
                 awaited.cancel()
             try:
                 step = partial(self._work.send, (yield awaited))
+            except GeneratorExit:  # nobody will wake it any more
+                self._work.close()
+                raise
             except BaseException as error:
                 step = partial(self._work.throw, error)
 
