@@ -67,7 +67,7 @@ class BoundedBroker(Broker):  # type: ignore[misc]
     _ended = False  # a message ended in this slice
     _working = False
     _paused = False
-    _polling = False
+    _polling: Any = None  # a delayed call
     _running = 0
     _closing: Any = None  # a delayed call
 
@@ -103,8 +103,9 @@ class BoundedBroker(Broker):  # type: ignore[misc]
 
     def connectionLost(self, why: Failure) -> None:
         Broker.connectionLost(self, why)
-        if self._closing is not None and self._closing.active():
-            self._closing.cancel()
+        for each in (self._closing, self._polling):
+            if each is not None and each.active():
+                each.cancel()
         # What was being sent gives back now what it has, not when it is collected.
         self.paused = True
         eventually(self._end_answers)
@@ -299,17 +300,17 @@ class BoundedBroker(Broker):  # type: ignore[misc]
         )
 
     def _poll(self) -> None:
-        if not self._polling and not self.disconnected:
-            self._polling = True
-            _REACTOR.callLater(_LOOK, self._polled)
+        if self._polling is None and not self.disconnected:
+            self._polling = _REACTOR.callLater(_LOOK, self._polled)
 
     def _polled(self) -> None:
-        self._polling = False
-        if not self.disconnected:
-            self.left()
+        self._polling = None
+        self.left()
 
     def left(self) -> None:
         """Go on with what waited until something had left."""
+        if self.disconnected:
+            return
         while self._held and not self._is_full() and not self.disconnected:
             self._held.popleft()()
         if self._held or self._is_full():
@@ -341,7 +342,7 @@ class BoundedBroker(Broker):  # type: ignore[misc]
         pongs, self._pongs = self._pongs, []
         for number in pongs:
             Broker.sendPONG(self, number)
-        eventually(self._polled)
+        eventually(self.left)
 
 
 @define
