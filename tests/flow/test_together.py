@@ -204,7 +204,7 @@ class GroupTests(_Case):
         told: list[object] = []
         self.patch(sys, "unraisablehook", told.append)
         group = Group()
-        work = self.work("a", Deferred())
+        work = self.quiet("a", Deferred())
         group.start(work)
         work.close()
         del group, work
