@@ -333,10 +333,17 @@ class Grid:
     uploader: Uploader = field(init=False)
     cache: CacheLimits = field(factory=lambda: CacheLimits(0))
     reading_budget: int = 64 << 20
+    takers: list[MoodyServer] | None = None  # who may be given shares; None: all
     downloads: Downloads = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.selector = Selector(lambda: self.servers, LEASE_SECRET, self.happy, REACTOR)
+        self.selector = Selector(
+            lambda: self.servers,
+            lambda: self.servers if self.takers is None else self.takers,
+            LEASE_SECRET,
+            self.happy,
+            REACTOR,
+        )
         self.journal = Journal(self.root / "journal", self.disk)
         self.journal.start(self.servers)
         self.sinks = GridSinks(

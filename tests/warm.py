@@ -39,6 +39,7 @@ _LOADED = {
     ),
     "tahoe": (
         "allmydata.scripts.runner",
+        "allmydata.cli.grid_manager",
         "allmydata.client",
         "allmydata.introducer.server",
         "twisted.scripts._twistd_unix",
@@ -56,7 +57,8 @@ _PLAIN = {
     "gids": None,
     "uid": None,
 }
-_TAHOE = str(Path(sys.executable).with_name("tahoe"))
+# Programs of stock.
+_STOCK = [str(Path(sys.executable).with_name(name)) for name in ("tahoe", "grid-manager")]
 
 
 def start(
@@ -98,7 +100,7 @@ def run(
 def _kind(command: list[str]) -> str:
     if command[:3] == [sys.executable, "-m", "truckee"]:
         return "truckee"
-    return "tahoe" if command[0] == _TAHOE else ""
+    return "tahoe" if command[0] in _STOCK else ""
 
 
 def _same_early(environment: dict[str, str] | None) -> bool:

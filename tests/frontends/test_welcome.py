@@ -79,6 +79,7 @@ class WelcomeTests(SynchronousTestCase):
                 "nickname": "one",
                 "version": "tahoe-lafs/1.20.0",
                 "last_received_data": 1.5,
+                "no_uploads": None,
             },
         )
         self.assertEqual((other["version"], other["last_received_data"]), (None, None))

@@ -87,7 +87,7 @@ class UnknownTests(_Case):
         """Keys of stock nodes and sections of their plugins are no mistakes."""
         for text in (
             "[client]\nstorage.plugins = zkap\n[storageclient.plugins.zkap]\nurl = x\n",
-            "[grid_manager_certificates]\ndefault = a.cert\n",
+            f"{NO_STORAGE}[grid_manager_certificates]\ndefault = a.cert\n",
             "[storageserver.plugins.x]\nany = thing\n",
             "[sftpd]\nenabled = false\nport = tcp:8022\naccounts.file = a\n",
             "[node]\nweb.static = public_html\ntimeout.keepalive = 30\n",
@@ -120,8 +120,6 @@ class ProtectionTests(_Case):
             ("[tor]\nonion = true\n", "[tor] onion"),
             ("[i2p]\ndest = true\n", "[i2p] dest"),
             ("[node]\ntub.port = listen:tor\n", "[node] tub.port"),
-            (f"[grid_managers]\nalice = {KEY}\n", "[grid_managers]"),
-            (f"{NO_STORAGE}[grid_managers]\nalice = {KEY}\n", "[grid_managers]"),
             ("[storage]\nanonymous = false\n", "[storage] anonymous"),
             ("[storage]\nplugins = zkap\n", "[storage] plugins"),
         ):
@@ -141,6 +139,7 @@ class ProtectionTests(_Case):
             (f"{grid}[connections]\ntcp = tor\n", False),
             (f"{grid}[grid_managers]\nalice = {KEY}\n", True),
             ("[grid_managers]\n", True),
+            (f"{NO_STORAGE}[grid_managers]\nalice = {KEY}\n", True),
             ("[tor]\nonion = false\n", True),
             (
                 "[node]\ntub.port = tcp:1\ntub.location = tor:a.onion:1\n"

@@ -6,12 +6,14 @@ Each runs as a stock node runs it, or is refused because it protects somebody.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.grid_managers import Manager
 from tests.grids import new_directory
 from truckee.node.config import NodeConfig, load_config
 from truckee.node.config_file import BadConfig
@@ -176,13 +178,17 @@ RUN: dict[str, tuple[str, Check]] = {
         "[storage]\nenabled = false\n",
         lambda c, _: c.web_port is None,
     ),
+    "a client of a grid manager": (
+        created(more="[grid_managers]\nalice = pub-v0-" + "a" * 52 + "\n"),
+        lambda c, _: len(c.grid_managers) == 1,
+    ),
     "a server with certificates": (
         created(
             tub=SERVED,
             more="[storage]\nenabled = true\ngrid_management = True\n"
             "[grid_manager_certificates]\ndefault = gridmanager.cert\n",
         ),
-        lambda c, _: c.unsupported == ["[storage] grid_management = True"],
+        lambda c, _: c.storage and len(c.storage.certificates) == 1,
     ),
     "leases that expire": (
         created(
@@ -253,10 +259,6 @@ REFUSED: dict[str, tuple[str, str]] = {
         ),
         "[i2p] dest",
     ),
-    "a client of a grid manager": (
-        created(more="[grid_managers]\nalice = pub-v0-" + "a" * 52 + "\n"),
-        "[grid_managers]",
-    ),
     "a plugin's test: server": (
         created(
             tub=SERVED,
@@ -283,6 +285,8 @@ REFUSED: dict[str, tuple[str, str]] = {
 class WildTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.node = NodeDirectory(new_directory(self))
+        certificate = json.dumps(Manager().sign("v0-a", "2099-01-01T00:00:00+00:00"))
+        (self.node.path / "gridmanager.cert").write_text(certificate)
         self.patch(os, "environ", {**os.environ, "HOME": "/home/alice"})
 
     def load(self, text: str) -> NodeConfig:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from twisted.logger import Logger
 
+from truckee.codec.grid_certificate import Standing, standing_of
 from truckee.grid.announced import MAX_SERVERS
 from truckee.grid.announcements import Announcement, restricted
 from truckee.grid.transports import (
@@ -32,6 +34,7 @@ class ServerStatus:
     available_space: int | None = None  # bytes
     last_received: float | None = None  # Unix seconds
     over_https: bool = False  # connected in that way
+    refusal: str = ""  # why nothing is uploaded to it; empty: it may be
 
 
 @define(eq=False)
@@ -45,11 +48,17 @@ class PooledServer:
     announcement: Announcement
     dialer: Dialer = field(repr=False)
     _now: Callable[[], float]
+    _managers: Sequence[Ed25519PublicKey] = ()  # one of whom must approve of it
+    _standing: Standing = field(init=False)  # what they say
+    _told: str = field(default="", init=False)  # the refusal in the log
     version: str | None = field(default=None, init=False)
     available_space: int | None = field(default=None, init=False)  # bytes, when it came
     last_received: float | None = field(default=None, init=False)  # Unix seconds
     _foolscap: FoolscapTransport | None = field(default=None, init=False)
     _https: HttpsTransport | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._look_at_certificates()
 
     @property
     def server(self) -> IStorageServer | None:
@@ -58,6 +67,19 @@ class PooledServer:
             if transport is not None and transport.connected:
                 return transport.limited
         return None
+
+    @property
+    def refusal(self) -> str:
+        """Why no grid manager approves of it now; empty: one does, or none is needed."""
+        refusal = self._standing.refusal(self._now())
+        if refusal != self._told:
+            self._told = refusal
+            name = self.announcement.nickname or self.announcement.short_name
+            if refusal:
+                log.warn("Nothing is uploaded to {name}: {why}", name=name, why=refusal)
+            else:
+                log.info("Files are uploaded to {name} again", name=name)
+        return refusal
 
     @property
     def status(self) -> ServerStatus:
@@ -70,6 +92,7 @@ class PooledServer:
             self.available_space,
             self.last_received,
             self._https is not None and self.server is self._https.limited,
+            self.refusal,
         )
 
     def start(self) -> None:
@@ -84,6 +107,7 @@ class PooledServer:
     def hear(self, news: Announcement) -> None:
         """Take in what a server tells that stays where it was over foolscap."""
         self.announcement = news
+        self._look_at_certificates()
         if self._foolscap is not None:
             self._foolscap.server.permutation_seed = news.permutation_seed
         addresses = self.dialer.addresses(news)
@@ -99,6 +123,11 @@ class PooledServer:
         if self._foolscap is not None:
             self._foolscap.stop()
         self._close_https()
+
+    def _look_at_certificates(self) -> None:
+        announced = self.announcement.fields.get("grid-manager-certificates")
+        server_id = self.announcement.server_id
+        self._standing = standing_of(server_id, announced, self._managers)
 
     def _use_https(self, addresses: Sequence[Address]) -> None:
         if addresses:
@@ -136,10 +165,14 @@ class ServerPool:
     A server is its tub, whose id the connection proves: several announcements of one tub
     are one server.  The operator's word for it counts first, then that of the announcement
     with the lowest server id, of those under which it is connected.
+
+    With grid *managers*, it is given shares when one of them approves of it, under whatever
+    of its names.
     """
 
     _dialer: Dialer
     _now: Callable[[], float]
+    _managers: Sequence[Ed25519PublicKey] = ()
     known: dict[str, PooledServer] = field(factory=dict, init=False)
     _static: set[str] = field(factory=set, init=False)
 
@@ -148,14 +181,27 @@ class ServerPool:
         found = (each.server for each in self._in_use().values())
         return [server for server in found if server is not None]
 
+    def takers(self) -> list[IStorageServer]:
+        """Return those that can be asked now, and may be given shares."""
+        approved = self._approved()
+        found = (each.server for tub, each in self._in_use().items() if tub in approved)
+        return [server for server in found if server is not None]
+
     def statuses(self) -> list[ServerStatus]:
         """Return what is known of each server, other names of one in use left out."""
-        in_use = self._in_use()
+        in_use, approved = self._in_use(), self._approved()
         return [
-            each.status
+            evolve(each.status, refusal="")
+            if each.announcement.lease_seed in approved
+            else each.status
             for each in self.known.values()
             if in_use.get(each.announcement.lease_seed, each) is each
         ]
+
+    def _approved(self) -> set[bytes]:
+        """Return the tubs that may be given shares now."""
+        known = self.known.values()
+        return {each.announcement.lease_seed for each in known if not each.refusal}
 
     def server_id(self, lease_seed: bytes) -> bytes:
         """Return what others call the server with this seed, the seed if none is known."""
@@ -213,6 +259,6 @@ class ServerPool:
         if server_id not in self.known and len(self.known) >= MAX_SERVERS:
             log.warn("There are too many servers: {name} is not used", name=server_id)
             return
-        pooled = PooledServer(announcement, dialer, self._now)
+        pooled = PooledServer(announcement, dialer, self._now, self._managers)
         self.known[server_id] = pooled
         pooled.start()

@@ -41,6 +41,17 @@ class NotEnoughServers(Unavailable):
 
 
 @define
+class NotEnoughApproved(NotEnoughServers):
+    """
+    Shares could be placed on {found} servers only, and {needed} are demanded
+    (shares.happy): {refused} more can be reached, and no grid manager in the section
+    [grid_managers] of tahoe.cfg approves of them. The first page says why.
+    """
+
+    refused: int
+
+
+@define
 class TooFewShares(Unavailable):
     """
     Only {found} different shares could be stored, and {needed} are needed to read the
@@ -71,9 +82,14 @@ class Placement:
 
 @define(eq=False)
 class Selector:
-    """Places files on the servers that *servers* returns at that time."""
+    """
+    Places files on the servers that *takers* returns at that time.
+
+    Files are found on all that *servers* returns, which has the takers too.
+    """
 
     _servers: Callable[[], Iterable[IStorageServer]]
+    _takers: Callable[[], Iterable[IStorageServer]]
     _secret: bytes = field(repr=False)  # 32 bytes, of this client, for leases
     _happy: int
     _clock: IReactorTime
@@ -91,13 +107,13 @@ class Selector:
     @property
     def needs_known_size(self) -> bool:
         """Whether there are servers enough, but too few for files of unknown size."""
-        servers = list(self._servers())
+        servers = list(self._takers())
         able = sum(server.takes_open_ends for server in servers)
         return able < self._happy <= len(servers)
 
     def candidates(self, storage_index: bytes) -> Sequence[IStorageServer]:
-        """Return the servers that can be asked now, the first for a file first."""
-        return permuted(self._servers(), storage_index)
+        """Return the servers that a file can be on now, the first for it first."""
+        return permuted(self._takers(), storage_index)
 
     async def find(
         self, storage_index: bytes, needed: int
@@ -129,7 +145,7 @@ class Selector:
         self, storage_index: bytes, total: int
     ) -> Mapping[int, Mapping[IStorageServer, IShareReader]]:
         """Return the finished shares of a file where a new one would be placed."""
-        candidates = permuted(self._servers(), storage_index)[: 2 * total]
+        candidates = permuted(self._takers(), storage_index)[: 2 * total]
         held = await self._ask(storage_index, candidates, [])
         return _of_file(total, candidates, held)
 
@@ -175,7 +191,7 @@ class Selector:
         :raises NotEnoughServers: when there is not enough for another reason.
         :raises TooFewShares: when there are fewer than *needed* different shares.
         """
-        order = permuted(self._servers(), storage_index)
+        order = permuted(self._takers(), storage_index)
         able = [server for server in order if server.takes_open_ends or not open_ended]
         asked = {*order[: 2 * total], *able[: 2 * total]}
         candidates = [server for server in order if server in asked]
@@ -243,7 +259,7 @@ class Selector:
         :raises NoSpace: :raises NotEnoughServers: when nobody takes any.
         """
         total = len(missing) + len(good)
-        candidates = permuted(self._servers(), storage_index)[: 2 * total]
+        candidates = permuted(self._takers(), storage_index)[: 2 * total]
         writeable = list(candidates)
         refuse = {share: set(refusing.get(share, ())) for share in missing}
         writers: dict[int, IShareWriter] = {}
@@ -361,6 +377,10 @@ class Selector:
         if full:
             raise NoSpace(", ".join(full))
         if found < max(self._happy, 1):
+            takers = set(self._takers())
+            refused = sum(server not in takers for server in self._servers())
+            if refused:
+                raise NotEnoughApproved(found, self._happy, refused)
             raise NotEnoughServers(found, self._happy)
 
 

@@ -134,6 +134,10 @@ class Node:
         """Return the storage servers that can be asked now."""
         return [*self.local, *(self.network.pool.servers() if self.network else ())]
 
+    def takers(self) -> list[IStorageServer]:
+        """Return those of them that may be given shares."""
+        return [*self.local, *(self.network.pool.takers() if self.network else ())]
+
     def status(self) -> GridStatus:
         """Return what people and clients are told of the grid."""
         local, problems = self.disks.statuses(), list(self.disks.problems)
@@ -174,7 +178,9 @@ class Node:
             await self.disks.open_grid()
             journal = self.disks.journal
             happy = self.config.shape.happy
-            self._selector = Selector(self.servers, keys.lease_secret, happy, self.reactor)
+            self._selector = Selector(
+                self.servers, self.takers, keys.lease_secret, happy, self.reactor
+            )
             self._direct = GridSinks(
                 self.config.encoding,
                 self._selector,

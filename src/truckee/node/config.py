@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from attrs import field, frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
 from truckee.codec.lease_expiry import (
@@ -39,6 +40,12 @@ from truckee.node.config_values import (
     parse_key,
     parse_memory,
     parse_path,
+)
+from truckee.node.grid_managers import (
+    OwnCertificate,
+    certificate_mistakes,
+    grid_managers,
+    own_certificates,
 )
 from truckee.node.layout import NodeDirectory
 from truckee.node.own_grid import grid_mistakes, parse_storage_dirs
@@ -85,6 +92,7 @@ class StorageConfig:
     reserved_space: int  # bytes of its disk
     force_foolscap: bool  # no HTTPS
     expiry: ExpiryPolicy | None = None  # None: nothing expires
+    certificates: Sequence[OwnCertificate] = ()  # that are announced with it
 
 
 @frozen
@@ -99,6 +107,7 @@ class NodeConfig:
     tub_location: str | None  # hints, separated by commas
     introducer_furl: str | None = field(repr=False)  # of the introducer "default"
     announced_addresses: AddressPolicy | None  # None: as near as the introducer is
+    grid_managers: Sequence[Ed25519PublicKey]  # one of whom must approve of servers
     storage: StorageConfig | None
     unsupported: Sequence[str]  # what stock nodes know, and does nothing here
     mistakes: Sequence[Mistake]  # what nobody knows, or cannot be meant
@@ -161,6 +170,7 @@ def _storage(node: NodeDirectory, file: ConfigFile) -> StorageConfig | None:
         get("storage", "reserved_space", 0, parse_size),
         get("storage", "force_foolscap", False, parse_boolean),
         _expiry(file),
+        own_certificates(node.path, file),
     )
 
 
@@ -247,11 +257,16 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         helper_furl = None
     storage_dirs = parse_storage_dirs(node.path, file)
     without_effect = unsupported(file.text)
+    managers = grid_managers(file)
+    if storage is not None:
+        mistakes += certificate_mistakes(file)
     if storage_dirs:
         # A grid of its own connects to nobody, and only its own gateway would renew leases.
         if get("storage", "expire.enabled", False, parse_boolean):
             without_effect.append("[storage] expire.enabled")
         given = {"[helper] enabled": helper, "[client] helper.furl": helper_furl}
+        if managers:
+            without_effect.append("[grid_managers]")
         without_effect += [key for key, value in given.items() if value is not None]
         mistakes += grid_mistakes(file, shape.needed, shape.happy, len(storage_dirs))
     web_port = get("node", "web.port", None, or_none)
@@ -276,6 +291,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         announced_addresses=get(
             "connections", "announced-addresses", None, parse_addresses
         ),
+        grid_managers=[] if storage_dirs else managers,
         storage=storage,
         unsupported=without_effect,
         mistakes=mistakes,

@@ -10,7 +10,7 @@ from typing import TypeVar
 from attrs import define, field
 
 from truckee.errors import Misuse
-from truckee.node.config_keys import KNOWN, Entry, Mistake, entries_of, mistakes_of
+from truckee.node.config_keys import FREE, KNOWN, Entry, Mistake, entries_of, mistakes_of
 from truckee.node.config_values import parse_boolean
 
 T = TypeVar("T")
@@ -74,6 +74,17 @@ class ConfigFile:
     def names(self, section: str) -> list[str]:
         """Return the keys of a section."""
         return [each.key for each in self.entries if each.section == section and each.key]
+
+    def section(self, section: str) -> dict[str, str]:
+        """Return a section whose keys are names of somebody's choice."""
+        assert section in FREE, f"[{section}] is missing in FREE"
+        found = {}
+        for key in self.names(section):
+            try:
+                found[key] = self._parser.get(section, key).strip()
+            except Error as error:
+                raise BadConfig(self.path, f"[{section}] {key}", str(error)) from None
+        return found
 
     def line_of(self, section: str, key: str) -> int:
         """Return the line that sets a key; 0 when none does."""

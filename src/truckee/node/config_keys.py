@@ -48,7 +48,7 @@ _KNOWN = {
 KNOWN = {section: frozenset(keys.split()) for section, keys in _KNOWN.items()}
 
 # Sections whose keys are names of somebody's choice.
-_FREE = ("grid_managers", "grid_manager_certificates")
+FREE = ("grid_managers", "grid_manager_certificates")
 _FREE_STARTS = ("storageclient.plugins.", "storageserver.plugins.")
 
 # What keeps somebody from being seen, files from being lost or a disk from being filled.
@@ -121,12 +121,12 @@ def mistakes_of(entries: Sequence[Entry]) -> list[Mistake]:
 
 
 def _is_free(section: str) -> bool:
-    return section in _FREE or section.startswith(_FREE_STARTS)
+    return section in FREE or section.startswith(_FREE_STARTS)
 
 
 def _of_section(entry: Entry, entries: Iterable[Entry]) -> Mistake:
     """Return what is wrong with a section that is not known."""
-    names = {name.lower(): name for name in (*KNOWN, *_FREE)}
+    names = {name.lower(): name for name in (*KNOWN, *FREE)}
     plain = entry.section.strip().lower()
     close = get_close_matches(plain, names, 1, _CLOSE)
     similar = close or get_close_matches(plain, names, 1, _SIMILAR)
@@ -137,7 +137,7 @@ def _of_section(entry: Entry, entries: Iterable[Entry]) -> Mistake:
     if close:
         meant = names[close[0]]
         keys = {each.key for each in entries if each.section == entry.section} - {""}
-        fatal = bool(keys) if meant == "grid_managers" else False
+        fatal = bool(keys) if meant in FREE else False
         fatal = fatal or bool(keys & PROTECTING.get(meant, frozenset()))
     return Mistake(entry.line, text, fatal)
 

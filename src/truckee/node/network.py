@@ -124,7 +124,7 @@ class Network:
         dialer = Dialer(
             self._client_tub, self._reactor, self._random, https=self._speaks_https
         )
-        self.pool = ServerPool(dialer, self._now)
+        self.pool = ServerPool(dialer, self._now, self._config.grid_managers)
 
     @property
     def _speaks_https(self) -> bool:
@@ -194,8 +194,16 @@ class Network:
         """
         private = self._directory.private
         key = load_signing_key(private, self._random)
-        offer = StorageOffer(self._directory, key, self._config.nickname, self._random)
+        storage = self._config.storage
+        offer = StorageOffer(
+            self._directory,
+            key,
+            self._config.nickname,
+            self._random,
+            () if storage is None else storage.certificates,
+        )
         offer.permutation_seed()
+        offer.keep_public_key()
         return offer, keep_furl(self._tub, private / "storage.furl", self._random)
 
     def offer(
@@ -208,6 +216,8 @@ class Network:
         furl = self._tub.registerReference(served, name=swissnum)
         nurls = self._serve_https(furl, server, quotas)
         announcement = offer.announcement(furl, nurls, number)
+        for name, text in offer.troubles(self._now()).items():
+            self._problems.report(f"[grid_manager_certificates] {name}", text)
         for introducer in self.introducers:
             introducer.publish(announcement)
 

@@ -20,6 +20,7 @@ from truckee.codec import base32
 from truckee.errors import Misuse
 from truckee.flow.durable import write_durably
 from truckee.grid.announcements import Envelope, sign
+from truckee.node.grid_managers import OwnCertificate, certificate_troubles
 from truckee.node.layout import NodeDirectory
 
 log = Logger()
@@ -79,6 +80,23 @@ class StorageOffer:
     _key: Ed25519PrivateKey = field(repr=False)
     _nickname: str
     _random: Callable[[int], bytes]
+    _certificates: Sequence[OwnCertificate] = ()
+
+    @property
+    def public_key(self) -> str:
+        """What names this server to grid managers: ``pub-v0-`` and base32."""
+        return f"pub-v0-{base32.encode(self._key.public_key().public_bytes_raw())}"
+
+    def keep_public_key(self) -> None:
+        """Write it where people look for it; blocks.  :raises OSError:"""
+        path = self._directory.path / "node.pubkey"
+        data = f"{self.public_key}\n".encode("ascii")
+        if not path.exists() or path.read_bytes() != data:
+            write_durably(path, data)
+
+    def troubles(self, now: float) -> dict[str, str]:
+        """Return what is wrong with certificates of grid managers, by name."""
+        return certificate_troubles(self._certificates, self.public_key, now)
 
     def permutation_seed(self) -> bytes:
         """
@@ -115,6 +133,9 @@ class StorageOffer:
         }
         if nurls:
             fields["anonymous-storage-NURLs"] = list(nurls)
+        if self._certificates:
+            documents = [dict(each.document) for each in self._certificates]
+            fields["grid-manager-certificates"] = documents
         return sign(self._key, fields)
 
     def next_number(self, now: float) -> int:

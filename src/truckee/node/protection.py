@@ -74,12 +74,7 @@ def obstacle_in(
     """
     found = _of_connections(settings, shows_address)
     if found is None and settings.names("grid_managers"):
-        found = Obstacle(
-            "[grid_managers]",
-            "certificates of servers are not checked in this version, so files would go to "
-            "servers that no grid manager has approved. Remove the section to use all "
-            "servers that introducers name, or name the servers in private/servers.yaml",
-        )
+        found = _of_helper(settings)
     if found is None and stores_for_others:
         found = _of_storage(settings)
     return found
@@ -117,6 +112,19 @@ def _of_connections(settings: Settings, shows_address: bool) -> Obstacle | None:
             f"unless tub.port and tub.location are disabled. {_REMOVE}",
         )
     return None
+
+
+def _of_helper(settings: Settings) -> Obstacle | None:
+    furl = settings.text("client", "helper.furl")
+    if not furl or not settings.boolean("client", "helper.enabled", True):
+        return None
+    if settings.boolean("client", "helper.verify", True):
+        return None
+    return Obstacle(
+        "[client] helper.verify",
+        "it is false, and there are [grid_managers]: what a helper stores on servers that "
+        "none of them approves of would count as stored. Set it to true",
+    )
 
 
 def _of_storage(settings: Settings) -> Obstacle | None:

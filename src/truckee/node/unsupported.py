@@ -19,7 +19,6 @@ _UNSUPPORTED = (
     ("client", "peers.preferred", ()),
     ("client", "storage.plugins", ()),
     ("client", "stats_gatherer.furl", ()),
-    ("storage", "grid_management", ("false",)),
     ("storage", "debug_discard", ("false",)),
     ("sftpd", "enabled", ("false",)),
     ("ftpd", "enabled", ("false",)),

@@ -158,10 +158,13 @@ def _servers(servers: Sequence[ServerStatus]) -> Tag:
 
 
 def _state(server: ServerStatus) -> str:
-    """How people are told of a connection."""
+    """How people are told of a connection, and of what is not done over it."""
     if not server.connected:
-        return "not connected"
-    return "connected over HTTPS" if server.over_https else "connected"
+        state = "not connected"
+    else:
+        state = "connected over HTTPS" if server.over_https else "connected"
+    refusal = foreign(server.refusal)
+    return f"{state}; nothing is uploaded to it: {refusal}" if refusal else state
 
 
 def _connection_status(server: ServerStatus) -> str:
@@ -183,6 +186,7 @@ def status_json(status: GridStatus) -> bytes:
                 "nickname": server.nickname,
                 "version": server.version,
                 "last_received_data": server.last_received,
+                "no_uploads": server.refusal or None,
             }
             for server in status.servers
         ],
