@@ -532,6 +532,20 @@ class RefusalTests(_Case):
         self.assertEqual(self.fetched - before, content.size - held)
         await self.helped.assert_stored(content)
 
+    async def test_disk_full_and_the_rest(self) -> None:
+        """What was on its way behind it is refused as well; all is forgotten then."""
+        disk = new_small_disk(self, 1 << 20)
+        await self.start(home=disk / "helper", encoding=LARGE)
+        content = Content(2_000_000, LARGE)
+        sink = await self.gateway.sinks.open(NewFile(INDEX, None, 1 << 30))
+        writing = begin(sink.write(content.ciphertext))
+        with self.assertRaises(HelperFull):
+            await writing
+        # Nobody is told until the last answer is there.
+        await until(lambda: not sink._flying)
+        await sink.abort()
+        await self.helped.assert_nothing_kept()
+
     async def test_servers(self) -> None:
         """Without servers the reason is told, and what came is kept for another time."""
         for server in self.helped.grid.servers:

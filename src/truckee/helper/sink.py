@@ -310,6 +310,8 @@ class HelperSink:
         if upload is not self._upload:
             return  # of a connection that is given up
         del self._flying[message]
+        if self._changes.error is not None:
+            return  # what was sent behind a refusal says nothing new
         held, code = answer
         if code in (schema.GAP, schema.CLOSED):
             if self._refused is None or message.offset < self._refused:
