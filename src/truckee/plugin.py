@@ -10,7 +10,12 @@ from zope.interface import implementer
 from truckee.errors import TruckeeError
 from truckee.node.build import Node
 from truckee.node.layout import NodeDirectory
-from truckee.node.process import give_memory_back, make_private, use_monotonic_clock
+from truckee.node.process import (
+    give_memory_back,
+    make_private,
+    spare_what_is_loaded,
+    use_monotonic_clock,
+)
 from truckee.node.service import NodeService
 
 
@@ -35,7 +40,9 @@ class TruckeeServiceMaker:
         give_memory_back()
         use_monotonic_clock(reactor)
         try:
-            return NodeService(Node(NodeDirectory(options["basedir"]), reactor))
+            node = Node(NodeDirectory(options["basedir"]), reactor)
         except TruckeeError as error:
             # A UsageError would be a traceback here: twistd has read its options.
             raise SystemExit(f"Error: {error}") from None
+        spare_what_is_loaded()
+        return NodeService(node)

@@ -24,7 +24,12 @@ from truckee.node.build import Node
 from truckee.node.config import GridShape
 from truckee.node.create import create_grid
 from truckee.node.layout import DEFAULT_NODEDIR, NodeDirectory
-from truckee.node.process import give_memory_back, make_private, use_monotonic_clock
+from truckee.node.process import (
+    give_memory_back,
+    make_private,
+    spare_what_is_loaded,
+    use_monotonic_clock,
+)
 
 
 @click.command("run", short_help="Run a node until it is told to stop.")
@@ -58,6 +63,7 @@ def run_command(nodedir: str | None, basedir: str | None, verbose: bool) -> None
         node = Node(directory, reactor)
     except (TruckeeError, OSError) as error:
         raise click.ClickException(sentence_of(error)) from None
+    spare_what_is_loaded()
     sys.exit(_run(node))
 
 
