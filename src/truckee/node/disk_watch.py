@@ -34,19 +34,30 @@ class Place:
 
     def fault(self) -> DiskFault | None:
         """Return why it takes nothing more; blocks for a moment."""
+        return self.look()[0]
+
+    def look(self) -> tuple[DiskFault | None, int | None]:
+        """
+        Return why it takes nothing more, and the bytes that it would take, if it can tell.
+
+        It blocks for a moment.
+        """
         try:
             status = os.statvfs(self.path)
         except OSError as error:
-            return fault_of(error) or DiskFault.FAILING
+            return fault_of(error) or DiskFault.FAILING, None
         if not self.is_there():
-            return DiskFault.MISSING
+            return DiskFault.MISSING, None
+        free = max(0, status.f_frsize * status.f_bavail - self.reserved)
         if status.f_flag & os.ST_RDONLY:
-            return DiskFault.READ_ONLY
+            return DiskFault.READ_ONLY, 0
         # Some file systems have no limit on files, and tell 0 of 0.
         used_up = status.f_files > 0 and status.f_favail == 0
-        if status.f_frsize * status.f_bavail <= self.reserved or used_up:
-            return DiskFault.FULL
-        return None if os.access(self.path, os.W_OK) else DiskFault.DENIED
+        if not free or used_up:
+            return DiskFault.FULL, 0
+        if not os.access(self.path, os.W_OK):
+            return DiskFault.DENIED, 0
+        return None, free
 
 
 @define(eq=False)
@@ -58,6 +69,7 @@ class DiskWatch:
     _clock: IReactorTime
     _places: list[Place] = field(factory=list, init=False)
     _missing: set[str] = field(factory=set, init=False)
+    _free: dict[str, int | None] = field(factory=dict, init=False)
     _next: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -70,6 +82,10 @@ class DiskWatch:
     def missing(self, name: str) -> bool:
         """Tell whether the place *name* was not there at the last look."""
         return name in self._missing
+
+    def free(self, name: str) -> int | None:
+        """Return the bytes that a place would take, None where that is not told."""
+        return self._free.get(name)
 
     def start(self) -> None:
         """Look again from time to time."""
@@ -92,9 +108,10 @@ class DiskWatch:
         looking.addCallback(lambda _: self.start())
 
     async def _look_at(self, place: Place) -> None:
-        fault = await self._disk.run(place.fault)
+        fault, free = await self._disk.run(place.look)
         if self._stopped:
             return
+        self._free[place.name] = free
         if fault is DiskFault.MISSING:
             self._missing.add(place.name)
         else:

@@ -76,7 +76,12 @@ class NodeDisks:
         """Return all servers of an embedded grid, as people are told of them."""
         names = [_name(number) for number in range(len(self._config.storage_dirs))]
         return [
-            ServerStatus(name, name, number in self._grid and not self.watch.missing(name))
+            ServerStatus(
+                name,
+                name,
+                number in self._grid and not self.watch.missing(name),
+                available_space=self.watch.free(name),
+            )
             for number, name in enumerate(names)
         ]
 
