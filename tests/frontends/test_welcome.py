@@ -8,9 +8,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.template import tags
 
-from truckee.frontends.web.page import amount, moment, render_page
+from truckee.frontends.web.page import render_page
 from truckee.frontends.web.upload_routes import HelperSeen
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
+from truckee.frontends.web.words import amount, moment
 from truckee.grid.pool import ServerStatus
 from truckee.immutable.cache import CacheStatus
 
@@ -43,9 +44,10 @@ class WelcomeTests(SynchronousTestCase):
             status_json(GridStatus([server], [name], helper))
 
     def test_no_servers(self) -> None:
-        """A gateway that knows no server yet says so, without an empty table."""
+        """A gateway that knows no server yet says what to do, without an empty table."""
         page = welcome_page(GridStatus([]), "x").decode()
-        self.assertIn("0 of 0 storage servers", page)
+        self.assertIn("No storage server is known yet", page)
+        self.assertIn("private/introducers.yaml", page)
         self.assertNotIn("<table", page)
 
     def test_counts(self) -> None:
@@ -134,7 +136,8 @@ class HelperTests(SynchronousTestCase):
         """People see since when a helper is connected, what runs there, what it does."""
         page = self.page(PUSHED)
         for text in (
-            "<strong>Connected</strong>, since 2023-11-14 22:13 UTC, to the helper",
+            "<strong>Connected</strong>, since <time ",
+            ">14 Nov 2023, 22:13 UTC</time>, to the helper",
             "truckee/0.1.0",
             "Ciphertext is pushed to it.",
             "The next upload goes to the helper",
@@ -196,7 +199,7 @@ class HelperTests(SynchronousTestCase):
             page = self.page(helper)
             self.assertIn("Not connected", page)
             self.assertIn("Until it is back, uploads go from here", page)
-        self.assertIn("The last connection began 2023-11-14 22:13 UTC", self.page(LOST))
+        self.assertIn("The last connection began <time ", self.page(LOST))
 
     def test_being_one(self) -> None:
         """The first page of a helper leads to what it does."""
@@ -222,8 +225,11 @@ class WordsTests(SynchronousTestCase):
             self.assertEqual(amount(size), text)
 
     def test_moments(self) -> None:
-        """Times are those of no place."""
-        self.assertEqual(moment(1_700_000_000.5), "2023-11-14 22:13 UTC")
+        """Times are those of no place, with the exact one for programs and on asking."""
+        [text], told = moment(1_700_000_000.5).children, moment(1_700_000_000.5).attributes
+        self.assertEqual(text, "14 Nov 2023, 22:13 UTC")
+        self.assertEqual(told["datetime"], "2023-11-14T22:13:20Z")
+        self.assertEqual(told["title"], "2023-11-14 22:13:20 UTC")
 
     def test_escaping(self) -> None:
         """Text never becomes markup, in the title, in the body and in attributes."""

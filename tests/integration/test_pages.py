@@ -22,7 +22,7 @@ PICTURES = os.environ.get("TRUCKEE_PICTURES")
 
 # How full the bars are: on the status page those of what is under way.
 BARS = """
-const bars = page.locator("#uploads progress, h2:first-of-type + table progress");
+const bars = page.locator("#uploads progress, #active progress");
 return await bars.evaluateAll((all) => all.map((each) => each.value));
 """
 # What Tab reaches, one after the other, until it comes back.
@@ -102,11 +102,12 @@ class PagesTests(SynchronousTestCase):
         """All of the first page is reached with the keyboard; status is one key further."""
         self.visit("")
         reached = self.browser.do(TABBED)
-        for name in ("file", "Upload", "upload files", "uri", "Open", "status"):
+        self.assertEqual(reached[0], "Skip to the content")
+        for name in ("truckee", "Files", "Status", "3 of 3 servers", "file", "uri", "Open"):
             self.assertIn(name, reached)
         self.look("welcome")
         self.browser.do(
-            "await page.getByRole('link', { name: 'status' }).focus();"
+            "await page.getByRole('link', { name: 'Status' }).focus();"
             "await page.keyboard.press('Enter'); await page.waitForURL('**/status')"
         )
         self.check_quiet()
@@ -132,7 +133,14 @@ class PagesTests(SynchronousTestCase):
                 self.assertEqual(wire.reply().status, 200)
             text = "return page.locator('#live').innerText()"
             eventually(lambda: "Nothing is under way" in self.browser.do(text), 20)
+            # What is finished is folded, and what was unfolded stays so.
+            self.assertNotIn("3 shares on 3 servers", self.browser.do(text))
+            self.browser.do("await page.locator('summary').press('Enter')")
             self.look("status-over")
+            folded = "return page.locator('summary').textContent()"
+            before_it = self.browser.do(folded)
+            curl("-T", "-", f"{self.grid.url}uri", data=bytes(100))
+            eventually(lambda: self.browser.do(folded) != before_it, 20)
             self.assertIn("3 shares on 3 servers", self.browser.do(text))
             self.assertTrue(self.browser.do("return page.evaluate(() => window.same)"))
             self.check_quiet()
@@ -198,8 +206,8 @@ class PagesTests(SynchronousTestCase):
         cap = curl("-T", "-", f"{self.grid.url}uri", data=bytes(1234)).decode()
         self.browser.do(turn, False)
         eventually(lambda: self.listeners() == 1, 20)
-        text = "return page.locator('#live').innerText()"
-        eventually(lambda: "1.2 kB of 1.2 kB" in self.browser.do(text), 20)
+        text = "return page.locator('#live').textContent()"
+        eventually(lambda: "1.2 kB" in self.browser.do(text), 20)
         self.assertNotIn(cap, self.browser.do("return page.content()"))
         self.check_quiet()
 
@@ -223,6 +231,8 @@ class PagesTests(SynchronousTestCase):
             self.look("upload")
             self.browser.do(
                 "const choosing = page.waitForEvent('filechooser');"
+                "await page.keyboard.press('Tab'); await page.keyboard.press('Enter');"
+                # The first leads past the head of the page, to the files.
                 "await page.keyboard.press('Tab'); await page.keyboard.press('Enter');"
                 "await (await choosing).setFiles(args[0])",
                 str(path),
@@ -285,7 +295,7 @@ class PagesTests(SynchronousTestCase):
             port = grid.url.rstrip("/").rpartition(":")[2]
             config.write_text(config.read_text().replace("tcp:0:", f"tcp:{port}:"))
             self.browser.do("await page.goto(args[0])", f"{grid.url}status")
-            text = "return page.locator('body').innerText()"
+            text = "return page.locator('body').textContent()"
             self.assertNotIn("does not answer", self.browser.do(text))
             grid.stop()
             eventually(lambda: "does not answer" in self.browser.do(text), 20)

@@ -22,14 +22,16 @@ from truckee.frontends.http.site import StreamingSite
 from truckee.frontends.tus import protocol as tus_protocol
 from truckee.frontends.tus.resource import Tus, TusResource
 from truckee.frontends.web.checking import Checks
+from truckee.frontends.web.error_page import ErrorPages
 from truckee.frontends.web.events import Events
+from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.handles import UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.metrics import Metrics
 from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.storage_report import StorageReporter
-from truckee.frontends.web.welcome import GridStatus
+from truckee.frontends.web.welcome import GridStatus, health_of
 from truckee.grid.selection import Selector
 from truckee.helper.uploads import Uploads
 from truckee.immutable.check import Checker
@@ -367,7 +369,9 @@ class Node:
             self.reactor,
             limits,
         )
-        responder = Responder((*tus_protocol.STATUSES, *STATUSES))
+        frames = Frames(lambda: health_of(self.status(), self._storage is not None))
+        statuses = (*tus_protocol.STATUSES, *STATUSES)
+        responder = Responder(statuses, ErrorPages(frames).show)
         reporter = None
         if self.uploads is not None:
             reporter = HelperReporter(
@@ -405,13 +409,14 @@ class Node:
             responder,
             self.status,
             reporter,
-            UploadResource(resumable),
+            UploadResource(resumable, frames),
             checks=Checks(self._repairer, self._server_id, tasks),
             resumable=resumable,
             events=events,
             metrics=Metrics(tasks, told),
             default_key=config.default_key,
             storage=lambda: self._storage,
+            frames=frames,
         )
         tus = Tus(self.open_uploads, responder, time.time, limits.max_size)
         root.putChild(b"tus", TusResource(tus))

@@ -4,7 +4,7 @@ Answers: what a resource gives back, and what becomes of an error.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
@@ -83,6 +83,8 @@ class Responder:
     """Turn results and errors into responses, by one table of statuses."""
 
     _leaves: tuple[tuple[type[TruckeeError], int], ...] = ()
+    # What browsers are shown of an error.
+    _show: Callable[[Request, Answer], Answer] = lambda _, answer: answer
 
     def of_error(self, error: BaseException) -> Answer:
         """Return the answer for *error*; only our own errors tell the client anything."""
@@ -110,6 +112,8 @@ class Responder:
                 status=answer.status,
                 reason=shown_reason(answer.body.decode("utf-8", "replace")),
             )
+        if answer.status >= 400:
+            answer = self._show(request, answer)
         request.setResponseCode(answer.status, _PHRASES.get(answer.status))
         for name, value in answer.headers.items():
             request.setHeader(name.encode(), value.encode("utf-8"))

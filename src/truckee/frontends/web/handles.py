@@ -27,6 +27,7 @@ from truckee.frontends.web.arguments import (
     boolean,
     size,
 )
+from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.page import set_page_headers
 from truckee.frontends.web.partial import Partial
 from truckee.frontends.web.resumable import Resumable
@@ -62,8 +63,9 @@ class OpenTakesNoBody(Misuse):
 class UploadResource(Resource):
     """/upload: what is open."""
 
-    def __init__(self, resumable: Resumable) -> None:
+    def __init__(self, resumable: Resumable, frames: Frames) -> None:
         super().__init__()
+        self._frames = frames
         self._resumable = resumable
         self._uploads = resumable.uploads
 
@@ -81,7 +83,7 @@ class UploadResource(Resource):
         """Show the page for people."""
         set_page_headers(request)
         request.setHeader(b"connection", b"close")  # see frontends/tus/resource.py
-        return upload_page()
+        return upload_page(self._frames.of(request))
 
 
 @implementer(IStreamingResource)

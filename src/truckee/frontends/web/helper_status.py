@@ -14,22 +14,19 @@ from twisted.web.template import Flattenable, tags
 from truckee.flow.shared import Shared
 from truckee.frontends.http.respond import TEXT, Answer, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
+from truckee.frontends.web.frame import ALONE, Frame, Frames
 from truckee.frontends.web.helper_report import (
     HelperReport,
     HelperReporter,
     KeptReport,
     UploadReport,
 )
-from truckee.frontends.web.page import (
-    PAGE_HEADERS,
-    amount,
-    moment,
-    pairs,
-    render_page,
-    table,
-)
+from truckee.frontends.web.live import render_live
+from truckee.frontends.web.page import PAGE_HEADERS, empty, render_page, section
 from truckee.frontends.web.problems import problems_json, problems_section
 from truckee.frontends.web.remade import Remade
+from truckee.frontends.web.tables import bar, pairs, table
+from truckee.frontends.web.words import amount, exact, moment, part
 
 # What is under way is looked at again after so many seconds.
 _REFRESH = 5
@@ -53,8 +50,10 @@ class HelperStatusResource(Resource):
         reporter: HelperReporter | None,
         responder: Responder,
         now: Callable[[], float],
+        frames: Frames,
     ) -> None:
         super().__init__()
+        self._frames = frames
         self._now = now
         self._reports: Remade[HelperReport] = Remade(now)
         self._making: Shared[str, HelperReport] = Shared()
@@ -76,7 +75,7 @@ class HelperStatusResource(Resource):
         report = None if self._reporter is None else await self._report(self._reporter)
         if "t" in args:
             return Answer(report_json(report), 200, {"content-type": TEXT, **_HEADERS})
-        return Answer(report_page(report), 200, PAGE_HEADERS)
+        return Answer(report_page(report, self._frames.of(request)), 200, PAGE_HEADERS)
 
     async def _report(self, reporter: HelperReporter) -> HelperReport:
         """Return a report, which looks at each file on the helper's disk."""
@@ -112,66 +111,73 @@ def _renamed(told: dict[str, object]) -> dict[str, object]:
     return {"storage_index": told.pop("name"), **told}
 
 
-def report_page(report: HelperReport | None) -> bytes:
+def report_page(report: HelperReport | None, frame: Frame = ALONE) -> bytes:
     """Return a report for people."""
-    back = tags.p(tags.a("The gateway's page", href="."))
     if report is None:
         return render_page(
             "No helper",
             tags.h1("No helper"),
-            tags.p("This node is no helper: nobody sends ciphertext to it."),
-            back,
+            empty(
+                "This node is no helper: nobody sends ciphertext to it. To make it one, "
+                "write enabled = true under [helper] in its tahoe.cfg, and start it again."
+            ),
+            frame=frame,
+            here="helper_status",
         )
-    return render_page(
-        "Helper",
+    parts = (
         tags.h1("Helper"),
         tags.p(
             "Gateways send ciphertext here, and this node makes the shares. It can read "
-            "none of it."
+            "none of it.",
+            class_="lead",
         ),
         problems_section(report.problems),
-        tags.h2("Uploads under way"),
-        _uploads(report),
-        tags.h2("Disk"),
-        _disk(report),
-        tags.h2("Kept for later"),
-        _kept(report),
-        tags.h2("Since the start"),
-        _counters(report),
-        back,
-        refresh=_REFRESH if report.uploads else None,
+        section("Uploads under way", _uploads(report)),
+        section("Disk", _disk(report)),
+        section("Kept for later", _kept(report)),
+        section("Since the start", _counters(report)),
+    )
+    if not report.uploads:
+        return render_page("Helper", *parts, frame=frame, here="helper_status")
+    return render_live(
+        "Helper", *parts, frame=frame, here="helper_status", every=_REFRESH, told=False
     )
 
 
 def _uploads(report: HelperReport) -> Flattenable:
-    count = tags.p(f"{len(report.uploads)} of at most {report.limits.uploads}.")
+    count = f"{len(report.uploads)} of at most {report.limits.uploads}."
     if not report.uploads:
-        return count
+        return empty(f"{count} Those of gateways that use this helper are shown here.")
     heads = ("File", "Received", "Stored", "State", "Clients")
-    return [count, table(heads, [_upload(upload) for upload in report.uploads])]
+    rows = [_upload(upload) for upload in report.uploads]
+    return [tags.p(count), table(heads, rows, "Uploads under way")]
 
 
 def _upload(upload: UploadReport) -> tuple[Flattenable, ...]:
-    size = upload.size
-    received = _bar(upload.held, size)
-    stored = _bar(upload.stored, size) if size is not None else "when its end has come"
+    size, name = upload.size, upload.name
+    received = _bar(upload.held, size, f"{name}, received")
+    stored: Flattenable = "when its end has come"
+    if size is not None:
+        stored = _bar(upload.stored, size, f"{name}, stored")
     state = _PHASES.get(upload.phase, upload.phase)
-    return tags.code(upload.name), received, stored, state, str(upload.clients)
+    return tags.code(name), received, stored, state, str(upload.clients)
 
 
-def _bar(done: int, size: int | None) -> Flattenable:
+def _bar(done: int, size: int | None, label: str) -> Flattenable:
     if size is None:
         return f"{amount(done)} of a length not known yet"
-    text = f"{amount(done)} of {amount(size)}"
-    return [tags.progress(text, max=str(size), value=str(done)), text]
+    return bar(done, size, part(done, size), label)
 
 
 def _disk(report: HelperReport) -> Flattenable:
-    free = "" if report.free is None else f" {amount(report.free)} of the disk are free."
-    return [
-        tags.p(_bar(report.used, report.limits.spool), " that ciphertext may take.", free),
-        tags.p(f"One file may have {amount(report.limits.size)}."),
+    used = _bar(report.used, report.limits.spool, "Disk for ciphertext, used")
+    rows: list[tuple[str, Flattenable]] = [
+        ("Ciphertext, of what it may take", used),
+        ("Largest file", exact(report.limits.size)),
     ]
+    if report.free is not None:
+        rows.insert(1, ("Free on the disk", exact(report.free)))
+    return pairs(rows)
 
 
 def _kept(report: HelperReport) -> Flattenable:
@@ -181,17 +187,17 @@ def _kept(report: HelperReport) -> Flattenable:
         f"is deleted {days} day{'' if days == '1' else 's'} after its last byte."
     )
     if not report.kept:
-        return [rule, tags.p("Nothing is kept.")]
+        return [rule, empty("Nothing is kept.")]
     heads = ("File", "Held", "State", "Last byte", "Deleted")
     rows = [_kept_file(kept) for kept in report.kept]
     more = report.kept_count - len(report.kept)
     rest = tags.p(f"And {more} more, which are deleted later.") if more else ""
-    return [rule, table(heads, rows), rest]
+    return [rule, table(heads, rows, "Files kept for later"), rest]
 
 
 def _kept_file(kept: KeptReport) -> tuple[Flattenable, ...]:
     state = "complete, waits for servers" if kept.complete else "waits for a client"
-    held, last = amount(kept.held), moment(kept.last_byte)
+    held, last = exact(kept.held), moment(kept.last_byte)
     return tags.code(kept.name), held, state, last, moment(kept.expires)
 
 
@@ -203,7 +209,7 @@ def _counters(report: HelperReport) -> Flattenable:
             ("… of files that were on the grid", str(counters["upload_already_present"])),
             ("… of files to be sent", str(counters["upload_need_upload"])),
             ("… where a part had come before", str(counters["resumes"])),
-            ("Ciphertext received", amount(counters["fetched_bytes"])),
-            ("Ciphertext stored as shares", amount(counters["encoded_bytes"])),
+            ("Ciphertext received", exact(counters["fetched_bytes"])),
+            ("Ciphertext stored as shares", exact(counters["encoded_bytes"])),
         ]
     )

@@ -9,21 +9,35 @@ from __future__ import annotations
 
 from twisted.web.template import Flattenable, tags
 
+from truckee.frontends.web.frame import Frame
 from truckee.frontends.web.page import render_page
 
 # Where nothing tells of changes, what is shown is looked at again after so many seconds.
 REFRESH = 5
 
 
-def render_live(title: str, *body: Flattenable) -> bytes:
-    """Return a page whose *body* is kept as it is at the gateway."""
-    again = tags.meta(**{"http-equiv": "refresh"}, content=str(REFRESH))
+def render_live(
+    title: str,
+    *body: Flattenable,
+    frame: Frame,
+    here: str = "-",
+    every: int = REFRESH,
+    told: bool = True,
+) -> bytes:
+    """
+    Return a page whose *body* is kept as it is at the gateway.
+
+    *told*: events tell of all its changes; else it is looked at again *every* so many
+    seconds.
+    """
+    again = tags.meta(**{"http-equiv": "refresh"}, content=str(every))
+    pace = {"data-every": str(every), **({} if told else {"data-poll": ""})}
+    script = tags.script(src=f"{frame.root}static/live.js", defer="", **pace)
     return render_page(
         title,
         tags.div(body, id="live"),
         tags.p(id="said", role="status"),
-        head=(
-            tags.noscript(again),
-            tags.script(src="/static/live.js", defer="", **{"data-every": str(REFRESH)}),
-        ),
+        frame=frame,
+        here=here,
+        head=(tags.noscript(again), script),
     )

@@ -16,6 +16,7 @@ from truckee.frontends.web.arguments import (
     arguments,
     boolean,
 )
+from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.page import PAGE_HEADERS
 from truckee.frontends.web.task_document import describe_to_holder
 from truckee.frontends.web.task_page import task_page
@@ -29,8 +30,9 @@ _JSON = {"content-type": "application/json; charset=utf-8", **_OF_THE_MOMENT}
 class OperationsResource(Resource):
     """/operations: what has an id."""
 
-    def __init__(self, tasks: Tasks, responder: Responder) -> None:
+    def __init__(self, tasks: Tasks, responder: Responder, frames: Frames) -> None:
         super().__init__()
+        self._frames = frames
         self._tasks = tasks
         self._responder = responder
 
@@ -38,7 +40,7 @@ class OperationsResource(Resource):
         if request.postpath or not path:
             raise NotFound
         task = self._tasks.find(path.decode("ascii", "replace"))
-        return TaskResource(self._tasks, task, self._responder)
+        return TaskResource(self._tasks, task, self._responder, self._frames)
 
     def render_GET(self, request: Request) -> bytes:
         raise NotFound
@@ -50,8 +52,11 @@ class TaskResource(Resource):
     isLeaf = True
     exists = True
 
-    def __init__(self, tasks: Tasks, task: Task, responder: Responder) -> None:
+    def __init__(
+        self, tasks: Tasks, task: Task, responder: Responder, frames: Frames
+    ) -> None:
         super().__init__()
+        self._frames = frames
         self._tasks = tasks
         self._task = task
         self._responder = responder
@@ -60,18 +65,18 @@ class TaskResource(Resource):
         args = arguments(request)
         if args.get("t", "status") != "status":
             raise BadArgument("t", "a GET takes status; a POST cancel, pause and resume")
-        self._responder.run(request, self._answer(args))
+        self._responder.run(request, self._answer(request, args))
         return NOT_DONE_YET
 
     def render_POST(self, request: Request) -> int:
-        self._responder.run(request, self._act(arguments(request)))
+        self._responder.run(request, self._act(request, arguments(request)))
         return NOT_DONE_YET
 
     def render_DELETE(self, request: Request) -> int:
         self._responder.run(request, self._delete())
         return NOT_DONE_YET
 
-    async def _act(self, args: Mapping[str, str]) -> Answer:
+    async def _act(self, request: Request, args: Mapping[str, str]) -> Answer:
         what = args.get("t", "status")
         if what == "cancel":
             await self._cancel()
@@ -81,7 +86,7 @@ class TaskResource(Resource):
             self._task.resume()
         elif what != "status":
             raise BadArgument("t", "it can be cancel, pause, resume and status")
-        answer = await self._answer(args)
+        answer = await self._answer(request, args)
         when_done = args.get("when_done")
         if when_done is None:
             return answer
@@ -99,7 +104,7 @@ class TaskResource(Resource):
         self._tasks.forget(self._task)
         return Answer(status=204)
 
-    async def _answer(self, args: Mapping[str, str]) -> Answer:
+    async def _answer(self, request: Request, args: Mapping[str, str]) -> Answer:
         output = args.get("output", "html").lower()
         if output not in ("html", "json"):
             raise BadArgument("output", "it can be html and json")
@@ -108,7 +113,8 @@ class TaskResource(Resource):
             text = json.dumps(describe_to_holder(self._task), indent=1) + "\n"
             answer = Answer(text.encode(), 200, _JSON)
         else:
-            answer = Answer(task_page(self._task), 200, PAGE_HEADERS)
+            page = task_page(self._task, self._frames.of(request))
+            answer = Answer(page, 200, PAGE_HEADERS)
         if retain is not None:
             self._tasks.retain(self._task, retain)
         if boolean(args, "release-after-complete"):

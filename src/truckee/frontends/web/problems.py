@@ -6,8 +6,11 @@ from collections.abc import Iterable
 
 from twisted.web.template import Flattenable, tags
 
-from truckee.frontends.web.page import foreign, moment
+from truckee.frontends.web.words import foreign, moment
 from truckee.status.problems import Problem
+
+# Characters of a text that is shown in full.
+MOST_TEXT = 2000
 
 
 def problems_section(problems: Iterable[Problem]) -> Flattenable:
@@ -18,12 +21,15 @@ def problems_section(problems: Iterable[Problem]) -> Flattenable:
     lines = [
         tags.li(
             tags.strong(foreign(each.name)),
-            f", since {moment(each.since)}: ",
-            foreign(each.text),
+            " since ",
+            moment(each.since),
+            tags.p(foreign(each.text, MOST_TEXT)),
         )
         for each in found
     ]
-    return [tags.h2("Problems"), tags.ul(lines, role="alert")]
+    return tags.section(
+        tags.h2("Problems"), tags.div(tags.ul(lines), role="alert"), id="problems"
+    )
 
 
 def problems_json(problems: Iterable[Problem]) -> list[dict[str, object]]:

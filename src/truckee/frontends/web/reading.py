@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
@@ -30,6 +30,7 @@ from truckee.frontends.web.arguments import BadArgument, arguments, boolean, no_
 from truckee.frontends.web.checking import Checks, check
 from truckee.frontends.web.content_types import content_type, shown_as
 from truckee.frontends.web.etags import entity_tags
+from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.info_page import info_page
 from truckee.frontends.web.page import PAGE_HEADERS
 from truckee.frontends.web.task_document import show_id, wanted_id
@@ -68,6 +69,7 @@ class Reader:
     tasks: Tasks
     new_boundary: Callable[[], str] = random_boundary
     checks: Checks | None = None
+    frames: Frames = field(factory=Frames)
 
 
 class FileResource(Resource):
@@ -105,7 +107,8 @@ class FileResource(Resource):
         if kind in ("uri", "readonly-uri"):
             return Answer(str(self._cap).encode(), 200, _ABOUT)
         if kind == "info":
-            return Answer(info_page(self._cap), 200, PAGE_HEADERS)
+            frame = self._reader.frames.of(request)
+            return Answer(info_page(self._cap, frame), 200, PAGE_HEADERS)
         if kind:
             raise BadArgument("t", "a file has json, uri, readonly-uri and info")
         await self._send(request, args)

@@ -16,6 +16,7 @@ from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.checking import Checks
 from truckee.frontends.web.events import Events
 from truckee.frontends.web.files import NamedResource, UriResource
+from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.handles import FormNotTaken, UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
@@ -109,28 +110,31 @@ class RootResource(Resource):
         metrics: Metrics | None = None,
         default_key: str = "random",
         storage: Callable[[], StorageReporter | None] = lambda: None,
+        frames: Frames | None = None,
     ) -> None:
         super().__init__()
+        frames = self._frames = frames or Frames()
         self._status = status
         self._pages: Remade[bytes] = Remade(events.seconds)
         if uploads is not None:
             self.putChild(b"upload", uploads)
-        reader = Reader(downloader, responder, events.tasks, checks=checks)
+        reader = Reader(downloader, responder, events.tasks, checks=checks, frames=frames)
         files = UriResource(uploader, reader, resumable, default_key)
         named = NamedResource(reader)
         for name, resource in ((b"uri", files), (b"cap", files), (b"file", named)):
             self.putChild(name, resource)
         self.putChild(b"named", named)
         self.putChild(b"static", StaticResource())
-        self.putChild(b"operations", OperationsResource(events.tasks, responder))
-        self.putChild(b"status", StatusResource(events))
-        statistics = StatisticsResource(events.tasks, events.seconds)
+        self.putChild(b"operations", OperationsResource(events.tasks, responder, frames))
+        self.putChild(b"status", StatusResource(events, frames))
+        statistics = StatisticsResource(events.tasks, events.seconds, frames)
         self.putChild(b"statistics", statistics)
         if metrics is not None:
             self.putChild(b"metrics", MetricsResource(metrics, events.seconds))
-        self.putChild(b"storage", StorageStatusResource(storage, responder))
+        self.putChild(b"storage", StorageStatusResource(storage, responder, frames))
         self.putChild(
-            b"helper_status", HelperStatusResource(helper, responder, events.seconds)
+            b"helper_status",
+            HelperStatusResource(helper, responder, events.seconds, frames),
         )
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
@@ -147,6 +151,7 @@ class RootResource(Resource):
             raise BadArgument("t", "this page has json")
         set_page_headers(request)
         host = request.getHeader("host") or "127.0.0.1:3456"
+        frame = self._frames.of(request)
         return self._pages.get(
-            f"html for {host}", lambda: welcome_page(self._status(), host)
+            f"html for {host}", lambda: welcome_page(self._status(), host, frame)
         )

@@ -11,10 +11,13 @@ from collections.abc import Callable
 
 from twisted.web.http import Request
 from twisted.web.resource import Resource
-from twisted.web.template import tags
+from twisted.web.template import Flattenable, tags
 
 from truckee.frontends.web.arguments import BadArgument, arguments
-from truckee.frontends.web.page import pairs, render_page, set_page_headers
+from truckee.frontends.web.frame import Frame, Frames
+from truckee.frontends.web.page import render_page, set_page_headers
+from truckee.frontends.web.tables import pairs
+from truckee.frontends.web.words import duration, exact
 from truckee.status.task import State, Task
 from truckee.status.tasks import Tasks
 
@@ -29,8 +32,9 @@ class StatisticsResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, tasks: Tasks, seconds: Callable[[], float]) -> None:
+    def __init__(self, tasks: Tasks, seconds: Callable[[], float], frames: Frames) -> None:
         super().__init__()
+        self._frames = frames
         self._seconds = seconds
         self._began = seconds()
         self._counters: dict[str, int] = {}
@@ -52,8 +56,30 @@ class StatisticsResource(Resource):
             told = {"counters": self._counters, "stats": stats}
             return json.dumps(told, indent=1).encode() + b"\n"
         set_page_headers(request)
-        rows = [(name, str(count)) for name, count in {**self._counters, **stats}.items()]
-        return render_page("Statistics", tags.h1("Statistics"), pairs(rows))
+        return self._page(self._frames.of(request))
+
+    def _page(self, frame: Frame) -> bytes:
+        told, up = self._counters, self._seconds() - self._began
+        rows: list[tuple[str, Flattenable]] = [("Runs for", duration(up))]
+        for kind, done in (("upload", "uploaded"), ("download", "downloaded")):
+            files, size = _COUNTED[kind]
+            rows.append((f"Files {done}", f"{told.get(files, 0):,}"))
+            rows.append((f"Bytes {done}", exact(told.get(size, 0))))
+        return render_page(
+            "Statistics",
+            tags.h1("Statistics"),
+            tags.p("What was done since the gateway was started.", class_="lead"),
+            pairs(rows),
+            tags.p(
+                "For programs: ",
+                tags.a("JSON", href="?t=json"),
+                ", and ",
+                tags.a("metrics", href=f"{frame.root}metrics"),
+                " for Prometheus.",
+            ),
+            frame=frame,
+            here="statistics",
+        )
 
     def render_POST(self, request: Request) -> bytes:
         # As stock's command line asks, with a token in the body; it changes nothing.

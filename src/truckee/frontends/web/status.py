@@ -12,12 +12,13 @@ from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.events import Events, EventsResource
+from truckee.frontends.web.frame import Frame, Frames
 from truckee.frontends.web.live import render_live
-from truckee.frontends.web.page import set_page_headers
+from truckee.frontends.web.page import section, set_page_headers
 from truckee.frontends.web.problems import problems_section
 from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT, describe
-from truckee.frontends.web.task_page import task_table
+from truckee.frontends.web.task_tables import active_tasks, ended_tasks
 
 _STOCK = ("upload", "download")
 
@@ -25,8 +26,9 @@ _STOCK = ("upload", "download")
 class StatusResource(Resource):
     """All tasks of the gateway."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, frames: Frames) -> None:
         super().__init__()
+        self._frames = frames
         self._events = events
         self._pages: Remade[bytes] = Remade(events.seconds)
         self.putChild(b"events", EventsResource(events))
@@ -45,7 +47,8 @@ class StatusResource(Resource):
             request.setHeader(b"content-type", b"application/json; charset=utf-8")
             return self._pages.get("json", self._json)
         set_page_headers(request)
-        return self._pages.get("html", self._page)
+        frame = self._frames.of(request)
+        return self._pages.get(f"html {frame.root}", lambda: self._page(frame))
 
     def render_POST(self, request: Request) -> bytes:
         # Programs for stock gateways ask so; it changes nothing.
@@ -67,15 +70,14 @@ class StatusResource(Resource):
     def _json(self) -> bytes:
         return json.dumps(self._events.document(), indent=1).encode() + b"\n"
 
-    def _page(self) -> bytes:
+    def _page(self, frame: Frame) -> bytes:
         tasks = self._events.tasks
         return render_live(
             "Status",
             tags.h1("Status"),
             problems_section(self._events.problems or ()),
-            tags.h2("Under way"),
-            task_table(tasks.active()[:MOST_ACTIVE], "Nothing is under way."),
-            tags.h2("Over"),
-            task_table(tasks.recent(RECENT), "Nothing has ended lately."),
-            tags.p(tags.a("The gateway's page", href=".")),
+            section("Under way", active_tasks(tasks.active()[:MOST_ACTIVE], frame.root)),
+            section("Finished", ended_tasks(tasks.recent(RECENT))),
+            frame=frame,
+            here="status",
         )

@@ -16,9 +16,13 @@ from truckee.codec.container import LEASE_DURATION
 from truckee.codec.lease_expiry import ExpiryPolicy
 from truckee.frontends.http.respond import TEXT, Answer, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
-from truckee.frontends.web.page import PAGE_HEADERS, amount, moment, pairs, render_page
+from truckee.frontends.web.frame import ALONE, Frame, Frames
+from truckee.frontends.web.live import render_live
+from truckee.frontends.web.page import PAGE_HEADERS, empty, render_page, section
 from truckee.frontends.web.storage_report import StorageReport, StorageReporter
-from truckee.storage.crawl_state import CrawlCounts
+from truckee.frontends.web.tables import bar, pairs
+from truckee.frontends.web.words import amount, exact, moment
+from truckee.storage.crawl_state import CrawlCounts, CrawlState
 
 # What is under way is looked at again after so many seconds.
 _REFRESH = 10
@@ -32,9 +36,13 @@ class StorageStatusResource(Resource):
     """The storage server of this node, if it is one."""
 
     def __init__(
-        self, reporter: Callable[[], StorageReporter | None], responder: Responder
+        self,
+        reporter: Callable[[], StorageReporter | None],
+        responder: Responder,
+        frames: Frames,
     ) -> None:
         super().__init__()
+        self._frames = frames
         self._reporter = reporter
         self._responder = responder
 
@@ -51,7 +59,7 @@ class StorageStatusResource(Resource):
         report = None if reporter is None else await reporter.report()
         if "t" in args:
             return Answer(report_json(report), 200, {"content-type": TEXT, **_HEADERS})
-        return Answer(report_page(report), 200, PAGE_HEADERS)
+        return Answer(report_page(report, self._frames.of(request)), 200, PAGE_HEADERS)
 
 
 def report_json(report: StorageReport | None) -> bytes:
@@ -99,41 +107,53 @@ def _leases_json(report: StorageReport) -> dict[str, object]:
     }
 
 
-def report_page(report: StorageReport | None) -> bytes:
+def report_page(report: StorageReport | None, frame: Frame = ALONE) -> bytes:
     """Return a report for people."""
-    back = tags.p(tags.a("The gateway's page", href="."))
     if report is None:
         return render_page(
             "No storage server",
             tags.h1("No storage server"),
-            tags.p("This node keeps no shares for other nodes."),
-            back,
+            empty(
+                "This node keeps no shares for other nodes. To make it a storage server, "
+                "write enabled = true under [storage] in its tahoe.cfg, and start it again."
+            ),
+            frame=frame,
+            here="storage",
         )
-    return render_page(
-        "Storage server",
+    parts = (
         tags.h1("Storage server"),
-        tags.p("This node keeps shares of other nodes' files. It can read none of them."),
-        tags.h2("Disk"),
-        _disk(report),
-        tags.h2("Leases"),
-        tags.p(_rule(report.policy)),
-        _crawler(report),
-        tags.h2("Last full look"),
-        _counts(report.state.last, "There was none yet." * (not report.state.cycles)),
-        back,
-        refresh=None if report.state.started is None else _REFRESH,
+        tags.p(
+            "This node keeps shares of other nodes' files. It can read none of them.",
+            class_="lead",
+        ),
+        section("Disk", _disk(report)),
+        section("Leases", tags.p(_rule(report.policy)), _crawler(report)),
+        section("Last full look", _last(report.state)),
+    )
+    if report.state.started is None:
+        return render_page("Storage server", *parts, frame=frame, here="storage")
+    return render_live(
+        "Storage server", *parts, frame=frame, here="storage", every=_REFRESH, told=False
     )
 
 
 def _disk(report: StorageReport) -> Flattenable:
-    rows = [("Reserved, not for shares", amount(report.reserved))]
+    rows: list[tuple[str, Flattenable]] = []
     if report.disk is not None:
         rows += [
-            ("Size", amount(report.disk.total)),
-            ("Free", amount(report.disk.available)),
+            ("Size", exact(report.disk.total)),
+            ("Free", exact(report.disk.available)),
         ]
-    takes = "nothing: it is read-only" if report.readonly else amount(report.room)
-    return pairs([*rows, ("Takes now", takes)])
+    takes = "nothing: it is read-only" if report.readonly else exact(report.room)
+    return pairs(
+        [*rows, ("Reserved, not for shares", exact(report.reserved)), ("Takes now", takes)]
+    )
+
+
+def _last(state: CrawlState) -> Flattenable:
+    if not state.cycles:
+        return empty("There was none yet. It begins by itself.")
+    return _counts(state.last)
 
 
 def _rule(policy: ExpiryPolicy | None) -> str:
@@ -151,7 +171,7 @@ def _crawler(report: StorageReport) -> Flattenable:
     state = report.state
     lines: list[Flattenable] = []
     if report.error is not None:
-        lines.append(tags.p(f"It does not go on: {report.error}."))
+        lines.append(tags.p(f"It does not go on: {report.error}.", class_="error"))
     if report.policy is not None and not state.removes:
         why = "this is its first look."
         if state.cycles:
@@ -160,15 +180,13 @@ def _crawler(report: StorageReport) -> Flattenable:
         lines.append(tags.p(f"Nothing is removed yet: {why}"))
     if state.started is None:
         when = moment(report.next_cycle or 0)
-        return [*lines, tags.p(f"All shares are looked at again from {when} on.")]
+        return [*lines, tags.p("All shares are looked at again from ", when, " on.")]
     text = f"{100 * report.progress:.0f} % of all shares"
-    bar = tags.progress(text, max="1", value=f"{report.progress:.3f}")
-    return [*lines, tags.p("They are being looked at.", bar, text), _counts(state.now)]
+    looked = bar(report.progress, 1, text, "Shares looked at")
+    return [*lines, tags.p("They are being looked at."), looked, _counts(state.now)]
 
 
-def _counts(counts: CrawlCounts, instead: str = "") -> Flattenable:
-    if instead:
-        return tags.p(instead)
+def _counts(counts: CrawlCounts) -> Flattenable:
     expired = f"{counts.expired_shares} ({amount(counts.expired_bytes)})"
     removed = f"{counts.removed_shares} ({amount(counts.removed_bytes)})"
     return pairs(

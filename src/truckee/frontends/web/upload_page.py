@@ -11,12 +11,14 @@ from twisted.web.template import tags
 
 from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.http.respond import NotFound
+from truckee.frontends.web.frame import Frame
 from truckee.frontends.web.page import render_page
+from truckee.frontends.web.uploader import uploader, uploader_scripts
 
 _KINDS = {".js": b"text/javascript; charset=utf-8", ".css": b"text/css; charset=utf-8"}
 
 
-def upload_page() -> bytes:
+def upload_page(frame: Frame) -> bytes:
     """Return the page.  Without its script it is a form for one file."""
     return render_page(
         "Upload files",
@@ -25,50 +27,11 @@ def upload_page() -> bytes:
             "Each file is encrypted here, on your gateway, and answered with its ",
             tags.em("cap"),
             ": the one text that finds and decrypts it.",
+            class_="lead",
         ),
-        tags.form(
-            tags.p(
-                tags.label("Choose files: ", for_="file"),
-                tags.input(type="file", name="file", id="file", required=""),
-                " ",
-                tags.button("Upload", id="send"),
-            ),
-            tags.p(
-                "Or drop them anywhere on this page. When the line breaks, they go on by "
-                "themselves. When the browser is closed, come back and choose the same "
-                "files again: only what is missing is sent.",
-                class_="hint",
-            ),
-            id="drop",
-            action="/uri?t=upload",
-            method="post",
-            enctype="multipart/form-data",
-        ),
-        tags.p(id="said", role="status"),
-        tags.p(tags.button("Undo", type="button", id="undo", hidden="")),
-        tags.div(
-            tags.p(
-                "The caps below stay in this browser until you forget them: anybody who "
-                "uses it can read the files. A cap that is forgotten everywhere cannot be "
-                "found again; the file itself is not deleted by that.",
-            ),
-            tags.p(
-                tags.button("Copy all caps", type="button", id="copy-all"),
-                " ",
-                tags.button("Download all caps", type="button", id="download"),
-                " ",
-                tags.button("Forget all caps", type="button", id="forget-all"),
-            ),
-            id="all",
-            hidden="",
-        ),
-        tags.ul(id="uploads", **{"aria-label": "Uploads"}),
-        tags.p(tags.a("The gateway's first page", href="/")),
-        head=(
-            tags.link(rel="stylesheet", href="/static/upload.css"),
-            tags.script(src="/static/caps.js", defer=""),
-            tags.script(src="/static/upload.js", defer=""),
-        ),
+        uploader(frame.root),
+        frame=frame,
+        head=uploader_scripts(frame.root),
     )
 
 

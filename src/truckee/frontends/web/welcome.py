@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from attrs import asdict, frozen
 from twisted.web.template import Flattenable, Tag, tags
 
-from truckee.frontends.web.page import amount, foreign, moment, render_page, table
-from truckee.frontends.web.problems import problems_json, problems_section
+from truckee.frontends.web.frame import ALONE, Frame, Health
+from truckee.frontends.web.page import empty, render_page, section
+from truckee.frontends.web.problems import MOST_TEXT, problems_json, problems_section
+from truckee.frontends.web.tables import table
 from truckee.frontends.web.upload_routes import (
     HelperSeen,
     helper_json,
     routes_json,
     tell_routes,
 )
+from truckee.frontends.web.uploader import uploader, uploader_scripts
+from truckee.frontends.web.words import counted, exact, foreign, moment
 from truckee.grid.pool import ServerStatus
 from truckee.immutable.cache import CacheStatus
 from truckee.status.problems import Problem
@@ -34,76 +38,90 @@ class GridStatus:
     problems: Sequence[Problem] = ()
 
 
-def welcome_page(status: GridStatus, host: str) -> bytes:
+def health_of(status: GridStatus, stores: bool) -> Health:
+    """Return the same in short; *stores*: the node is a storage server for others."""
+    return Health(
+        sum(server.connected for server in status.servers),
+        len(status.servers),
+        len(status.problems),
+        stores,
+        status.helping is not None,
+    )
+
+
+def welcome_page(status: GridStatus, host: str, frame: Frame = ALONE) -> bytes:
     """Return the page; *host* is what the browser calls us."""
     return render_page(
         "truckee",
-        tags.h1("truckee"),
+        tags.h1("Files"),
         tags.p(
-            "This gateway encrypts what you upload, spreads it over its grid, and answers "
-            "with a ",
+            "What you upload is encrypted here before it leaves, and spread over the grid. "
+            "It is answered with a ",
             tags.em("cap"),
             ": the one text that finds and decrypts the file. Keep it safe; whoever has it "
             "can read the file.",
+            class_="lead",
         ),
         problems_section(status.problems),
-        _forms(),
-        _commands(foreign(host)),
-        tags.p("What it is doing now: ", tags.a("status", href="status"), "."),
-        _helper(status),
-        tags.h2("Grid"),
-        [tags.p("Introducer ", foreign(line)) for line in status.introducers],
-        tags.p(
-            f"{sum(server.connected for server in status.servers)} of "
-            f"{len(status.servers)} storage servers can be reached."
-        ),
-        _servers(status.servers) if status.servers else "",
+        section("Upload", uploader(frame.root)),
+        section("Read a file", _reader(frame.root)),
+        section("Grid", _grid(status), name="grid"),
+        _helper(status, frame.root),
+        section("From a shell", _commands(foreign(host))),
+        frame=frame,
+        here="",
+        head=uploader_scripts(frame.root),
     )
 
 
-def _forms() -> Flattenable:
-    return [
-        tags.form(
-            tags.p(
-                tags.label(
-                    "Upload a file: ", tags.input(type="file", name="file", required="")
-                ),
-                " ",
-                tags.button("Upload"),
+def _reader(root: str) -> Flattenable:
+    return tags.form(
+        tags.label("Its cap", for_="cap"),
+        tags.div(
+            tags.input(
+                name="uri",
+                id="cap",
+                required="",
+                autocomplete="off",
+                autocapitalize="off",
+                spellcheck="false",
+                placeholder="URI:…",
             ),
-            action="uri?t=upload",
-            method="post",
-            enctype="multipart/form-data",
+            tags.button("Open"),
+            class_="row",
         ),
-        tags.p(
-            "Large files or a bad line: ",
-            tags.a("upload files", href="upload"),
-            " and go on after a break.",
-        ),
-        tags.form(
-            tags.p(
-                tags.label("Read a file: ", tags.input(name="uri", size="40", required="")),
-                " ",
-                tags.button("Open"),
-            ),
-            action="uri",
-            method="get",
-        ),
+        action=f"{root}uri",
+        method="get",
+    )
+
+
+def _grid(status: GridStatus) -> Flattenable:
+    servers = status.servers
+    lines: list[Flattenable] = [
+        tags.p("Introducer ", foreign(line, 300)) for line in status.introducers
     ]
+    if not servers:
+        what = (
+            "Servers come by themselves once the introducer answers."
+            if status.introducers
+            else "Name an introducer in private/introducers.yaml, or servers in "
+            "private/servers.yaml, and start this gateway again."
+        )
+        none = "No storage server is known yet, so nothing can be stored. "
+        return [*lines, empty(none, what)]
+    reached = sum(server.connected for server in servers)
+    count = counted(len(servers), "storage server")
+    return [*lines, tags.p(f"{reached} of {count} can be reached."), _servers(servers)]
 
 
 def _commands(host: str) -> Tag:
-    return tags.p(
-        "From a shell: ",
+    return tags.pre(
         tags.code(f"curl -T FILE http://{host}/uri"),
-        tags.br,
-        "and ",
-        tags.code(f"curl http://{host}/uri/CAP"),
-        ".",
+        tags.code(f"curl -o FILE http://{host}/uri/CAP"),
     )
 
 
-def _helper(status: GridStatus) -> Flattenable:
+def _helper(status: GridStatus, root: str) -> Flattenable:
     """Tell of the helper that we use, of the one that we are, and of what they change."""
     routes = tell_routes(status.helper, status.sized)
     lines: list[Flattenable] = []
@@ -112,27 +130,24 @@ def _helper(status: GridStatus) -> Flattenable:
     if routes:
         lines.append(tags.p(routes))
     if status.helping is not None:
-        one = status.helping == 1
+        count = f"{counted(status.helping, 'upload')} under way"
         lines.append(
             tags.p(
                 "This node is a helper for others: ",
-                tags.a(
-                    f"{status.helping} upload{'' if one else 's'} under way",
-                    href="helper_status",
-                ),
+                tags.a(count, href=f"{root}helper_status"),
                 ".",
             )
         )
     if not lines:
         return ""
-    title = "Uploads" if status.helper is None and status.helping is None else "Helper"
-    return [tags.h2(title), *lines]
+    none = status.helper is None and status.helping is None
+    return section("Way of uploads" if none else "Helper", *lines)
 
 
 def _tell_helper(helper: HelperSeen) -> Flattenable:
-    since = "" if helper.last_received is None else moment(helper.last_received)
+    since = None if helper.last_received is None else moment(helper.last_received)
     if not helper.connected:
-        last = f" The last connection began {since}." if since else ""
+        last = [" The last connection began ", since, "."] if since else ""
         return [tags.strong("Not connected"), " to the helper.", last]
     how = (
         "Ciphertext is pushed to it."
@@ -140,8 +155,8 @@ def _tell_helper(helper: HelperSeen) -> Flattenable:
         else "It pulls ciphertext, as helpers of Tahoe-LAFS do."
     )
     version = f", which runs {foreign(helper.version)}" if helper.version else ""
-    begin = f", since {since}," if since else ""
-    return [tags.strong("Connected"), f"{begin} to the helper{version}. {how}"]
+    begin = [", since ", since, ","] if since else ""
+    return [tags.strong("Connected"), begin, f" to the helper{version}. {how}"]
 
 
 def _servers(servers: Sequence[ServerStatus]) -> Tag:
@@ -149,22 +164,23 @@ def _servers(servers: Sequence[ServerStatus]) -> Tag:
         (
             foreign(server.nickname or server.server_id),
             _state(server),
-            "" if server.available_space is None else amount(server.available_space),
+            "" if server.available_space is None else exact(server.available_space),
             foreign(server.version or ""),
         )
         for server in servers
     ]
-    return table(("Server", "State", "Free space", "Version"), rows)
+    return table(("Server", "State", "Free space", "Version"), rows, "Storage servers")
 
 
-def _state(server: ServerStatus) -> str:
+def _state(server: ServerStatus) -> Flattenable:
     """How people are told of a connection, and of what is not done over it."""
     if not server.connected:
-        state = "not connected"
+        state = tags.span("not connected", class_="bad")
     else:
-        state = "connected over HTTPS" if server.over_https else "connected"
-    refusal = foreign(server.refusal)
-    return f"{state}; nothing is uploaded to it: {refusal}" if refusal else state
+        text = "connected over HTTPS" if server.over_https else "connected"
+        state = tags.span(text, class_="good")
+    refusal = foreign(server.refusal, MOST_TEXT)
+    return [state, f"; nothing is uploaded to it: {refusal}"] if refusal else state
 
 
 def _connection_status(server: ServerStatus) -> str:

@@ -5,6 +5,9 @@
 "use strict";
 
 const every = 1000 * Number(document.currentScript.dataset.every);
+// Where no event tells of what changes, the page is looked at from time to time.
+const polls = "poll" in document.currentScript.dataset;
+const source = new URL("../status/events", document.currentScript.src);
 const said = document.getElementById("said");
 let events = null;
 let timer = 0;
@@ -24,7 +27,10 @@ async function refresh() {
     const answer = await fetch(location.href, { cache: "no-store", signal });
     if (answer.ok) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      change(document.getElementById("live"), page.getElementById("live"));
+      for (const id of ["live", "health"]) {
+        const [old, now] = [document.getElementById(id), page.getElementById(id)];
+        if (old && now) change(old, now);
+      }
       said.textContent = "";
     } else if (answer.status === 404) {
       said.textContent = "The gateway knows no more of this.";
@@ -52,7 +58,9 @@ function change(old, now) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   for (const { name } of [...old.attributes]) {
-    if (!now.hasAttribute(name)) old.removeAttribute(name);
+    // What the person unfolded stays so.
+    const unfolded = name === "open" && old.nodeName === "DETAILS";
+    if (!now.hasAttribute(name) && !unfolded) old.removeAttribute(name);
   }
   const [before, after] = [[...old.childNodes], [...now.childNodes]];
   after.forEach((node, at) => {
@@ -64,7 +72,13 @@ function change(old, now) {
 
 function listen() {
   if (events || document.hidden) return;
-  events = new EventSource("/status/events");
+  if (polls) {
+    const clock = setInterval(refresh, every);
+    events = { close: () => clearInterval(clock) };
+    refresh();
+    return;
+  }
+  events = new EventSource(source);
   events.addEventListener("status", refresh);
   events.onerror = () => {
     // It comes back by itself from a lost line, and not from a refusal.

@@ -5,7 +5,9 @@
 "use strict";
 
 (() => {
-  const ENDPOINT = "/tus/";
+  // A proxy may have us under a prefix.
+  const ROOT = new URL("..", document.currentScript.src).pathname;
+  const ENDPOINT = `${ROOT}tus/`;
   const REMEMBERED = "truckee-upload:";
   const AT_ONCE = 2; // files; more would only share the line
   const FIRST_WAIT = 500; // milliseconds
@@ -126,10 +128,10 @@
       Object.assign(this, { state: "", base: 0, offset: 0, wait: FIRST_WAIT, timer: 0, turn: 0 });
       this.bar = element("progress", { max: Math.max(1, size), value: 0 });
       this.bar.setAttribute("aria-label", `Progress of ${name}`);
-      this.told = element("p", { className: "told" });
+      this.told = element("p", { className: "told says" });
       this.pause = element("button", { type: "button", onclick: () => this.toggle() });
       this.cancel = element("button", { type: "button", onclick: () => this.giveUp() });
-      this.buttons = element("p", { className: "buttons" }, this.pause, this.cancel);
+      this.buttons = element("p", { className: "row" }, this.pause, this.cancel);
       this.node = element("li", {}, element("strong", {}, name), this.bar, this.told, this.buttons);
       list.append(this.node);
       items.push(this);
@@ -332,7 +334,7 @@
       const copy = element("button", { type: "button", onclick: () => this.copy(shown) });
       this.label(copy, "Copy cap");
       this.buttons.before(element("p", {}, shown));
-      const address = `/file/${encodeURIComponent(cap)}/@@named=/${encodeURIComponent(this.name)}`;
+      const address = `${ROOT}file/${encodeURIComponent(cap)}/@@named=/${encodeURIComponent(this.name)}`;
       this.buttons.prepend(copy);
       this.buttons.append(element("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, "Open in a new tab"));
       showAll();
