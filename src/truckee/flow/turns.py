@@ -27,6 +27,11 @@ class Turns:
         """Whether what comes now waits for another turn."""
         return self._spent >= MOST or bool(self._waiting)
 
+    @property
+    def left(self) -> float:
+        """The seconds of this turn that nobody had, as it began for who runs now."""
+        return max(0.0, MOST - self._spent)
+
     def run(self, work: Callable[[], None]) -> None:
         """Do *work*, as a part of this turn."""
         begun = self._clock.seconds()

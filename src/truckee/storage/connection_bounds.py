@@ -36,6 +36,8 @@ class ConnectionLimits:
     all_calls: int = 32 * MIB
     # Calls of one connection that run at the same time; the others wait.
     running: int = 64
+    # And of all together: as many for each as others leave, and one in any case.
+    all_running: int = 64
     # What a connection has not sent yet, before it does more for its peer.
     unsent: int = 256 * KIB
     # And so many answers that wait behind what has not left.
@@ -63,6 +65,7 @@ class Load:
     unfinished: int = field(default=0, init=False)
     begun: float = field(default=0.0, init=False)  # when what is unfinished began
     calls: int = field(default=0, init=False)
+    running: int = field(default=0, init=False)  # calls that have begun
 
     def received(self, unfinished: int) -> None:
         """The message that is not whole yet has so many bytes."""
@@ -89,6 +92,28 @@ class Load:
             self._bounds.calls -= size
             self._bounds.look()
 
+    def begin(self) -> None:
+        """A call begins."""
+        if self in self._bounds.loads:
+            self.running += 1
+            self._bounds.running += 1
+
+    def end(self) -> None:
+        """A call that began is answered."""
+        if self in self._bounds.loads:
+            self.running -= 1
+            self._bounds.running -= 1
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether one more call may begin; if not, the end of one of its own lets it."""
+        limits, bounds = self._bounds.limits, self._bounds
+        if self.running >= limits.running:
+            return False
+        if bounds.running < limits.all_running:
+            return True
+        return self.running < max(1, limits.all_running // max(1, len(bounds.loads)))
+
     @property
     def may_read(self) -> bool:
         """Whether the peer may go on sending."""
@@ -107,7 +132,8 @@ class Load:
             bounds.loads.remove(self)
             bounds.unfinished -= self.unfinished
             bounds.calls -= self.calls
-            self.unfinished = self.calls = 0
+            bounds.running -= self.running
+            self.unfinished = self.calls = self.running = 0
             bounds.look()
 
 
@@ -121,6 +147,7 @@ class ConnectionBounds:
     paused: set[Connection] = field(factory=set, init=False, repr=False)
     unfinished: int = field(default=0, init=False)
     calls: int = field(default=0, init=False)
+    running: int = field(default=0, init=False)
 
     def open(self, connection: Connection) -> Load:
         """Return the load of a new connection."""

@@ -4,7 +4,8 @@ Foolscap connections whose peers cannot fill our memory, nor keep the event loop
 
 Foolscap delivers messages without any backpressure, and keeps answers until they have
 left.  Here a connection is not read while its peer has too many calls unanswered or does
-not take its answers, and the rest of what arrived waits its turn.
+not take its answers; and what all connections together take apart, call and answer gets a
+few milliseconds of each turn of the event loop, in the order in which it came.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from twisted.python.failure import Failure
 
 from truckee.errors import TruckeeError, Unavailable
 from truckee.flow.descriptors import TooManyOpenFiles, ended
+from truckee.flow.turns import Turn, Turns
 from truckee.storage.connection_bounds import ConnectionBounds, Load
 
 log = Logger()
 
 # Bytes that are taken apart before the time is looked at; a thousand tokens take 3 ms.
 _SLICE = 1024
-_TURN = 0.005  # seconds
 # Inside a long string nothing has to be taken apart.
 _LONG = 4096
 # What one call costs beside its bytes.
@@ -45,6 +46,8 @@ _CLOSE = 5.0  # seconds
 
 # That which foolscap uses for its own timers of a connection.
 _REACTOR: Any = banana.reactor
+# Of all connections of this process.
+_TURNS = Turns(_REACTOR)
 
 
 class _Fifo(list):  # type: ignore[type-arg]
@@ -68,7 +71,6 @@ class BoundedBroker(Broker):  # type: ignore[misc]
     _working = False
     _paused = False
     _polling: Any = None  # a delayed call
-    _running = 0
     _closing: Any = None  # a delayed call
 
     def setTub(self, tub: Any) -> None:
@@ -78,6 +80,9 @@ class BoundedBroker(Broker):  # type: ignore[misc]
         self._inbox: deque[bytes] = deque()
         self._held: deque[Callable[[], None]] = deque()
         self._pongs: list[int] = []
+        self._reading = Turn(_TURNS, self._work)
+        self._calling = Turn(_TURNS, self._begin_call)
+        self._answering = Turn(_TURNS, self._send_held)
 
     def connectionMade(self) -> None:
         Broker.connectionMade(self)
@@ -90,6 +95,8 @@ class BoundedBroker(Broker):  # type: ignore[misc]
         Broker.finish(self, why)
         self._inbox.clear()
         self._held.clear()
+        for each in (self._reading, self._calling, self._answering):
+            each.cancel()
         # The end of the connection is read, too.
         self._resume()
         if self._load is not None:
@@ -138,33 +145,31 @@ class BoundedBroker(Broker):  # type: ignore[misc]
                 self.look()
             return
         self._inbox.append(chunk)
-        if not self._working:
-            self._work()
+        if not self._working and not self._reading.waits:
+            self._take_turn(self._reading, self._work)
+
+    @staticmethod
+    def _take_turn(turn: Turn, work: Callable[[], None]) -> None:
+        """Do *work* now, if the event loop has time for it, or else when *turn* comes."""
+        if _TURNS.is_over:
+            turn.wait()
+        else:
+            _TURNS.run(work)
 
     def _work(self) -> None:
-        """Take apart what is there, for a moment."""
-        end = monotonic() + _TURN
+        """Take apart what is there, for the rest of this turn."""
+        end = monotonic() + _TURNS.left
         self._working = True
-        while self._inbox and not self.disconnected:
-            if not self._may_read() or monotonic() > end:
-                break
+        while self._inbox and not self.disconnected and self._may_read():
             chunk = self._inbox.popleft()
             if len(self.buffer) < _LONG and len(chunk) > _SLICE:
                 self._inbox.appendleft(chunk[_SLICE:])
                 chunk = chunk[:_SLICE]
             Broker.dataReceived(self, chunk)
+            if monotonic() > end:
+                break
         self._working = False
-        if self._inbox and self._may_read():
-            self._working = True
-            self._pause()
-            _REACTOR.callLater(0, self._go_on)
-        else:
-            self.look()
-
-    def _go_on(self) -> None:
-        self._working = False
-        if not self.disconnected:
-            self._work()
+        self.look()
 
     def _may_read(self) -> bool:
         return self._load is None or (self._load.may_read and not self._is_full())
@@ -178,8 +183,8 @@ class BoundedBroker(Broker):  # type: ignore[misc]
             if self._is_full():
                 self._poll()
         elif self._inbox:
-            self._working = True
-            _REACTOR.callLater(0, self._go_on)
+            self._pause()
+            self._reading.wait()
         else:
             self._resume()
 
@@ -238,12 +243,17 @@ class BoundedBroker(Broker):  # type: ignore[misc]
         Broker.scheduleCall(self, delivery, ready)
 
     def doNextCall(self) -> None:
+        if self.inboundDeliveryQueue and not self._calling.waits:
+            self._take_turn(self._calling, self._begin_call)
+
+    def _begin_call(self) -> None:
         # Each call that ends lets the next one begin.
-        if self._running < self._limits.running and not self._is_full():
+        if (self._load is None or self._load.may_begin) and not self._is_full():
             Broker.doNextCall(self)
 
     def _doCall(self, delivery: Any) -> Any:
-        self._running += 1
+        if self._load is not None:
+            self._load.begin()
         return maybeDeferred(Broker._doCall, self, delivery)
 
     def _callFinished(self, result: Any, delivery: Any) -> None:
@@ -259,11 +269,9 @@ class BoundedBroker(Broker):  # type: ignore[misc]
         """Send an answer, when the peer has taken those before."""
         if self.disconnected:
             return
-        if self._held or self._is_full():
-            self._held.append(partial(self._send, delivery, send))
-            self._poll()
-        else:
-            self._send(delivery, send)
+        self._held.append(partial(self._send, delivery, send))
+        if len(self._held) == 1:
+            self.left()
 
     def _send(self, delivery: Any, send: Callable[[], None]) -> None:
         try:
@@ -275,9 +283,9 @@ class BoundedBroker(Broker):  # type: ignore[misc]
             if delivery is not None and hasattr(delivery, "cost"):
                 cost = delivery.cost
                 del delivery.cost
-                self._running -= 1
                 eventually(self.doNextCall)
                 if self._load is not None and not self.disconnected:
+                    self._load.end()
                     self._load.remove(cost)
 
     # What leaves
@@ -309,13 +317,22 @@ class BoundedBroker(Broker):  # type: ignore[misc]
 
     def left(self) -> None:
         """Go on with what waited until something had left."""
-        if self.disconnected:
-            return
+        if not self.disconnected and not self._answering.waits:
+            self._take_turn(self._answering, self._send_held)
+
+    def _send_held(self) -> None:
+        end = monotonic() + _TURNS.left
         while self._held and not self._is_full() and not self.disconnected:
             self._held.popleft()()
-        if self._held or self._is_full():
+            if monotonic() > end:
+                break
+        if self.disconnected:
+            return
+        if self._is_full():
             self._poll()
             return
+        if self._held:
+            self._answering.wait()
         eventually(self.doNextCall)
         self.look()
 
