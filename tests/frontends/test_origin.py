@@ -6,10 +6,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from truckee.frontends.http.authority import Authority, parse_authority
+from truckee.frontends.http.base_url import parse_base_url
+from truckee.frontends.http.forwarded import Forwarded, parse_trusted
 from truckee.frontends.http.origin import (
     AllowedHosts,
     Asked,
-    Authority,
     BadHost,
     CrossSite,
     NotForThat,
@@ -17,11 +19,11 @@ from truckee.frontends.http.origin import (
     UnknownHost,
     admit,
     allowed_hosts,
-    parse_authority,
 )
 
 HERE = "127.0.0.1:3456"
 OURS = f"http://{HERE}"
+OTHER = "http://evil.example"
 
 
 def asked(method: str = "POST", host: str = HERE, **more: Any) -> Asked:
@@ -164,6 +166,80 @@ class OriginTests(SynchronousTestCase):
         more: Any = {"schemes": ("http", "https"), "host": host}
         self.assertFalse(self.refused(both, origins=(page,), **more))
         self.assertTrue(self.refused(both, origins=("https://evil.example",), **more))
+
+    def test_rewritten_host(self) -> None:
+        """
+        Where a proxy asks us by another name, a browser vouches for its own pages: of what
+        came over TLS or from its machine, where no name can be made to lead elsewhere.
+        """
+        ours: Any = {"sites": ("same-origin",)}
+        for page in ("https://files.example", "http://127.0.0.1:81", "http://localhost"):
+            self.assertFalse(self.refused(origins=(page,), **ours), page)
+            for sites in ((), ("none",), ("same-site",), ("cross-site",)):
+                self.assertTrue(self.refused(origins=(page,), sites=sites), (page, sites))
+            for other in ("cross-site", "same-origin"):
+                both = ("same-origin", other)
+                self.assertTrue(self.refused(origins=(page,), sites=both))
+        for page in ("http://files.example", "http://10.0.0.1", "null", "", OTHER):
+            self.assertTrue(self.refused(origins=(page,), **ours), page)
+        self.assertTrue(self.refused(origins=("https://files.example", "null"), **ours))
+        with self.assertRaises(UnknownHost):
+            admit(asked(host="evil.example", origins=(OTHER,), **ours), AllowedHosts())
+
+    def test_base_url(self) -> None:
+        """The address that the operator names is ours under any name the proxy uses."""
+        for text, origin in (
+            ("https://files.example/tahoe/", "https://files.example"),
+            ("https://files.example:8443", "https://files.example:8443"),
+            ("http://10.0.0.1:80/", "http://10.0.0.1"),
+        ):
+            hosts = AllowedHosts(base=parse_base_url(text))
+            name = origin.partition("://")[2]
+            for host in (HERE, "localhost", name, name.partition(":")[0]):
+                self.assertFalse(self.refused(hosts, host=host, origins=(origin,)), host)
+                for page in (OTHER, f"{origin}1", "https://10.0.0.1", "null"):
+                    self.assertTrue(self.refused(hosts, host=host, origins=(page,)), page)
+            # A page of the same site elsewhere that asks us past the proxy.
+            for site in ("cross-site", "same-site"):
+                self.assertTrue(self.refused(hosts, origins=(origin,), sites=(site,)))
+            self.assertFalse(self.refused(hosts, origins=(OURS,)))
+            with self.assertRaises(UnknownHost):
+                admit(asked(host="evil.example"), hosts)
+
+    def test_forwarded(self) -> None:
+        """What a proxy says we were asked for by is ours if we are known by it."""
+        said = Forwarded(("10.0.0.1:8080",))
+        page = "http://10.0.0.1:8080"
+        self.assertFalse(self.refused(origins=(page,), forwarded=said))
+        self.assertTrue(self.refused(origins=("https://10.0.0.1:8080",), forwarded=said))
+        said = Forwarded(("10.0.0.1:8080",), "https")
+        self.assertTrue(self.refused(origins=(page,), forwarded=said))
+        self.assertFalse(self.refused(origins=("https://10.0.0.1:8080",), forwarded=said))
+
+    def test_forwarded_names(self) -> None:
+        """A name that is not ours is no help, and with a proxy that is named a refusal."""
+        said = Forwarded(("evil.example",))
+        self.assertTrue(self.refused(origins=("http://evil.example",), forwarded=said))
+        admit(asked(forwarded=said), AllowedHosts())
+        for hosts in (
+            AllowedHosts(base=parse_base_url("https://files.example/")),
+            AllowedHosts(proxies=parse_trusted("127.0.0.1")),
+        ):
+            for names in (("evil.example",), ("10.0.0.1", "evil.example")):
+                with self.assertRaises(UnknownHost):
+                    admit(asked(forwarded=Forwarded(names)), hosts)
+            with self.assertRaises(BadHost):
+                admit(asked(forwarded=Forwarded(("a/b",))), hosts)
+
+    def test_what_to_do(self) -> None:
+        """A refusal names the line that helps if it was a page of ours after all."""
+        for page, line in (
+            ("http://files.example", "web.base-url = http://files.example/"),
+            ("null", "web.base-url = https://NAME/"),
+        ):
+            with self.assertRaises(CrossSite) as caught:
+                admit(asked(origins=(page,)), AllowedHosts())
+            self.assertIn(line, str(caught.exception))
 
     def test_links(self) -> None:
         """A link elsewhere may be followed here, and shows what it leads to on its own."""

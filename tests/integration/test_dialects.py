@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from tests.integration.tus_client import TusCase, close_room, content
-from tests.processes import Reply, Wire
+from tests.processes import Reply, SharedNode, Wire
 
 DATA = content(200)
 OLD = "Upload-Draft-Interop-Version: "
@@ -32,35 +32,80 @@ DRAFTS = (
     (("Upload-Offset: 0",), 200),
 )
 
-# What a proxy of this machine says, and the address that a tus client is given.
-PROXIES = (
-    (("Host: 127.0.0.1",), "http://127.0.0.1"),
-    (("Host: localhost:81",), "http://localhost:81"),
-    (("Host: [::1]:81",), "http://[::1]:81"),
-    (("Host: 10.1.2.3", "X-Forwarded-Proto: https"), "https://10.1.2.3"),
-    (("Host: 10.1.2.3", "X-Forwarded-Proto: HTTPS, http"), "https://10.1.2.3"),
+# What a request says, and the start of the address that a tus client is given: relative
+# unless it is plain that nothing in front has taken a prefix off.
+DIRECT = (
+    (("Host: 127.0.0.1",), "http://127.0.0.1/"),
+    (("Host: localhost",), "http://localhost/"),
+    (("Host: 127.0.0.1:PORT",), "http://127.0.0.1:PORT/"),
+    (("Host: 10.1.2.3:PORT",), "http://10.1.2.3:PORT/"),
+    (("Host: 127.0.0.1:81",), "../"),
+    (("Host: 10.1.2.3",), "../"),
+    (("Host: 10.1.2.3:PORT", "X-Forwarded-Proto: https"), "../"),
+    (("Host: 10.1.2.3:PORT", "X-Forwarded-Host: 10.9.9.9"), "../"),
+    (("Host: 10.1.2.3:PORT", "Forwarded: proto=https;host=10.9.9.9"), "../"),
     (
         ("Host: 10.1.2.3", "X-Forwarded-Proto: https", "X-Forwarded-Prefix: /a/b"),
-        "https://10.1.2.3/a/b",
+        "https://10.1.2.3/a/b/",
     ),
     (
-        ("Host: 127.0.0.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: 10.1.2.3:8"),
-        "https://10.1.2.3:8",
+        ("Host: 10.1.2.3", "X-Forwarded-Proto: https", "X-Forwarded-Prefix: /"),
+        "https://10.1.2.3/",
     ),
-    # Nobody can tell: the path alone.
-    (("Host: 127.0.0.1:3456", "X-Forwarded-Proto: https"), ""),
-    (("Host: 10.1.2.3", "X-Forwarded-Proto: gopher"), ""),
-    (("Host: 10.1.2.3", "X-Forwarded-Proto: http", "X-Forwarded-Host: evil.example"), ""),
-    (("Host: 10.1.2.3", "X-Forwarded-Proto: http", "X-Forwarded-Host: a/b@c"), ""),
-    # A host alone, as Apache says it, which mends the address by itself.
-    (("Host: 10.1.2.3", "X-Forwarded-Host: 10.9.9.9"), "http://10.1.2.3"),
-    (("Host: 10.1.2.3", "X-Forwarded-Prefix: //evil.example"), "http://10.1.2.3"),
+    (
+        ("Host: a", "X-Forwarded-Proto: http", "X-Forwarded-Host: evil.example"),
+        None,
+    ),
+    (
+        (
+            *("Host: 10.1.2.3", "X-Forwarded-Proto: http", "X-Forwarded-Prefix: /a"),
+            "X-Forwarded-Host: evil.example",
+        ),
+        "../",
+    ),
+    (("Host: 10.1.2.3", "X-Forwarded-Host: a/b@c"), "../"),
+)
+
+# The same where the operator named the proxy, so that what it does not say is not so.
+NAMED = (
+    (("Host: 10.1.2.3", "X-Forwarded-Proto: https"), "https://10.1.2.3/"),
+    (("Host: 10.1.2.3", "X-Forwarded-Proto: HTTPS, http"), "https://10.1.2.3/"),
+    (
+        ("Host: 127.0.0.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: 10.1.2.3:8"),
+        "https://10.1.2.3:8/",
+    ),
+    (
+        ("Host: 127.0.0.1", 'Forwarded: for=1;host="10.1.2.3:8";proto=https, for=2'),
+        "https://10.1.2.3:8/",
+    ),
+    # A proxy sets one kind, and a client may have written the other.
+    (
+        ("Host: 10.1.2.3", "X-Forwarded-Proto: https", "Forwarded: proto=http"),
+        "https://10.1.2.3/",
+    ),
+    # Nobody can tell.
+    (("Host: 127.0.0.1:3456", "X-Forwarded-Proto: https"), "../"),
+    (("Host: 10.1.2.3", "X-Forwarded-Proto: gopher"), "../"),
+    (("Host: 10.1.2.3", "X-Forwarded-Host: 10.9.9.9"), "../"),
+    (
+        ("Host: 10.1.2.3", "X-Forwarded-Proto: http", "X-Forwarded-Prefix: //evil"),
+        "http://10.1.2.3/",
+    ),
+    # What it says counts against, too.
+    (("Host: 10.1.2.3", "X-Forwarded-Proto: http", "X-Forwarded-Host: evil"), None),
+    (("Host: 10.1.2.3", "X-Forwarded-Host: 10.9.9.9, evil.example"), None),
+    (("Host: 10.1.2.3", "Forwarded: host=evil.example"), None),
+    (("Host: 10.1.2.3", 'Forwarded: host="'), None),
 )
 
 
+NAMING = SharedNode(1, "\n[node]\nweb.trusted-proxies = 127.0.0.1\n")
+
+
 def tearDownModule() -> None:
-    """End the node."""
+    """End the nodes."""
     close_room()
+    NAMING.close()
 
 
 class DraftTests(TusCase):
@@ -105,14 +150,32 @@ class DraftTests(TusCase):
 
 class TusTests(TusCase):
     def test_location(self) -> None:
-        """A new upload's address is absolute as the client knows it, and leads there."""
-        for headers, start in PROXIES:
-            reply = self.raw("Upload-Length: 200", *headers)
-            self.assertEqual(reply.status, 201, (headers, reply.body))
-            where = reply.headers["location"]
-            self.assertTrue(where.startswith(f"{start}/tus/"), (headers, where))
-        path = urlsplit(urljoin(self.url, where)).path
+        """A new upload's address is absolute where that is certain, and leads there."""
+        self.check(DIRECT)
+        path = urlsplit(self.made("Host: 127.0.0.1").headers["location"]).path
         self.assertEqual(self.patch(path, 0, DATA).status, 204)
+
+    def test_named_proxy(self) -> None:
+        """A proxy that the operator names is believed, for good and for bad."""
+        self.url = NAMING().url
+        self.check(NAMED)
+
+    def check(self, table: tuple[tuple[tuple[str, ...], str | None], ...]) -> None:
+        """Each line gets its address, or is refused where there is none."""
+        port = str(urlsplit(self.url).port)
+        for headers, start in table:
+            reply = self.made(*(line.replace("PORT", port) for line in headers))
+            where = reply.headers.get("location", "")
+            if start is None:
+                self.assertIn(reply.status, (400, 403), headers)
+            else:
+                self.assertEqual(reply.status, 201, (headers, reply.body))
+                begin = start.replace("PORT", port) + "tus/"
+                self.assertTrue(where.startswith(begin), (headers, where))
+
+    def made(self, *headers: str) -> Reply:
+        """Return the answer to the request for an upload."""
+        return self.raw("Upload-Length: 200", *headers)
 
     def raw(self, *headers: str) -> Reply:
         """Return the answer to a POST whose Host is among *headers*."""

@@ -420,3 +420,14 @@ class WebHostsTests(_Case):
     def test_wrong(self) -> None:
         """What is no name is an error that says where."""
         self.bad("[node]\nweb.allowed-hosts = *\n", "[node] web.allowed-hosts", "'*'")
+        self.bad("[node]\nweb.base-url = a.example\n", "[node] web.base-url", "'a.example'")
+        self.bad("[node]\nweb.trusted-proxies = x\n", "[node] web.trusted-proxies", "'x'")
+
+    def test_proxy(self) -> None:
+        """What is in front is known only if it is said, but for this machine."""
+        hosts = self.load("[node]\nweb.base-url = https://a.example/t/\n").web_hosts
+        self.assertEqual(str(hosts.base), "https://a.example/t")
+        self.assertTrue(hosts.strict and hosts.proxies.trusts("127.0.0.1"))
+        hosts = self.load("[node]\nweb.trusted-proxies = 10.0.0.1\n").web_hosts
+        self.assertTrue(hosts.strict and not hosts.proxies.trusts("127.0.0.1"))
+        self.assertFalse(self.load("").web_hosts.strict)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE, Encoding
@@ -22,6 +22,8 @@ from truckee.codec.lease_expiry import (
 )
 from truckee.flow.durations import parse_duration
 from truckee.flow.sizes import parse_size
+from truckee.frontends.http.base_url import parse_base_url
+from truckee.frontends.http.forwarded import LOCAL_PROXIES, parse_trusted
 from truckee.frontends.http.origin import AllowedHosts, allowed_hosts
 from truckee.grid.addresses import AddressPolicy
 from truckee.helper.uploads import HelperLimits
@@ -207,6 +209,19 @@ def _tub(node: NodeDirectory, file: ConfigFile, needed: bool) -> _Tub:
     return _Tub(kept, location, kept is None)
 
 
+def _web_hosts(file: ConfigFile, web_port: str) -> AllowedHosts:
+    """Return the names that the web API is known under, and what may be in front of it."""
+    named = file.get(
+        "node",
+        "web.allowed-hosts",
+        allowed_hosts("", web_port),
+        lambda text: allowed_hosts(text, web_port),
+    )
+    base = file.get("node", "web.base-url", None, parse_base_url)
+    trusted = file.get("node", "web.trusted-proxies", LOCAL_PROXIES, parse_trusted)
+    return evolve(named, base=base, proxies=trusted)
+
+
 def _client_port(node: NodeDirectory) -> str | None:
     """Return the port that this node chose once."""
     try:
@@ -296,12 +311,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         unsupported=without_effect,
         mistakes=mistakes,
         web_port=web_port,
-        web_hosts=get(
-            "node",
-            "web.allowed-hosts",
-            allowed_hosts("", web_port or ""),
-            lambda text: allowed_hosts(text, web_port or ""),
-        ),
+        web_hosts=_web_hosts(file, web_port or ""),
         shape=shape,
         default_key=get("client", "upload.default-key", "random", parse_key),
         helper_furl=helper_furl,

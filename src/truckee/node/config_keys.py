@@ -53,7 +53,7 @@ _FREE_STARTS = ("storageclient.plugins.", "storageserver.plugins.")
 
 # What keeps somebody from being seen, files from being lost or a disk from being filled.
 PROTECTING = {
-    "node": frozenset(("reveal-ip-address", "web.allowed-hosts")),
+    "node": frozenset(("reveal-ip-address", "web.allowed-hosts", "web.trusted-proxies")),
     "connections": KNOWN["connections"],
     "client": frozenset(("helper.verify", "shares.needed", "shares.happy", "shares.total")),
     "storage": frozenset(f"readonly anonymous reserved_space {_EXPIRE}".split()),

@@ -16,9 +16,10 @@ nickname = {nickname}
 _WEB = """\
 # A Twisted endpoint. Whoever reaches it can use the grid: keep it on loopback.
 web.port = {web_port}
-# Names of this gateway in addresses, beside localhost and IP addresses; https:// in front
-# where a proxy speaks TLS for it.
-#web.allowed-hosts = https://files.example.com
+# Names of this gateway in addresses, beside localhost and IP addresses.
+#web.allowed-hosts = gateway.lan
+# Its address for clients, if a proxy is in front: docs/how-to-put-a-proxy-in-front.md.
+#web.base-url = https://files.example.com/
 """
 
 _TUB = """\

@@ -12,16 +12,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import Enum, auto
-from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from attrs import define, frozen
 
 from truckee.errors import Misuse, Refused
+from truckee.frontends.http.authority import (
+    Authority,
+    Origin,
+    parse_authority,
+    parse_origin,
+    port_of,
+)
+from truckee.frontends.http.base_url import BaseUrl
+from truckee.frontends.http.forwarded import (
+    LOCAL_PROXIES,
+    NOTHING,
+    Forwarded,
+    TrustedProxies,
+)
 
-_PORTS = {"http": 80, "https": 443}
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
-_ORIGIN = re.compile(r"(https?)://([^/?#@]+)")
 _INTERFACE = re.compile(r":interface=([A-Za-z0-9._-]+)(?:$|:)")
 _ENTRY = re.compile(r"(?:(https?)://)?([^/?#@]+)/?")
 
@@ -54,7 +63,8 @@ class BadHost(Misuse):
 class UnknownHost(Refused):
     """
     This gateway is not known as {host}. Ask for it by its address or as localhost, or add
-    the name to web.allowed-hosts in tahoe.cfg.
+    to [node] in tahoe.cfg: web.allowed-hosts = {host} (behind a proxy its address, as in
+    web.base-url = https://NAME/).
     """
 
     host: str
@@ -64,53 +74,17 @@ class UnknownHost(Refused):
 class CrossSite(Refused):
     """
     A page of another site ({origin}) sent this, and that is not allowed. Use the gateway's
-    own pages. If a proxy speaks TLS for the gateway, add https://NAME to
-    web.allowed-hosts in tahoe.cfg.
+    own pages. If it was one of them, and a proxy is in front of the gateway, add its
+    address to [node] in tahoe.cfg: web.base-url = {base}
     """
 
     origin: str
+    base: str = "https://NAME/"
 
 
 @define
 class NotForThat(Refused):
     """Nothing of this gateway runs as a worker, or inside another page."""
-
-
-@frozen
-class Authority:
-    """A host and a port, as in a Host header; None: no port was named."""
-
-    host: str  # in lower case, without a dot at its end; an IPv6 address without brackets
-    port: int | None = None
-
-    @property
-    def is_address(self) -> bool:
-        """Whether it is an address, which no name server can redirect."""
-        return _is_address(self.host)
-
-
-# A client names one host in all its requests.
-@lru_cache(maxsize=64)
-def _is_address(host: str) -> bool:
-    for kind in (IPv4Address, IPv6Address):
-        try:
-            kind(host)
-        except AddressValueError:
-            continue
-        return True
-    return False
-
-
-@lru_cache(maxsize=64)
-def parse_authority(text: str) -> Authority:
-    """:raises ValueError: unless *text* is HOST or HOST:PORT."""
-    match = _AUTHORITY.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a host name")
-    host = match[1].strip("[]").lower().removesuffix(".")
-    if not host or (match[1][0] == "[" and not Authority(host).is_address):
-        raise ValueError(f"{text!r} is not a host name")
-    return Authority(host, int(match[2]) if match[2] else None)
 
 
 @frozen
@@ -127,10 +101,18 @@ class AllowedHosts:
     The names under which the gateway is known, beside addresses and localhost.
 
     :param any_host: behind a socket that no browser reaches by itself.
+    :param base: where a proxy in front has it.
     """
 
     names: Sequence[AllowedHost] = ()
     any_host: bool = False
+    base: BaseUrl | None = None
+    proxies: TrustedProxies = LOCAL_PROXIES
+
+    @property
+    def strict(self) -> bool:
+        """Whether the operator said what is in front, so that its word counts against."""
+        return self.base is not None or self.proxies.named
 
     def matching(self, asked: Authority) -> list[AllowedHost]:
         """Return what allows *asked*."""
@@ -142,6 +124,11 @@ class AllowedHosts:
         if self.any_host or asked.is_address or asked.host == "localhost":
             found.append(AllowedHost(asked))
         return found
+
+    def knows(self, asked: Authority) -> bool:
+        """Tell whether *asked* is a name of ours; a proxy may leave out the port."""
+        of_base = self.base is not None and self.base.name.host == asked.host
+        return of_base or bool(self.matching(asked))
 
 
 def allowed_hosts(text: str, endpoint: str = "") -> AllowedHosts:
@@ -177,6 +164,7 @@ class Asked:
     destinations: Sequence[str] = ()  # Sec-Fetch-Dest
     worker_script: bool = False  # Service-Worker: script
     player: bool = False  # a browser's player of films sends it
+    forwarded: Forwarded = NOTHING  # what a proxy that counts says
 
 
 class Sender(Enum):
@@ -197,7 +185,11 @@ def admit(asked: Asked, hosts: AllowedHosts) -> Sender:
     own = _own_origins(asked, hosts)
     if asked.worker_script or _NEVER.intersection(asked.destinations):
         raise NotForThat
-    foreign = [origin for origin in asked.origins if _parse_origin(origin) not in own]
+    foreign = [
+        origin
+        for origin in asked.origins
+        if parse_origin(origin) not in own and not _is_vouched_for(asked, origin)
+    ]
     others = [site for site in asked.sites if site not in ("same-origin", "none")]
     if not foreign and not others:
         return Sender.OURS
@@ -207,10 +199,9 @@ def admit(asked: Asked, hosts: AllowedHosts) -> Sender:
             return Sender.VISIT
         if asked.player and foreign in ([], ["null"]):
             return Sender.PLAYER
-    raise CrossSite(_shown((foreign or others)[0]))
-
-
-Origin = tuple[str, str, int]  # scheme, host, port
+    found = _shown((foreign or others)[0])
+    base = f"{found}/" if parse_origin(found) else "https://NAME/"
+    raise CrossSite(found, base)
 
 
 def _own_origins(asked: Asked, hosts: AllowedHosts) -> set[Origin]:
@@ -222,25 +213,58 @@ def _own_origins(asked: Asked, hosts: AllowedHosts) -> set[Origin]:
         name = parse_authority(text)
     except ValueError:
         raise BadHost from None
-    matching = hosts.matching(name)
-    if not matching:
+    if not hosts.knows(name):
         raise UnknownHost(_shown(text))
+    found = {hosts.base.origin} if hosts.base is not None else set()
+    for each in (name, *_forwarded_names(asked, hosts)):
+        found |= _origins(each, asked, hosts)
+    return found
+
+
+def _origins(name: Authority, asked: Asked, hosts: AllowedHosts) -> set[Origin]:
+    """Return the origins of our pages that are asked for as *name*."""
+    told = asked.forwarded.proto
+    schemes = (told,) if told else asked.schemes
     return {
-        (scheme, name.host, name.port or _PORTS[scheme])
-        for each in matching
-        for scheme in ([each.scheme] if each.scheme else asked.schemes)
+        (scheme, name.host, port_of(scheme, name))
+        for each in hosts.matching(name)
+        for scheme in ([each.scheme] if each.scheme else schemes)
     }
 
 
-def _parse_origin(text: str) -> Origin | None:
-    match = _ORIGIN.fullmatch(text)
-    if match is None:
-        return None
-    try:
-        name = parse_authority(match[2])
-    except ValueError:
-        return None
-    return match[1], name.host, name.port or _PORTS[match[1]]
+def _forwarded_names(asked: Asked, hosts: AllowedHosts) -> list[Authority]:
+    """
+    Return the names that proxies say we were asked for by.
+
+    A page whose name was made to lead to the proxy (DNS rebinding) shows in these alone,
+    where the proxy asks us by a name of its own.
+    """
+    found = []
+    for text in asked.forwarded.hosts:
+        try:
+            name = parse_authority(text)
+        except ValueError:
+            if hosts.strict:
+                raise BadHost from None
+            continue
+        if hosts.strict and not hosts.knows(name):
+            raise UnknownHost(_shown(text))
+        found.append(name)
+    return found
+
+
+def _is_vouched_for(asked: Asked, origin: str) -> bool:
+    """
+    Tell whether the browser says itself that a page of *origin* asks its own address.
+
+    Then a proxy asks us by another name than the browser asked for.  Browsers say so only
+    of what came over TLS or from their own machine, where no name server can put a
+    stranger's page: what claims it of anything else is not believed.
+    """
+    found = parse_origin(origin)
+    if found is None or [*asked.sites] != ["same-origin"]:
+        return False
+    return found[0] == "https" or Authority(found[1]).is_loopback
 
 
 def _shown(text: str) -> str:

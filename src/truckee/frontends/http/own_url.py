@@ -2,76 +2,101 @@
 
 from __future__ import annotations
 
-import re
-from ipaddress import ip_address
 from typing import Protocol
 
-from truckee.frontends.http.origin import AllowedHosts, parse_authority
+from attrs import frozen
 
-_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?")
+from truckee.frontends.http.authority import Authority, parse_authority, port_of
+from truckee.frontends.http.forwarded import NOTHING, Forwarded, forwarded
+from truckee.frontends.http.origin import AllowedHosts
 
 
 class Asking(Protocol):
     """A request whose head is there."""
 
+    path: bytes
+    clientproto: bytes
+
     def header_lines(self, name: str) -> list[str]:
         """Return all values of a header."""
 
 
-def own_url(
-    request: Asking, hosts: AllowedHosts, scheme: str, client: str, path: str
-) -> str:
-    """
-    Return *path* with the scheme and the host that the client knows it by.
+@frozen
+class Connection:
+    """What a request came over."""
 
-    A proxy of this machine may tell these; what others say of theirs does not count.
-    Where it cannot be known for certain, the path alone is returned, which every client
-    understands that goes by RFC 9110.
+    scheme: str
+    client: str  # its address; empty: a Unix socket
+    port: int | None  # of ours
 
-    :param scheme: that of the connection.
-    :param client: its address; empty: it came over a Unix socket.
+
+def told(request: Asking, hosts: AllowedHosts, client: str) -> Forwarded:
+    """Return what a proxy at the address *client* says, if it counts."""
+    return forwarded(request.header_lines) if hosts.proxies.trusts(client) else NOTHING
+
+
+def own_url(request: Asking, hosts: AllowedHosts, connection: Connection, path: str) -> str:
     """
-    told = _told(request) if _is_near(client) else {}
-    lines = request.header_lines("host")
+    Return *path*, which begins with a slash, as an absolute address for the client.
+
+    Where that cannot be known for certain it is relative to what was asked for, which every
+    client understands that goes by RFC 9110.
+    """
+    if hosts.base is not None:
+        return f"{hosts.base}{path}"
+    said = told(request, hosts, connection.client)
+    # Who tells neither prefix nor all that there is to tell may have taken a prefix off.
+    complete = said.prefix is not None or (hosts.proxies.named and bool(said))
+    host = said.hosts[0] if said.hosts and said.proto else _asked_host(request)
     try:
-        host = told.get("host") or lines[0]
         name = parse_authority(host)
-        matching = hosts.matching(name)
-    except (IndexError, ValueError):
-        return path
-    proto = told.get("proto", "").lower()
-    if proto not in ("", "http", "https") or not matching:
-        return path
-    here = name.host == "localhost" or _is_near(name.host)
-    if proto and not told.get("host") and here:
-        return (
-            path  # the proxy calls us by our own name, and the client calls it by another
-        )
-    scheme = proto or next((each.scheme for each in matching if each.scheme), scheme)
-    prefix = told.get("prefix", "")
-    if not _PREFIX.fullmatch(prefix):
-        prefix = ""
-    return f"{scheme}://{host}{prefix.rstrip('/')}{path}"
+    except ValueError:
+        return relative(request, path)
+    matching = hosts.matching(name)
+    known = next((each.scheme for each in matching if each.scheme), "")
+    if not matching or (said.hosts and not said.proto):
+        pass  # somebody else's name; or where TLS ends is open
+    elif complete and said.proto:
+        if said.hosts or not name.is_loopback:
+            return f"{said.proto}://{host}{said.prefix or ''}{path}"
+        # The proxy calls us by our own name, and the client calls it by another.
+    elif known and said.proto in ("", known):
+        return f"{known}://{host}{path}"
+    elif is_direct(request, hosts, connection):
+        return f"{connection.scheme}://{host}{path}"
+    return relative(request, path)
 
 
-def _told(request: Asking) -> dict[str, str]:
-    """Return what a proxy tells; the first one, which the client asked, stands first."""
-    found = {}
-    for name in ("proto", "host", "prefix"):
-        lines = request.header_lines(f"x-forwarded-{name}")
-        if lines:
-            found[name] = lines[0].partition(",")[0].strip(" \t")
-    if "proto" not in found:
-        # Who tells the host alone leaves it open where TLS ends, and mends our answers
-        # by itself (Apache's ProxyPassReverse).
-        found.pop("host", None)
-    return found
+def own_path(
+    request: Asking, hosts: AllowedHosts, connection: Connection, path: str
+) -> str:
+    """Return *path* as a link, for the answer to *request*."""
+    return path if is_direct(request, hosts, connection) else relative(request, path)
 
 
-def _is_near(address: str) -> bool:
-    if not address:
-        return True
+def relative(request: Asking, path: str) -> str:
+    """Return *path* relative to what was asked for, which may stand behind a prefix."""
+    return "../" * (request.path.count(b"/") - 1) + path[1:]
+
+
+def is_direct(request: Asking, hosts: AllowedHosts, connection: Connection) -> bool:
+    """
+    Tell whether nothing that might take off a prefix is in front, by all there is to see.
+
+    A client names the port that it asks; programs of this machine may leave it out.  Of
+    HTTP/1.0 there are only proxies left, nginx before all.
+    """
+    if hosts.base is not None or told(request, hosts, connection.client):
+        return False
     try:
-        return ip_address(address).is_loopback
+        name: Authority = parse_authority(_asked_host(request))
     except ValueError:
         return False
+    bare = name.port is None and name.is_loopback
+    same = port_of(connection.scheme, name) == connection.port
+    return request.clientproto == b"HTTP/1.1" and (bare or same)
+
+
+def _asked_host(request: Asking) -> str:
+    lines = request.header_lines("host")
+    return lines[0] if len(lines) == 1 else ""

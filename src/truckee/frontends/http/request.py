@@ -19,7 +19,7 @@ from truckee.errors import TruckeeError
 from truckee.flow.inbound import Inbound
 from truckee.frontends.http.head import Head
 from truckee.frontends.http.origin import Asked, CrossSite, Sender, admit
-from truckee.frontends.http.own_url import own_url
+from truckee.frontends.http.own_url import Connection, own_path, own_url, told
 from truckee.frontends.http.refusals import BodyAborted
 from truckee.frontends.http.respond import TEXT, BodyTooLarge, WrongMethod
 from truckee.frontends.http.streaming import IStreamingResource
@@ -202,6 +202,7 @@ class StreamingRequest(server.Request):
             self.header_lines("sec-fetch-dest"),
             bool(self.header_lines("service-worker")),
             self.by_player,
+            told(self, self.site.hosts, self.channel.client),
         )
 
     def _check_player(self, found: Any) -> None:
@@ -211,8 +212,16 @@ class StreamingRequest(server.Request):
 
     def own_url(self, path: str) -> str:
         """Return *path* as this client can ask for it, with scheme and host if known."""
+        return own_url(self, self.site.hosts, self._connection(), path)
+
+    def own_path(self, path: str) -> str:
+        """Return *path* as a link that this client can follow."""
+        return own_path(self, self.site.hosts, self._connection(), path)
+
+    def _connection(self) -> Connection:
         scheme = "https" if self.isSecure() else "http"
-        return own_url(self, self.site.hosts, scheme, self.channel.client, path)
+        port = getattr(self.channel.transport.getHost(), "port", None)
+        return Connection(scheme, self.channel.client, port)
 
     def header_lines(self, name: str) -> list[str]:
         """Return all values of a header; bytes that are no UTF-8 are in none of ours."""

@@ -176,6 +176,8 @@ class EventsResource(Resource):
         self.events.make_room()
         request.endless = True
         request.setHeader(b"content-type", b"text/event-stream")
-        request.setHeader(b"cache-control", b"no-store")
+        # Proxies that buffer or compress hold events back; nginx has a header of its own.
+        request.setHeader(b"cache-control", b"no-store, no-cache, no-transform")
+        request.setHeader(b"x-accel-buffering", b"no")
         self.events.listen(request)
         return NOT_DONE_YET

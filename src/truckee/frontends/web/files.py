@@ -181,7 +181,7 @@ class UriResource(Resource):
         request.setResponseCode(204)
         return b""
 
-    def render_GET(self, request: Request) -> bytes:
+    def render_GET(self, request: StreamingRequest) -> bytes:
         """Go to the file that ``?uri=CAP`` names."""
         args = arguments(request)
         text = args.pop("uri", None)
@@ -191,7 +191,7 @@ class UriResource(Resource):
         query = "&".join(f"{quote(name)}={quote(value)}" for name, value in args.items())
         target = f"/uri/{quote(str(cap), safe='')}" + (f"?{query}" if query else "")
         request.setResponseCode(302)
-        request.setHeader(b"location", target.encode())
+        request.setHeader(b"location", request.own_path(target).encode())
         return b""
 
 

@@ -132,6 +132,8 @@ class FileResource(Resource):
         kept |= shown_as(kind, name, agent, save, request.by_player)
         body = self._body(request, tags[0], kind)
         headers = {**body.headers, "accept-ranges": "bytes", **kept}
+        # nginx would write what its client takes slowly, in the clear, to its own disk.
+        headers["x-accel-buffering"] = "no"
         if request.method == b"HEAD":
             _set_head(request, body.status, headers)
         elif isinstance(self._cap, LiteralCap):

@@ -124,7 +124,7 @@ class Resumable:
             not boolean(args, "helper", True),
             client=request.channel.client,
         )
-        where = {"location": f"/upload/{upload.handle}"}
+        where = {"location": request.own_path(f"/upload/{upload.handle}")}
         known = interim(request, where | self.limits(upload))
         request.keeps_parts = known
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 
 from truckee.flow.spool import SpoolDiskFull, SpoolFull
@@ -142,7 +141,7 @@ class RootResource(Resource):
             return self
         raise NotFound
 
-    def render_GET(self, request: Request) -> bytes:
+    def render_GET(self, request: StreamingRequest) -> bytes:
         args = arguments(request)
         if args.get("t") == "json":
             request.setHeader(b"content-type", b"application/json; charset=utf-8")
@@ -150,8 +149,10 @@ class RootResource(Resource):
         if "t" in args:
             raise BadArgument("t", "this page has json")
         set_page_headers(request)
-        host = request.getHeader("host") or "127.0.0.1:3456"
+        address = request.own_url("/")
+        if not address.startswith("http"):  # what it knows us by, if not the scheme
+            address = f"http://{request.getHeader('host') or '127.0.0.1:3456'}/"
         frame = self._frames.of(request)
         return self._pages.get(
-            f"html for {host}", lambda: welcome_page(self._status(), host, frame)
+            f"html for {address}", lambda: welcome_page(self._status(), address, frame)
         )

@@ -49,8 +49,8 @@ def health_of(status: GridStatus, stores: bool) -> Health:
     )
 
 
-def welcome_page(status: GridStatus, host: str, frame: Frame = ALONE) -> bytes:
-    """Return the page; *host* is what the browser calls us."""
+def welcome_page(status: GridStatus, address: str, frame: Frame = ALONE) -> bytes:
+    """Return the page; *address* is where clients find us, with a slash at its end."""
     return render_page(
         "truckee",
         tags.h1("Files"),
@@ -67,7 +67,7 @@ def welcome_page(status: GridStatus, host: str, frame: Frame = ALONE) -> bytes:
         section("Read a file", _reader(frame.root)),
         section("Grid", _grid(status), name="grid"),
         _helper(status, frame.root),
-        section("From a shell", _commands(foreign(host))),
+        section("From a shell", _commands(foreign(address))),
         frame=frame,
         here="",
         head=uploader_scripts(frame.root),
@@ -114,10 +114,10 @@ def _grid(status: GridStatus) -> Flattenable:
     return [*lines, tags.p(f"{reached} of {count} can be reached."), _servers(servers)]
 
 
-def _commands(host: str) -> Tag:
+def _commands(address: str) -> Tag:
     return tags.pre(
-        tags.code(f"curl -T FILE http://{host}/uri"),
-        tags.code(f"curl -o FILE http://{host}/uri/CAP"),
+        tags.code(f"curl -T FILE {address}uri"),
+        tags.code(f"curl -o FILE {address}uri/CAP"),
     )
 
 

@@ -5,10 +5,10 @@
 "use strict";
 
 (() => {
-  // A proxy may have us under a prefix.
+  // A proxy may have the gateway below a path of its own, and another one beside it.
   const ROOT = new URL("..", document.currentScript.src).pathname;
   const ENDPOINT = `${ROOT}tus/`;
-  const REMEMBERED = "truckee-upload:";
+  const REMEMBERED = "truckee-upload:" + (ROOT === "/" ? "" : ROOT);
   const AT_ONCE = 2; // files; more would only share the line
   const FIRST_WAIT = 500; // milliseconds
   const LAST_WAIT = 30000;
@@ -51,6 +51,7 @@
           if (!key.startsWith(REMEMBERED)) continue;
           try {
             const { url, name, size } = JSON.parse(localStorage.getItem(key));
+            if (/^[^[]+\/\[/.test(key.slice(REMEMBERED.length))) continue; // another gateway's
             if (!url.startsWith(ENDPOINT) || !Number.isSafeInteger(size)) throw new TypeError(key);
             found.push({ key, url, name: String(name), size: Number(size) });
           } catch { localStorage.removeItem(key); }
@@ -295,7 +296,8 @@
       if (this.file.type) metadata.push(`filetype ${text64(this.file.type)}`);
       const headers = { "Upload-Length": String(this.size), "Upload-Metadata": metadata.join(",") };
       const reply = check(await ask(this, "POST", ENDPOINT, headers));
-      this.url = new URL(reply.getResponseHeader("Location"), location.href).pathname;
+      // Of the address only the handle: a proxy may not have mended the rest.
+      this.url = ENDPOINT + reply.getResponseHeader("Location").split("/").pop();
       memory.keep(this);
     }
 
