@@ -160,7 +160,7 @@ def _upload(upload: UploadReport) -> tuple[Flattenable, ...]:
     if size is not None:
         stored = _bar(upload.stored, size, f"{name}, stored")
     state = _PHASES.get(upload.phase, upload.phase)
-    return tags.code(name), received, stored, state, str(upload.clients)
+    return tags.code(name), received, stored, state, f"{upload.clients:,}"
 
 
 def _bar(done: int, size: int | None, label: str) -> Flattenable:
@@ -205,10 +205,10 @@ def _counters(report: HelperReport) -> Flattenable:
     counters = report.counters
     return pairs(
         [
-            ("Uploads asked for", str(counters["upload_requests"])),
-            ("… of files that were on the grid", str(counters["upload_already_present"])),
-            ("… of files to be sent", str(counters["upload_need_upload"])),
-            ("… where a part had come before", str(counters["resumes"])),
+            ("Uploads asked for", f"{counters['upload_requests']:,}"),
+            ("… of files that were on the grid", f"{counters['upload_already_present']:,}"),
+            ("… of files to be sent", f"{counters['upload_need_upload']:,}"),
+            ("… where a part had come before", f"{counters['resumes']:,}"),
             ("Ciphertext received", exact(counters["fetched_bytes"])),
             ("Ciphertext stored as shares", exact(counters["encoded_bytes"])),
         ]

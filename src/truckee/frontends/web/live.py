@@ -35,8 +35,8 @@ def render_live(
     script = tags.script(src=f"{frame.root}static/live.js", defer="", **pace)
     return render_page(
         title,
+        tags.p(id="said", role="status", class_="note"),
         tags.div(body, id="live"),
-        tags.p(id="said", role="status"),
         frame=frame,
         here=here,
         head=(tags.noscript(again), script),

@@ -187,16 +187,16 @@ def _crawler(report: StorageReport) -> Flattenable:
 
 
 def _counts(counts: CrawlCounts) -> Flattenable:
-    expired = f"{counts.expired_shares} ({amount(counts.expired_bytes)})"
-    removed = f"{counts.removed_shares} ({amount(counts.removed_bytes)})"
+    expired = f"{counts.expired_shares:,} ({amount(counts.expired_bytes)})"
+    removed = f"{counts.removed_shares:,} ({amount(counts.removed_bytes)})"
     return pairs(
         [
-            ("Files", str(counts.files)),
-            ("Shares", f"{counts.shares} ({amount(counts.bytes)})"),
-            ("Leases", f"{counts.leases}, {counts.expired_leases} of them expired"),
+            ("Files", f"{counts.files:,}"),
+            ("Shares", f"{counts.shares:,} ({amount(counts.bytes)})"),
+            ("Leases", f"{counts.leases:,}, {counts.expired_leases:,} of them expired"),
             ("Shares all of whose leases have expired", expired),
             ("… removed", removed),
-            ("Shares without any lease, kept", str(counts.without_lease)),
-            ("Damaged files, kept", str(counts.unreadable)),
+            ("Shares without any lease, kept", f"{counts.without_lease:,}"),
+            ("Damaged files, kept", f"{counts.unreadable:,}"),
         ]
     )
