@@ -75,7 +75,7 @@ class ReachTests(SynchronousTestCase):
 
 class HintTests(SynchronousTestCase):
     def test_hosts(self) -> None:
-        """Only hints over TCP to possible hosts and ports count."""
+        """Only hints over TCP or Tor to possible hosts and ports count."""
         for hint, host in (
             ("tcp:a.example:1", "a.example"),
             ("tcp:[2600::1]:65535", "[2600::1]"),
@@ -84,7 +84,8 @@ class HintTests(SynchronousTestCase):
             ("tcp:a.example:65536", None),
             ("tcp:a.example:" + "1" * 5000, None),
             ("tcp:a.example", None),
-            ("tor:a.onion:1", None),
+            ("tor:a.onion:1", "a.onion"),
+            ("tor:a.onion", None),
             ("i2p:a", None),
             ("tcp:a_b\n.example:1", None),
             ("tcp:0.0.0.0:1", None),

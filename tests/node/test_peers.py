@@ -265,7 +265,19 @@ class OneBadPartTests(_Case):
         """Ways to connect that change nothing for plain TCP are no reason."""
         for connections in ({}, None, {"tcp": "tcp"}, {"tor": "tor"}):
             self.write({"storage": {"a": {"ann": GOOD, "connections": connections}}})
-            self.assertEqual(len(load_static_servers(self.path)), 1)
+            [server] = load_static_servers(self.path, tor=True)
+            self.assertFalse(server.over_tor)
+
+    def test_servers_for_tor(self) -> None:
+        """One that forbids plain TCP alone is reached through Tor, if there is one."""
+        self.write({"storage": {"a": {"ann": GOOD, "connections": {"tcp": "tor"}}}})
+        [server] = load_static_servers(self.path, tor=True)
+        self.assertTrue(server.over_tor)
+        for way in ("disabled", "i2p", None, 5, ["tor"]):
+            self.write({"storage": {"a": {"ann": GOOD, "connections": {"tcp": way}}}})
+            self.assertEqual(
+                load_static_servers(self.path, self.skipped.append, tor=True), []
+            )
 
     def test_introducers(self) -> None:
         """The other introducers are used."""

@@ -229,6 +229,13 @@ RUN: dict[str, tuple[str, Check]] = {
         created(more="[tor]\nsocks.port = tcp:127.0.0.1:9050\n[storage]\nenabled = 0\n"),
         lambda c, _: c.dials_tcp and not c.mistakes,
     ),
+    "create-client --hide-ip": (
+        created(
+            reveal="false",
+            more="[storage]\nenabled = false\n[connections]\ntcp = tor\n",
+        ),
+        lambda c, _: c.tor and c.tor.all_tcp and not c.dials_tcp,
+    ),
     "foolscap only": (
         created(more="force_foolscap = true\n[storage]\nenabled = false\n"),
         lambda c, _: c.force_foolscap,
@@ -236,10 +243,11 @@ RUN: dict[str, tuple[str, Check]] = {
 }
 
 REFUSED: dict[str, tuple[str, str]] = {
-    "create-client --hide-ip": (
+    "--hide-ip with a Tor that is off": (
         created(
             reveal="false",
-            more="[storage]\nenabled = false\n[connections]\ntcp = tor\n",
+            more="[storage]\nenabled = false\n[connections]\ntcp = tor\n"
+            "[tor]\nenabled = false\n",
         ),
         "[connections] tcp",
     ),

@@ -13,7 +13,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from attrs import frozen
 
 MAX_HINTS = 8  # of one furl; one for each network that a server is in is usual
-_HINT = re.compile(r"(?:tcp:)?(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[^:\[\]]+):(?P<port>[0-9]+)")
+_HINT = re.compile(
+    r"(?:tcp:|tor:)?(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[^:\[\]]+):(?P<port>[0-9]+)"
+)
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
 _FURL = re.compile(r"(?P<start>pb://[^@/]*@)(?P<hints>[^/]*)(?P<end>/.*)", re.DOTALL)
@@ -76,7 +78,7 @@ ANY_ADDRESS = AddressPolicy(Reach.LOOPBACK)
 
 
 def host_of(hint: str) -> str | None:
-    """Return the host in a connection hint over TCP; None: it is no such hint."""
+    """Return the host in a connection hint over TCP or Tor; None: it is none."""
     found = _HINT.fullmatch(hint)
     if found is None or len(found["port"]) > 5 or not 0 < int(found["port"]) < 65536:
         return None

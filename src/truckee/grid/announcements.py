@@ -48,6 +48,7 @@ class Announcement:
     permutation_seed: bytes
     seqnum: int | None  # None: not told
     fields: Mapping[str, Any] = field(repr=False)  # all that was said
+    over_tor: bool = False  # by the operator's word: never over plain TCP
 
     @property
     def has_hints(self) -> bool:

@@ -225,10 +225,14 @@ class ServerPool:
         server_id = server.announcement.server_id
         return server_id not in self._static, server_id
 
-    def add_static(self, announcement: Announcement) -> None:
-        """Use the operator's word for a server, whatever introducers say of it."""
+    def add_static(self, announcement: Announcement, dialer: Dialer | None = None) -> None:
+        """
+        Use the operator's word for a server, whatever introducers say of it.
+
+        A *dialer*, if there is one, connects to it.
+        """
         self._static.add(announcement.server_id)
-        self._use(announcement, self._dialer)
+        self._use(announcement, dialer or self._dialer)
 
     def heard(self, announcement: Announcement, dialer: Dialer | None = None) -> None:
         """

@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 
 from truckee.grid.addresses import ANY_ADDRESS, AddressPolicy
 from truckee.grid.announcements import Announcement
-from truckee.grid.guarded import GuardedReactor, GuardedTCP
+from truckee.grid.guarded import GuardedReactor
 from truckee.grid.introducer import MAX_DELAY
+from truckee.grid.ways import PLAIN, Ways
 from truckee.storage.checked import call
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import (
@@ -28,6 +29,7 @@ from truckee.storage.foolscap_schema import (
     RIStorageServer,
 )
 from truckee.storage.gbs_client import GbsServer
+from truckee.storage.gbs_connection import Connect
 from truckee.storage.gbs_schema import Nurl, Version
 from truckee.storage.limited import LimitedServer
 
@@ -245,8 +247,9 @@ class Dialer:
     _reactor: Any = field(repr=False)
     _random: Callable[[int], bytes]
     pace: Pace = field(factory=Pace)
-    policy: AddressPolicy = ANY_ADDRESS  # of what it connects to
+    policy: AddressPolicy = ANY_ADDRESS  # of what it connects to over plain TCP
     _https: bool = True  # whether servers are looked for over HTTPS too
+    _ways: Ways = PLAIN  # how it connects over HTTPS; the tub knows for itself
 
     @classmethod
     def guarded(
@@ -257,12 +260,12 @@ class Dialer:
         policy: AddressPolicy,
         pace: Pace | None = None,
         https: bool = True,
+        ways: Ways = PLAIN,
     ) -> Dialer:
         """Return one that connects only where *policy* allows, also by names."""
-        tub.removeAllConnectionHintHandlers()
-        tub.addConnectionHintHandler("tcp", GuardedTCP(policy))
+        ways.prepare(tub, policy)
         guarded = GuardedReactor(reactor, policy)
-        return cls(tub, guarded, random, pace or Pace(), policy, https)
+        return cls(tub, guarded, random, pace or Pace(), policy, https, ways)
 
     def foolscap(
         self,
@@ -288,9 +291,12 @@ class Dialer:
     def addresses(self, announcement: Announcement) -> list[Address]:
         """Return where the server can be looked for over HTTPS, in the order it tells."""
         nurls = _nurls(announcement) if self._https else []
-        return [self._address(announcement, nurl) for nurl in nurls]
+        ways = [(nurl, self._ways.to(nurl, self._reactor)) for nurl in nurls]
+        return [
+            self._address(announcement, nurl, to) for nurl, to in ways if to is not None
+        ]
 
-    def _address(self, announcement: Announcement, nurl: Nurl) -> Address:
+    def _address(self, announcement: Announcement, nurl: Nurl, to: Connect) -> Address:
         server = GbsServer(
             announcement.nickname or announcement.short_name,
             announcement.permutation_seed,
@@ -298,6 +304,7 @@ class Dialer:
             nurl,
             self._reactor,
             self._random,
+            to=to,
         )
         return Address(nurl, server, LimitedServer(server, self._reactor))
 

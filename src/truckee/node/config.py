@@ -52,6 +52,7 @@ from truckee.node.grid_managers import (
 from truckee.node.layout import NodeDirectory
 from truckee.node.own_grid import grid_mistakes, parse_storage_dirs
 from truckee.node.protection import dials_tcp, obstacle_beside, obstacle_in
+from truckee.node.tor_settings import TorSettings, tor_settings
 from truckee.node.unsupported import unsupported
 
 DEFAULT_WEB_PORT = "tcp:3456:interface=127.0.0.1"
@@ -102,7 +103,8 @@ class NodeConfig:
     """One node's configuration, checked."""
 
     nickname: str
-    dials_tcp: bool  # whether it connects to others at all
+    dials_tcp: bool  # whether it connects to others over plain TCP
+    tor: TorSettings | None  # None: Tor is not used
     force_foolscap: bool  # as a client: no HTTPS
     tub_port: str | None  # an endpoint string; None: nobody connects to us
     tub_port_chosen: bool  # None above stands for a port that this node has to choose
@@ -298,6 +300,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
     return NodeConfig(
         nickname=get("node", "nickname", "<unspecified>", str),
         dials_tcp=connects,
+        tor=None if storage_dirs else tor_settings(node.path, file),
         force_foolscap=get("client", "force_foolscap", False, parse_boolean),
         tub_port=tub.port,
         tub_port_chosen=tub.chosen,

@@ -23,6 +23,7 @@ from truckee.grid.announcements import Announcement
 from truckee.grid.introducer import IntroducerClient
 from truckee.grid.pool import ServerPool
 from truckee.grid.transports import Dialer
+from truckee.grid.ways import Ways
 from truckee.helper.connection import HelperConnection
 from truckee.node.announcement_cache import AnnouncementCache
 from truckee.node.config import NodeConfig
@@ -41,6 +42,7 @@ from truckee.node.peers import (
     load_static_servers,
 )
 from truckee.node.storage import OfferedStorage
+from truckee.node.tor import TorSource, ways_of
 from truckee.node.tub import HELPER_DISCONNECT, HELPER_KEEPALIVE, make_tub
 from truckee.status.problems import Problems
 from truckee.storage.admission import Admission
@@ -97,6 +99,8 @@ class Network:
     pool: ServerPool = field(init=False)
     admission: Admission = field(init=False)
     introducers: list[IntroducerClient] = field(factory=list, init=False)
+    _tor: TorSource | None = field(init=False)  # None: it is not used
+    _ways: Ways = field(init=False)  # to others
     _tub: Any = field(init=False, repr=False)  # our lasting identity
     _client_tub: Any = field(init=False, repr=False)  # a new one at every start
     _dialers: dict[Reach, Dialer] = field(factory=dict, init=False, repr=False)
@@ -108,6 +112,9 @@ class Network:
     helper: HelperConnection | None = field(default=None, init=False)  # that we use
 
     def __attrs_post_init__(self) -> None:
+        self._ways, self._tor = ways_of(
+            self._config, self._directory.private, self._reactor, self._problems
+        )
         # Of all connections, whoever began them.
         bounds = ConnectionBounds(self._reactor.seconds)
         self.admission = Admission(self._reactor)
@@ -120,20 +127,15 @@ class Network:
         self._tub.bounds_known = self.admission.proved
         self._client_tub = make_tub(None, bounds=bounds)
         for tub in (self._tub, self._client_tub):
-            self._restrict(tub)
+            self._ways.prepare(tub)
         dialer = Dialer(
-            self._client_tub, self._reactor, self._random, https=self._speaks_https
+            self._client_tub,
+            self._reactor,
+            self._random,
+            https=not self._config.force_foolscap,
+            ways=self._ways,
         )
         self.pool = ServerPool(dialer, self._now, self._config.grid_managers)
-
-    @property
-    def _speaks_https(self) -> bool:
-        return self._config.dials_tcp and not self._config.force_foolscap
-
-    def _restrict(self, tub: Any) -> None:
-        """Keep *tub* from connecting to others if we shall not."""
-        if not self._config.dials_tcp:
-            tub.removeAllConnectionHintHandlers()
 
     @property
     def tubid(self) -> bytes:
@@ -156,13 +158,15 @@ class Network:
                 raise BadConfig(self._directory.config, where, reason)
             furl = self._config.introducer_furl
             furls["default"] = check_furl(self._directory.config, where, furl)
-        static = load_static_servers(private / "servers.yaml", bad.append)
+        static = load_static_servers(
+            private / "servers.yaml", bad.append, self._tor is not None
+        )
         self._report(bad, nothing_else=not furls and not static)
         self._tub.startService()
         self._client_tub.startService()
         await self._listen()
         for server in static:
-            self.pool.add_static(server)
+            self.pool.add_static(server, self._tor_dialer() if server.over_tor else None)
         for petname, furl in furls.items():
             self._follow(petname, furl)
         if self._config.helper_furl is not None:
@@ -266,6 +270,8 @@ class Network:
         self.pool.stop()
         tubs = [tub for tub in (self._tub, self._client_tub, *self._tubs) if tub.running]
         await DeferredList([tub.stopService() for tub in tubs], consumeErrors=True)
+        if self._tor is not None:
+            await self._tor.stop()
 
     def _follow(self, petname: str, furl: str) -> None:
         """Hear of servers from one introducer, and remember what it said."""
@@ -300,11 +306,24 @@ class Network:
             tub.startService()
             self._tubs.append(tub)
             dialer = Dialer.guarded(
-                tub, self._reactor, self._random, policy, https=self._speaks_https
+                tub,
+                self._reactor,
+                self._random,
+                policy,
+                https=not self._config.force_foolscap,
+                ways=self._ways,
             )
-            self._restrict(tub)
             self._dialers[policy.least] = dialer
         return dialer
+
+    def _tor_dialer(self) -> Dialer:
+        """Return what connects to a server through Tor alone."""
+        tub = make_tub(None)
+        tub.startService()
+        self._tubs.append(tub)
+        https, ways = not self._config.force_foolscap, self._ways.through_tor()
+        ways.prepare(tub)
+        return Dialer(tub, self._reactor, self._random, https=https, ways=ways)
 
     def _remember(self, introducer: IntroducerClient, cache: Path, dialer: Dialer) -> None:
         if not introducer.connected and self._tub.running:

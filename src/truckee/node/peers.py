@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from attrs import define
+from attrs import define, evolve
 from twisted.logger import Logger
 
 from truckee.errors import Misuse
@@ -67,22 +67,24 @@ def load_introducers(path: Path, skip: Skip = refuse) -> dict[str, str]:
     return furls
 
 
-def load_static_servers(path: Path, skip: Skip = refuse) -> list[Announcement]:
+def load_static_servers(
+    path: Path, skip: Skip = refuse, tor: bool = False
+) -> list[Announcement]:
     """
-    Return the operator's word for servers.
+    Return the operator's word for servers, some for *tor* if that is there.
 
     Each entry that cannot be used is given to *skip*.  :raises BadPeers: for the file.
     """
     servers = []
     for server_id, entry in _section(path, "storage").items():
         try:
-            servers.append(_static_server(server_id, entry))
+            servers.append(_static_server(server_id, entry, tor))
         except ValueError as error:
             skip(BadPeers(path, f"storage: {_shown(server_id)}", str(error)))
     return servers
 
 
-def _static_server(server_id: object, entry: object) -> Announcement:
+def _static_server(server_id: object, entry: object, tor: bool) -> Announcement:
     """:raises ValueError: when it cannot be used as the operator wants it."""
     fields = entry.get("ann") if isinstance(entry, dict) else None
     if not isinstance(entry, dict) or not isinstance(fields, dict):
@@ -90,10 +92,11 @@ def _static_server(server_id: object, entry: object) -> Announcement:
     connections = entry.get("connections")
     if connections is not None and not isinstance(connections, dict):
         raise ValueError("connections: is tcp: and how to connect")
-    if (connections or {}).get("tcp", "tcp") != "tcp":
+    way = (connections or {}).get("tcp", "tcp")
+    if way not in ("tcp", "tor") or (way == "tor" and not tor):
         # Plain TCP would show our address to a server that is not to see it.
-        raise ValueError("it forbids plain TCP, and there is no other way in this version")
-    return parse_fields(str(server_id), fields)
+        raise ValueError("it forbids plain TCP, and there is no other way to it")
+    return evolve(parse_fields(str(server_id), fields), over_tor=way == "tor")
 
 
 def _shown(name: object) -> str:

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from attrs import frozen
 
+from truckee.node.tor_settings import why_no_tor
+
 _REMOVE = "Remove the line if that is acceptable to you"
 
 # Settings of very old nodes, one file each, which stock nodes do not start with either.
@@ -55,7 +57,7 @@ class Settings(Protocol):
 
 
 def dials_tcp(settings: Settings) -> bool:
-    """Tell whether the node may connect over TCP.  :raises ValueError: with a reason."""
+    """Tell whether the node may use plain TCP.  :raises ValueError: with a reason."""
     told = settings.text("connections", "tcp").lower()
     if told not in ("", "tcp", "tor", "disabled"):
         raise ValueError(f"{told!r} is none of tcp, tor, disabled")
@@ -81,13 +83,9 @@ def obstacle_in(
 
 
 def _of_connections(settings: Settings, shows_address: bool) -> Obstacle | None:
-    if settings.text("connections", "tcp").lower() == "tor":
-        return Obstacle(
-            "[connections] tcp",
-            "this version makes no connections through Tor, and plain TCP would show the "
-            "address of this machine. Set it to disabled to connect to nobody. "
-            f"{_REMOVE}",
-        )
+    no_tor = why_no_tor(settings)
+    if no_tor is not None:
+        return Obstacle(*no_tor)
     for section, key in (("tor", "onion"), ("i2p", "dest")):
         if settings.boolean(section, key, False):
             return Obstacle(
@@ -108,8 +106,8 @@ def _of_connections(settings: Settings, shows_address: bool) -> Obstacle | None:
         return Obstacle(
             "[node] reveal-IP-address",
             "it is false, and this node would show its address: it connects to others over "
-            "plain TCP unless [connections] tcp = disabled, and tells others where it is "
-            f"unless tub.port and tub.location are disabled. {_REMOVE}",
+            "plain TCP unless [connections] tcp is tor or disabled, and tells others where "
+            f"it is unless tub.port and tub.location are disabled. {_REMOVE}",
         )
     return None
 

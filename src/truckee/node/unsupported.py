@@ -11,8 +11,6 @@ _UNSUPPORTED = (
     ("node", "log_gatherer.furl", ()),
     ("node", "web.static", ("public_html",)),
     ("node", "tempdir", ("tmp",)),
-    ("tor", "enabled", ("false",)),
-    ("tor", "launch", ("false",)),
     ("i2p", "enabled", ("false",)),
     ("i2p", "launch", ("false",)),
     ("client", "mutable.format", ("sdmf",)),

@@ -25,7 +25,7 @@ from truckee.errors import Corrupt, Misuse, Unavailable
 from truckee.flow.limits import Budget
 from truckee.storage import gbs_schema
 from truckee.storage.foolscap_client import BadAnswer, CallFailed
-from truckee.storage.gbs_connection import Connections, Reply
+from truckee.storage.gbs_connection import Connect, Connections, Reply
 from truckee.storage.gbs_schema import Nurl, Version
 from truckee.storage.interfaces import (
     Allocation,
@@ -73,7 +73,8 @@ class GbsServer:
     One server; connections come and go as they are needed.
 
     *lease_seed* is its tub id: what has another certificate is told nothing.  *random*
-    makes so many secret bytes.  ``stop`` closes what is open.
+    makes so many secret bytes.  *to* connects to its address, without it plain TCP does.
+    ``stop`` closes what is open.
     """
 
     name: str
@@ -84,13 +85,18 @@ class GbsServer:
     _reactor: Any = field(repr=False)
     _random: Callable[[int], bytes]
     patience: Patience = field(factory=Patience)
+    _to: Connect | None = None
     durable: bool = field(default=False, init=False)  # as it says when it is reached
     _slots: Budget = field(factory=lambda: Budget(_CONNECTIONS), init=False, repr=False)
     _connections: Connections = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._connections = Connections(
-            self.name, self.lease_seed, self._nurl, self._reactor
+            self.name,
+            self.lease_seed,
+            self._nurl,
+            self._reactor,
+            self._to,
         )
 
     def stop(self) -> None:

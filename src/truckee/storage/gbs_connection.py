@@ -27,6 +27,7 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
     IOpenSSLClientConnectionCreator,
+    IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions, TLSVersion
@@ -51,11 +52,17 @@ from truckee.storage.foolscap_client import BadAnswer, NotConnected
 from truckee.storage.gbs_schema import Nurl
 
 T = TypeVar("T")
+Connect = Callable[[str, int], IStreamClientEndpoint]  # to a host and port
 
 # Servers close a silent connection after a minute; a request must not meet that.
 _IDLE = 20.0  # seconds
 _CONNECT = 15.0  # seconds, for each address of a name
 _MAX_HEAD = 64 * 1024  # bytes of a status line and headers
+
+
+def plain(reactor: Any) -> Connect:
+    """Return what connects over TCP alone."""
+    return lambda host, port: HostnameEndpoint(reactor, host, port, timeout=_CONNECT)
 
 
 @define
@@ -249,6 +256,7 @@ class Connections:
     _tub_id: bytes
     _nurl: Nurl = field(repr=False)
     _reactor: Any = field(repr=False)
+    _to: Connect | None = None  # None: plain TCP
     _waiting: list[_Connection] = field(factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
     _tls: _AnyCertificate = field(factory=_AnyCertificate, init=False)
@@ -303,9 +311,8 @@ class Connections:
         return await self._connect()
 
     async def _connect(self) -> _Connection:
-        endpoint = HostnameEndpoint(
-            self._reactor, self._nurl.host, self._nurl.port, timeout=_CONNECT
-        )
+        to = self._to or plain(self._reactor)
+        endpoint = to(self._nurl.host, self._nurl.port)
         factory = Factory.forProtocol(
             lambda: _Connection(
                 self._server, self._nurl.spki_hash, self._tub_id, self._give

@@ -53,7 +53,7 @@ _APPLICATION = b"application-version"
 DURABLE = b"X-Truckee-Durable"
 
 _NURL = re.compile(
-    r"pb://(?P<hash>[A-Za-z0-9_-]{43})@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
+    r"pb(?P<tor>\+tor)?://(?P<hash>[A-Za-z0-9_-]{43})@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
     r":(?P<port>[0-9]{1,5})/(?P<swissnum>[A-Za-z0-9._~-]{1,256})#v=1"
 )
 _HINT = re.compile(r"tcp:(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
@@ -70,6 +70,7 @@ class Nurl:
     host: str  # without brackets
     port: int
     swissnum: str = field(repr=False)
+    over_tor: bool = False  # it is reached through Tor alone
 
     @classmethod
     def parse(cls, text: str) -> Nurl:
@@ -81,7 +82,8 @@ class Nurl:
         port = int(found["port"])
         if _hash_text(spki_hash) != found["hash"] or not 0 < port < 65536:
             raise ValueError("the hash or the port of a NURL is impossible")
-        return cls(spki_hash, found["host"].strip("[]"), port, found["swissnum"])
+        host, swissnum = found["host"].strip("[]"), found["swissnum"]
+        return cls(spki_hash, host, port, swissnum, found["tor"] is not None)
 
     @property
     def authority(self) -> str:
@@ -92,7 +94,9 @@ class Nurl:
     @property
     def text(self) -> str:
         """The NURL; whoever knows it may use the server."""
-        return f"pb://{_hash_text(self.spki_hash)}@{self.authority}/{self.swissnum}#v=1"
+        scheme = "pb+tor" if self.over_tor else "pb"
+        place = f"{_hash_text(self.spki_hash)}@{self.authority}"
+        return f"{scheme}://{place}/{self.swissnum}#v=1"
 
 
 def nurls_of(furl: str, spki_hash: bytes) -> list[Nurl]:
