@@ -34,6 +34,13 @@ class NurlTests(SynchronousTestCase):
         self.assertIn("@[::1]:80/", nurl.text)
         self.assertEqual(Nurl.parse(nurl.text), nurl)
 
+    def test_tor(self) -> None:
+        """One for Tor is another one than that for plain TCP."""
+        nurl = Nurl(HASH, "a.onion", 80, "x", over_tor=True)
+        self.assertTrue(nurl.text.startswith("pb+tor://"))
+        self.assertEqual(Nurl.parse(nurl.text), nurl)
+        self.assertNotEqual(Nurl.parse(nurl.text.replace("+tor", "")), nurl)
+
     def test_bad(self) -> None:
         """What is no NURL of version 1 is refused."""
         for text in (
@@ -41,7 +48,8 @@ class NurlTests(SynchronousTestCase):
             TEXT.replace("#v=1", ""),
             TEXT.replace("#v=1", "#v=2"),
             TEXT.replace("pb:", "http:"),
-            TEXT.replace("pb:", "pb+tor:"),
+            TEXT.replace("pb:", "pb+i2p:"),
+            TEXT.replace("pb:", "pb+tor+tor:"),
             TEXT.replace(":3457", ""),
             TEXT.replace("3457", "0"),
             TEXT.replace("3457", "65536"),
