@@ -216,7 +216,12 @@ class OwnPagesTests(PageCase):
             "await page.click('button >> text=Upload'); await pressed"
         )
         text = "return page.evaluate(() => document.body.innerText)"
-        self.assertEqual(self.browser.do(text), str(LiteralCap(b"hello")))
+        self.assertIn(str(LiteralCap(b"hello")), self.browser.do(text))
+        self.browser.do(
+            "const pressed = page.waitForNavigation(); "
+            "await page.click('text=Open the file'); await pressed"
+        )
+        self.assertEqual(self.browser.do(text), "hello")
         self.browser.do("await page.unroute('**/upload.js')")
         self.go("")
         self.browser.do(

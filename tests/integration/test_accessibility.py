@@ -30,6 +30,7 @@ from truckee.storage.crawl_state import CrawlCounts, CrawlState
 
 MIB = 1 << 20
 NOW = 1_700_000_000.0
+HERE = "http://127.0.0.1:3456/"
 TASK = "0123456789abcdef0124"
 AXE = JAVASCRIPT / "node_modules" / "axe-core" / "axe.min.js"
 # Where pictures of the pages are put, if somebody wants to look at them.
@@ -183,6 +184,33 @@ class AccessibilityTests(SynchronousTestCase):
             self.visit(f"operations/{TASK}")
             self.check("task")
 
+    def test_forms(self) -> None:
+        """What comes of forms: a file that is stored, and one that is checked."""
+        self.browser.do("await page.route('**/upload.js', (route) => route.abort())")
+        self.visit("")
+        self.browser.do(
+            """
+            await page.setInputFiles("#file", { name: "a.bin",
+              mimeType: "text/plain", buffer: Buffer.alloc(3000) });
+            await Promise.all([page.waitForNavigation(),
+              page.getByRole("button", { name: "Upload" }).press("Enter")]);
+            await page.unroute("**/upload.js");
+            """
+        )
+        self.check("stored")
+        cap = self.browser.do("return page.locator('pre').innerText()")
+        self.visit(f"uri/{cap}?t=info")
+        check = """
+            await Promise.all([page.waitForNavigation(),
+              page.getByRole("button", { name: args[0] }).press("Enter")]);
+            return page.locator("main").innerText();
+        """
+        self.assertIn("Healthy", self.browser.do(check, "Check and repair"))
+        self.check("checked")
+        link = "await page.getByRole('link', { name: 'Check, verify' }).press('Enter')"
+        self.browser.do(link)
+        self.assertIn("Healthy", self.browser.do(check, "Verify every byte"))
+
     def test_focus(self) -> None:
         """Whatever Tab reaches can be seen, and shows that it is reached."""
         self.visit("")
@@ -271,8 +299,8 @@ def states() -> list[tuple[str, str, bytes]]:
         "The disk is full",
     )
     pages: dict[str, tuple[str, Callable[[], bytes]]] = {
-        "files-troubled": ("", lambda: welcome_page(full, "x", framed(full, True))),
-        "files-lonely": ("", lambda: welcome_page(lonely, "x", framed(lonely))),
+        "files-troubled": ("", lambda: welcome_page(full, HERE, framed(full, True))),
+        "files-lonely": ("", lambda: welcome_page(lonely, HERE, framed(lonely))),
         "helper": ("helper_status", lambda: helper_status.report_page(helping, serving)),
         "storage": ("storage", lambda: storage_status.report_page(storing, serving)),
     }

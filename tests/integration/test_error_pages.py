@@ -45,7 +45,7 @@ class ErrorPageTests(TusCase):
             ("helper_status?t=xml", 400, "this page has json"),
             ("storage?t=xml", 400, "this page has json"),
             ("?t=xml", 400, "this page has json"),
-            (f"uri/{self.lost()}", 410, "share"),
+            (f"uri/{self.lost()}", 410, "<p>"),
         ):
             page = self.look(path)
             self.assertEqual(page.status, status, path)
@@ -53,6 +53,7 @@ class ErrorPageTests(TusCase):
             self.assertIn("<main", page.text)
             self.assertIn(text, page.text, path)
             self.assertIn(f"HTTP status {status}", page.text)
+            self.assertNotIn("SharesError", page.text)
             self.assertIn("Upload or read a file", page.text)
             self.assertIn("3 of 3 servers", page.text)
             # Relative ways lead to where they should from there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
@@ -106,6 +107,10 @@ class PagesTests(SynchronousTestCase):
         for name in ("truckee", "Files", "Status", "3 of 3 servers", "file", "uri", "Open"):
             self.assertIn(name, reached)
         self.look("welcome")
+        text = self.browser.do("return page.locator('main').innerText()")
+        self.assertIn("Free space", text)
+        told = json.loads(curl(f"{self.grid.url}?t=json"))["servers"]
+        self.assertGreater(min(each["available_space"] for each in told), 0)
         self.browser.do(
             "await page.getByRole('link', { name: 'Status' }).focus();"
             "await page.keyboard.press('Enter'); await page.waitForURL('**/status')"

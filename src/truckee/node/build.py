@@ -410,7 +410,7 @@ class Node:
             self.status,
             reporter,
             UploadResource(resumable, frames),
-            checks=Checks(self._repairer, self._server_id, tasks),
+            checks=Checks(self._repairer, self._server_id, tasks, frames),
             resumable=resumable,
             events=events,
             metrics=Metrics(tasks, told),

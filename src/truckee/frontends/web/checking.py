@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
@@ -20,6 +20,8 @@ from truckee.frontends.web.arguments import (
     boolean,
     no_children,
 )
+from truckee.frontends.web.frame import Frames
+from truckee.frontends.web.result_page import show_checked
 from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.check import CheckReport
 from truckee.immutable.repair import Repairer, RepairReport
@@ -41,6 +43,7 @@ class Checks:
     repairer: Repairer
     server_id: Callable[[IStorageServer], str]
     tasks: Tasks
+    frames: Frames = field(factory=Frames)
 
     async def answer(
         self, request: Request, cap: Checkable, args: Mapping[str, str]
@@ -55,7 +58,8 @@ class Checks:
 
         kind = "repair" if repairs else "check"
         wanted = wanted_id(request, args)
-        return await run_task(self.tasks, kind, wanted, progress, look)
+        answer = await run_task(self.tasks, kind, wanted, progress, look)
+        return show_checked(request, answer, self.frames)
 
     async def _answer(self, cap: Checkable, args: Mapping[str, str]) -> Answer:
         if args.get("t", "") != "check":

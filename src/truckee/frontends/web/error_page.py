@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 from attrs import define, evolve
@@ -11,9 +12,13 @@ from twisted.web.template import Flattenable, tags
 from truckee.frontends.http.respond import TEXT, Answer
 from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.page import POLICY, render_page
+from truckee.frontends.web.visits import is_visit
 from truckee.frontends.web.words import foreign
 
 _MOST = 4000  # characters of a text
+
+# What programs for stock gateways look for.
+_NAME = re.compile(r"^[A-Z][A-Za-z]+Error: ")
 
 _TITLES = {
     400: "This cannot be done as it was asked",
@@ -42,13 +47,14 @@ class ErrorPages:
 
     def show(self, request: Request, answer: Answer) -> Answer:
         """Return *answer*, or a page of it."""
-        if answer.headers.get("content-type") != TEXT or not _is_visit(request):
+        if answer.headers.get("content-type") != TEXT or not is_visit(request):
             return answer
         frame = self._frames.of(request)
         title = _title(answer.status)
         way = _WAYS.get(answer.status)
         # What it was is in the answer; where it was may be a cap.
         text = foreign(answer.body.decode("utf-8", "replace"), _MOST).strip()
+        text = _NAME.sub("", text)
         lines: list[Flattenable] = [tags.p(line) for line in text.splitlines() if line]
         lines.append(tags.small(f"HTTP status {answer.status}"))
         page = render_page(
@@ -78,11 +84,3 @@ def _title(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return f"Error {status}"
-
-
-def _is_visit(request: Request) -> bool:
-    """Tell whether a browser shows the answer as a page."""
-    mode = request.getHeader("sec-fetch-mode")
-    accepted = (request.getHeader("accept") or "").split(",")
-    kinds = {each.partition(";")[0].strip().lower() for each in accepted}
-    return "text/html" in kinds and mode in (None, "navigate")

@@ -32,6 +32,7 @@ from truckee.frontends.web.arguments import (
 )
 from truckee.frontends.web.checking import CheckResource
 from truckee.frontends.web.reading import FileResource, Reader
+from truckee.frontends.web.result_page import show_stored
 from truckee.frontends.web.resumable import Resumable, check_dialect
 from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.keys import parse_key_choice
@@ -118,7 +119,8 @@ class UriResource(Resource):
             show_id(request, task)
             if request.method == b"PUT":
                 return await self._put(request, body, args, status)
-            return await self._post(request, body, args, status)
+            cap, answer = await self._post(request, body, args, status)
+            return cap, show_stored(request, answer, self._reader.frames)
 
         _, answer = await run_task(
             self._reader.tasks, "upload", wanted, status, store, lambda done: str(done[0])

@@ -23,12 +23,13 @@ def render_live(
     here: str = "-",
     every: int = REFRESH,
     told: bool = True,
+    moves: bool = True,
 ) -> bytes:
     """
     Return a page whose *body* is kept as it is at the gateway.
 
     *told*: events tell of all its changes; else it is looked at again *every* so many
-    seconds.
+    seconds.  Without scripts it is loaded again as long as something *moves*.
     """
     again = tags.meta(**{"http-equiv": "refresh"}, content=str(every))
     pace = {"data-every": str(every), **({} if told else {"data-poll": ""})}
@@ -39,5 +40,5 @@ def render_live(
         tags.div(body, id="live"),
         frame=frame,
         here=here,
-        head=(tags.noscript(again), script),
+        head=(tags.noscript(again) if moves else "", script),
     )

@@ -80,4 +80,5 @@ class StatusResource(Resource):
             section("Finished", ended_tasks(tasks.recent(RECENT))),
             frame=frame,
             here="status",
+            moves=bool(tasks.active()),
         )

@@ -41,6 +41,7 @@ def task_page(task: Task, frame: Frame) -> bytes:
         pairs([(head, told) for head, told in rows if told]),
         tags.p(tags.a("All tasks", href=f"{frame.root}status")),
         frame=frame,
+        moves=task.ended is None,
     )
 
 

@@ -52,7 +52,7 @@ def _active(task: Task) -> tuple[Flattenable, ...]:
 
 def _ended(task: Task) -> tuple[Flattenable, ...]:
     result = tags.span(words(task, task.phase), class_=_KINDS.get(task.state, "fair"))
-    size = task.done or task.progress.size or 0
+    size = task.done or task.progress.size
     ended = "" if task.ended_at is None else moment(task.ended_at)
     servers = {server for held in task.progress.shares.values() for server in held}
     placed = (
@@ -60,8 +60,9 @@ def _ended(task: Task) -> tuple[Flattenable, ...]:
         f"{counted(len(servers), 'server')}"
     )
     where = tags.small(placed) if servers else ""
-    took = _whole(duration(task.elapsed))
-    return (_whole(name(task)), [result, where], exact(size), took, ended)
+    took = _whole("< 1 s" if task.elapsed < 1 else duration(task.elapsed))
+    told = "" if size is None else exact(size)
+    return (_whole(name(task)), [result, where], told, took, ended)
 
 
 def _whole(text: str) -> Flattenable:
