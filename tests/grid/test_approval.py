@@ -23,8 +23,9 @@ from truckee.grid.pool import ServerPool
 from truckee.grid.selection import NotEnoughApproved
 from truckee.grid.transports import Dialer
 from truckee.immutable.check import Checker
-from truckee.immutable.keys import RandomKey
+from truckee.immutable.keys import GivenKey, KeyChoice, RandomKey
 from truckee.immutable.repair import Repairer
+from truckee.immutable.sinks import KeyReused
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.interfaces import IStorageServer
 from truckee.storage.server import DiskServer
@@ -140,6 +141,18 @@ class SelectionTests(TestCase):
         grid.takers = grid.servers[:1]
         self.assertEqual(await grid.read(cap), b"x" * 1000)
 
+    async def test_key_reused(self) -> None:
+        """A key that stands for a file on any server is used for no other one."""
+        grid = Grid.new(self, servers=6, happy=2)
+        key = GivenKey(b"k" * 16)
+        first = await put(grid, b"x" * 1000, key)
+        grid.takers = [server for server in grid.servers if not has(server)]
+        with self.assertRaises(KeyReused):
+            await put(grid, b"y" * 1000, key)
+        self.assertFalse(any(has(server) for server in grid.takers))
+        self.assertEqual(await put(grid, b"x" * 1000, key), first)
+        self.assertTrue(all(has(server) for server in grid.takers))
+
     async def test_too_few(self) -> None:
         """The error says that there are servers, and why they are not used."""
         for approved in (0, 1):
@@ -173,10 +186,12 @@ class SelectionTests(TestCase):
         self.assertNotIn(lost, now)
 
 
-async def put(grid: Grid) -> ChkReadCap:
-    """Store a file of 1000 bytes."""
-    chunks = in_chunks(b"x" * 1000, 100)
-    cap = await grid.uploader.upload(chunks, 1000, RandomKey())
+async def put(
+    grid: Grid, data: bytes = b"x" * 1000, choice: KeyChoice | None = None
+) -> ChkReadCap:
+    """Store a file."""
+    chunks = in_chunks(data, 100)
+    cap = await grid.uploader.upload(chunks, len(data), choice or RandomKey())
     assert isinstance(cap, ChkReadCap)
     return cap
 

@@ -149,6 +149,13 @@ class Selector:
         held = await self._ask(storage_index, candidates, [])
         return _of_file(total, candidates, held)
 
+    async def not_taking(self, storage_index: bytes, total: int) -> Holders:
+        """Return what those servers claim to have of a file that may be given no shares."""
+        takers = set(self._takers())
+        order = permuted(self._servers(), storage_index)
+        others = [server for server in order if server not in takers][: 2 * total]
+        return _of_file(total, others, await self._ask(storage_index, others, []))
+
     async def everywhere(self, storage_index: bytes) -> Held:
         """Return the finished shares of a file by server; one that has none answered."""
         servers = permuted(self._servers(), storage_index)

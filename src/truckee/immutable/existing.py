@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from random import Random, SystemRandom
 
 from attrs import define, field
@@ -146,6 +147,17 @@ class ExistingShares:
             for server, reader in found.items()
         )
         return {share: proved[share] for share in sorted(proved)}
+
+    async def watch(self, claims: Holders) -> None:
+        """Have ``check_segment`` look at *claims* too, which count for nothing else."""
+        total = MAX_SHARES if self._encoding is None else self._encoding.total
+
+        async def look(reader: IShareReader) -> None:
+            with suppress(ValueError, *ReadError):
+                offsets, _chain, ueb = await read_proof(reader, total)
+                self._readers.setdefault(ueb, []).append((offsets, reader))
+
+        await together(look(each) for found in claims.values() for each in found.values())
 
     @property
     def uebs(self) -> set[bytes]:

@@ -80,6 +80,10 @@ class GridSinks:
             clock = None if file.guarded else self._clock
             return await existing.prove(self._false.without(index, claims), clock)
 
+        if file.guarded:
+            await existing.watch(
+                await self._selector.not_taking(index, self.encoding.total)
+            )
         placement = await self._selector.place(
             index,
             self.encoding.total,
