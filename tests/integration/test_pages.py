@@ -216,6 +216,26 @@ class PagesTests(SynchronousTestCase):
         self.assertNotIn(cap, self.browser.do("return page.content()"))
         self.check_quiet()
 
+    def test_health(self) -> None:
+        """The head of a page that is looked at tells of a disk that goes and comes back."""
+        self.visit("status")
+        health = "return page.locator('#health').innerText()"
+        self.assertEqual(self.browser.do(health), "3 of 3 servers")
+        self.browser.do("await page.evaluate(() => { window.same = true })")
+        disk = self.grid.directory / "storage" / "1"
+        away = disk.with_name("away")
+        disk.rename(away)
+        eventually(lambda: "2 of 3 servers" in self.browser.do(health), 60)
+        self.assertIn("1 problem", self.browser.do(health))
+        told = "return page.getByRole('alert').innerText()"
+        self.assertIn("Nothing more is stored there", self.browser.do(told))
+        link = "await page.getByRole('link', { name: '1 problem' }).press('Enter')"
+        self.browser.do(link)
+        away.rename(disk)
+        eventually(lambda: self.browser.do(health) == "3 of 3 servers", 60)
+        self.assertTrue(self.browser.do("return page.evaluate(() => window.same)"))
+        self.check_quiet()
+
     def listeners(self) -> int:
         """Return how many hear of what the gateway does."""
         metrics = curl(f"{self.grid.url}metrics").decode()

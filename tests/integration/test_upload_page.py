@@ -186,6 +186,55 @@ class UploadPageTests(PageCase):
         self.check_file(self.caps(1)[0], data)
         self.assertLess(self.line.sent - before, len(data) + MIB)
 
+    def test_first_page(self) -> None:
+        """The first page uploads too, and goes on when its line breaks."""
+        page = f"http://127.0.0.1:{self.line.port}/"
+        self.browser.do("await page.goto(args[0])", page)
+        self.test_lost_line()
+
+    def test_keys_alone(self) -> None:
+        """On the first page keys store a file, copy its cap, forget it, bring it back."""
+        page = f"http://127.0.0.1:{self.line.port}/"
+        path, data = self.file("a.bin", 3000)
+        self.browser.do(
+            """
+            await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+            await page.goto(args[0]);
+            const choosing = page.waitForEvent("filechooser");
+            for (const key of ["Tab", "Enter", "Tab", "Enter"])
+              await page.keyboard.press(key);
+            await (await choosing).setFiles(args[1]);
+            """,
+            page,
+            path,
+        )
+        [cap] = self.caps(1)
+        self.check_file(cap, data)
+        self.press_by_keys("Copy cap: a.bin")
+        copied = "return page.evaluate(() => navigator.clipboard.readText())"
+        eventually(lambda: self.browser.do(copied) == cap)
+        self.press_by_keys("Forget cap: a.bin")
+        self.assertEqual(self.browser.do(CAPS), [])
+        self.press_by_keys("Undo")
+        self.assertEqual(self.caps(1), [cap])
+        self.press_by_keys("Forget all caps")
+        self.check_quiet()
+
+    def press_by_keys(self, name: str) -> None:
+        """Reach a button with Tab alone, forwards from where the focus is, and press it."""
+        self.browser.do(
+            """
+            const at = () => page.evaluate(() =>
+              document.activeElement.ariaLabel ?? document.activeElement.textContent);
+            for (let step = 0; await at() !== args[0]; step++) {
+              if (step > 40) throw new Error(`Tab does not reach ${args[0]}`);
+              await page.keyboard.press("Tab");
+            }
+            await page.keyboard.press("Enter");
+            """,
+            name,
+        )
+
     def test_killed_browser(self) -> None:
         """After a crash caps are there, and the same file goes on; 1 MiB is sent again."""
         self.open()

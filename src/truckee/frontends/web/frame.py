@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.web.http import Request
 from twisted.web.template import Flattenable, Tag, tags
 
+from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.words import counted
 
 # Deeper is no page of ours but an error.
@@ -42,6 +44,7 @@ class Frames:
     """Makes the frame of each page."""
 
     _health: Callable[[], Health | None] = lambda: None
+    _kept: Remade[Health | None] = field(factory=lambda: Remade(monotonic), init=False)
 
     def of(self, request: Request) -> Frame:
         """
@@ -51,7 +54,7 @@ class Frames:
         prefix.
         """
         depth = request.path.count(b"/") - 1
-        return Frame("../" * min(max(depth, 0), _DEEPEST), self._health())
+        return Frame("../" * min(max(depth, 0), _DEEPEST), self._kept.get("", self._health))
 
 
 def header(frame: Frame, here: str) -> Tag:
