@@ -129,6 +129,14 @@ class PushedTests(_Case):
             await self.store(self.sinks)
         self.assertIn("happiness of 1", str(caught.exception))
 
+    async def test_not_approved(self) -> None:
+        """Shares on servers that no grid manager approves of do not count."""
+        self.put(1, 2)
+        self.grid.takers = self.grid.servers[:2]
+        with self.assertRaises(NotProved) as caught:
+            await self.store(self.sinks)
+        self.assertIn("found 1 of its shares (1)", str(caught.exception))
+
     async def test_another_file(self) -> None:
         """Shares of another file under the same storage index are none."""
         other = make_file(Content(SIZE, seed=5).plaintext, KEY, ENCODING).shares

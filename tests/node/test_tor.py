@@ -343,7 +343,7 @@ class EndpointTests(_Case):
             self.assertIn(reason, told)
             [problem] = self.problems
             self.assertIn(reason, problem.text)
-            await source.stop()
+            source.stop()
         self.flushLoggedErrors(RuntimeError)  # of txtorcon, which logs it too
 
     async def test_back(self) -> None:

@@ -271,7 +271,7 @@ class Network:
         tubs = [tub for tub in (self._tub, self._client_tub, *self._tubs) if tub.running]
         await DeferredList([tub.stopService() for tub in tubs], consumeErrors=True)
         if self._tor is not None:
-            await self._tor.stop()
+            self._tor.stop()
 
     def _follow(self, petname: str, furl: str) -> None:
         """Hear of servers from one introducer, and remember what it said."""

@@ -10,7 +10,7 @@ from shutil import which
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
@@ -30,7 +30,6 @@ log = Logger()
 _USUAL = ("tcp:127.0.0.1:9050", "tcp:127.0.0.1:9150")
 # What a Tor that was launched, or is asked for its port, has until it answers.
 _START = 180.0  # seconds
-_QUIT = 2.0  # seconds that it has to end
 _PROBLEM = "Tor"
 
 
@@ -78,13 +77,16 @@ class TorSource:
         )
         return endpoint
 
-    async def stop(self) -> None:
-        """End the Tor that was launched, if one was."""
+    def stop(self) -> None:
+        """
+        Let the Tor that was launched end, if one was.
+
+        It does so when its controller is gone.  Told to quit, it would be in the log as an
+        error: txtorcon takes each end for one.
+        """
         launched, self._launched = self._launched, None
         if launched is not None:
-            end = maybeDeferred(launched.quit)
-            end.addTimeout(_QUIT, self._reactor).addErrback(lambda _: None)
-            await end
+            launched.protocol.transport.loseConnection()
 
     async def _socks(self) -> IStreamClientEndpoint:
         if self._found is None:
@@ -107,7 +109,7 @@ class TorSource:
 
     async def _launch(self) -> str:
         """Return the SOCKS port of a new Tor.  :raises NoTor:"""
-        await self.stop()
+        self.stop()
         port = _free_port()
         data = self._private / "tor-statedir"
         executable = str(self._settings.executable or "tor")
