@@ -104,6 +104,7 @@ class PartsTests(SynchronousTestCase):
         """Numbers of things and times are written as people do."""
         for count, text in ((0, "0 files"), (1, "1 file"), (12345, "12,345 files")):
             self.assertEqual(counted(count, "file"), text)
+        self.assertEqual(counted(2, "storage directory"), "2 storage directories")
         for seconds, text in (
             (-1.0, "0 s"),
             (59.4, "59 s"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -66,6 +67,20 @@ class WelcomeTests(SynchronousTestCase):
             [each["connection_status"] for each in document["servers"]],
             ["connected", "Connected", "Not connected"],
         )
+
+    def test_own_directories(self) -> None:
+        """The directories of a grid of our own are there, full or missing."""
+        servers = [
+            ServerStatus("0", "storage directory 0", True, available_space=5, local=True),
+            ServerStatus("1", "storage directory 1", True, available_space=0, local=True),
+            ServerStatus("2", "storage directory 2", False, local=True),
+        ]
+        page = welcome_page(GridStatus(servers), "x").decode()
+        self.assertIn("2 of 3 storage directories are there.", page)
+        states = re.findall('data-label="State"><span class="[a-z]+">([^<]+)<', page)
+        self.assertEqual(states, ["ready", "takes nothing more", "missing"])
+        self.assertIn(">5 bytes<", page)
+        self.assertNotIn("Version", page)
 
     def test_json(self) -> None:
         """Programs get what stock gateways give, null where nothing is known."""

@@ -79,6 +79,10 @@ for (const colorScheme of ["light", "dark"]) {
     }
   }
 }
+// Who needs large letters sees a page as narrow as this.
+await page.setViewportSize({ width: 320, height: 600 });
+if (await page.evaluate(() => document.documentElement.scrollWidth) > 320)
+  found.push("it is wider than 320 px");
 // Under any prefix a link leads to the same: none begins at the root.
 found.push(...await page.evaluate(() =>
   [...document.querySelectorAll(":is([href], [src], [action]):not(#uploads *)")]

@@ -35,6 +35,7 @@ class ServerStatus:
     last_received: float | None = None  # Unix seconds
     over_https: bool = False  # connected in that way
     refusal: str = ""  # why nothing is uploaded to it; empty: it may be
+    local: bool = False  # a storage directory of the node's own grid
 
 
 @define(eq=False)

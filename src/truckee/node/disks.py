@@ -81,6 +81,7 @@ class NodeDisks:
                 name,
                 number in self._grid and not self.watch.missing(name),
                 available_space=self.watch.free(name),
+                local=True,
             )
             for number, name in enumerate(names)
         ]

@@ -110,8 +110,11 @@ def _grid(status: GridStatus) -> Flattenable:
         none = "No storage server is known yet, so nothing can be stored. "
         return [*lines, empty(none, what)]
     reached = sum(server.connected for server in servers)
-    count = counted(len(servers), "storage server")
-    return [*lines, tags.p(f"{reached} of {count} can be reached."), _servers(servers)]
+    own = all(server.local for server in servers)
+    what = "storage directory" if own else "storage server"
+    count = counted(len(servers), what)
+    are = ("is" if len(servers) == 1 else "are") + " there" if own else "can be reached"
+    return [*lines, tags.p(f"{reached} of {count} {are}."), _servers(servers, what)]
 
 
 def _commands(address: str) -> Tag:
@@ -159,7 +162,7 @@ def _tell_helper(helper: HelperSeen) -> Flattenable:
     return [tags.strong("Connected"), begin, f" to the helper{version}. {how}"]
 
 
-def _servers(servers: Sequence[ServerStatus]) -> Tag:
+def _servers(servers: Sequence[ServerStatus], what: str) -> Tag:
     rows = [
         (
             foreign(server.nickname or server.server_id),
@@ -169,11 +172,14 @@ def _servers(servers: Sequence[ServerStatus]) -> Tag:
         )
         for server in servers
     ]
-    return table(("Server", "State", "Free space", "Version"), rows, "Storage servers")
+    heads = (what.capitalize(), "State", "Free space", "Version")
+    return table(heads, rows, "The grid")
 
 
 def _state(server: ServerStatus) -> Flattenable:
     """How people are told of a connection, and of what is not done over it."""
+    if server.local:
+        return _directory_state(server)
     if not server.connected:
         state = tags.span("not connected", class_="bad")
     else:
@@ -181,6 +187,15 @@ def _state(server: ServerStatus) -> Flattenable:
         state = tags.span(text, class_="good")
     refusal = foreign(server.refusal, MOST_TEXT)
     return [state, f"; nothing is uploaded to it: {refusal}"] if refusal else state
+
+
+def _directory_state(server: ServerStatus) -> Tag:
+    """How people are told of a storage directory of our own."""
+    if not server.connected:
+        return tags.span("missing", class_="bad")
+    if server.available_space == 0:
+        return tags.span("takes nothing more", class_="fair")
+    return tags.span("ready", class_="good")
 
 
 def _connection_status(server: ServerStatus) -> str:

@@ -72,7 +72,9 @@ def duration(seconds: float) -> str:
 
 def counted(count: int, thing: str) -> str:
     """Return a number of things: "1 file", "2 files"."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+    if count != 1:
+        thing = f"{thing[:-1]}ies" if thing.endswith("ry") else f"{thing}s"
+    return f"{count:,} {thing}"
 
 
 def foreign(text: str, most: int = 100) -> str:
