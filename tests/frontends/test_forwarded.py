@@ -10,6 +10,7 @@ from truckee.frontends.http.base_url import parse_base_url
 from truckee.frontends.http.forwarded import (
     LOCAL_PROXIES,
     Forwarded,
+    client_of,
     forwarded,
     parse_trusted,
 )
@@ -68,6 +69,29 @@ class ForwardedTests(SynchronousTestCase):
             found = (LOCAL_PROXIES.trusts(address), named.trusts(address))
             self.assertEqual(found, (usual, by_name), address)
         self.assertFalse(parse_trusted("none").trusts("127.0.0.1"))
+
+    def test_client(self) -> None:
+        """The client is the last one that is no proxy of ours; a stranger's word is not."""
+        named = parse_trusted("10.0.0.0/8")
+        for peer, lines, found in (
+            ("10.0.0.1", {"x-forwarded-for": ["1.2.3.4"]}, "1.2.3.4"),
+            ("10.0.0.1", {"x-forwarded-for": ["6.6.6.6, 1.2.3.4", "10.9.9.9"]}, "1.2.3.4"),
+            ("10.0.0.1", {"x-forwarded-for": ["1.2.3.4:80"]}, "1.2.3.4"),
+            ("10.0.0.1", {"x-forwarded-for": ["2001:DB8::1"]}, "2001:db8::1"),
+            ("10.0.0.1", {"forwarded": ['for="[2001:db8::1]:80"']}, "2001:db8::1"),
+            ("", {"x-forwarded-for": ["1.2.3.4"]}, "1.2.3.4"),
+            ("10.0.0.1", {"x-forwarded-for": ["1.2.3.4, x"]}, "10.0.0.1"),
+            ("10.0.0.1", {"x-forwarded-for": ["10.0.0.2"]}, "10.0.0.1"),
+            ("10.0.0.1", {"forwarded": ["for=unknown"]}, "10.0.0.1"),
+            ("10.0.0.1", {}, "10.0.0.1"),
+            ("1.1.1.1", {"x-forwarded-for": ["1.2.3.4"]}, "1.1.1.1"),
+        ):
+
+            def each(name: str, lines: dict[str, list[str]] = lines) -> list[str]:
+                return lines.get(name, [])
+
+            self.assertEqual(client_of(each, peer, named), found, lines)
+            self.assertEqual(client_of(each, peer, LOCAL_PROXIES), peer)
 
     def test_bad_networks(self) -> None:
         """An entry that is no address is an error for the operator."""

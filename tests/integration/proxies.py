@@ -61,11 +61,20 @@ class Room:
     ports: Sequence[int]  # plain, plain below a path, documented, documented below a path
 
 
+def block(kind: str) -> str:
+    """Return the one of that kind on the page."""
+    [found] = re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return str(found)
+
+
+def documented_ini() -> str:
+    """Return what stands there for tahoe.cfg."""
+    return block("ini")
+
+
 def documented(kind: str, room: Room, *, below: bool, port: int) -> str:
     """Return the configuration on the page, with the places of this test."""
-    found = re.search(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert found is not None, kind
-    text = found[1]
+    text = block(kind)
     for old, new in (
         ("listen 443", f"listen 127.0.0.1:{port}"),
         ("*:443", f"127.0.0.1:{port}"),

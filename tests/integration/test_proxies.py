@@ -21,9 +21,9 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.browser import missing, run_node
-from tests.integration.proxies import KINDS, Proxy, Site
+from tests.integration.proxies import KINDS, Proxy, Site, documented_ini
 from tests.integration.tus_client import PIECE, content
-from tests.processes import SharedNode, ask, curl, eventually, run
+from tests.processes import Reply, SharedNode, Wire, ask, curl, eventually, run
 
 GATEWAY = SharedNode(1, "")
 LINK = re.compile(r'(?:href|src|action)="([^"]*)"')
@@ -290,6 +290,47 @@ class Tests(SynchronousTestCase):
                 self.assertNotIn("error", done)
                 self.assertTrue(done["url"].startswith(endpoint), done)
                 self.check_file(done["cap"])
+
+
+class BaseUrlTests(SynchronousTestCase):
+    """What the page says of tahoe.cfg, without a proxy that tells anything."""
+
+    def setUp(self) -> None:
+        config = documented_ini().replace("tcp:3456", "tcp:0")
+        node = SharedNode(1, "\n" + config)
+        self.addCleanup(node.close)
+        self.url = node().url
+
+    def say(self, method: str, path: str, *headers: str, data: bytes = b"") -> Reply:
+        """Return the answer to a request that says just this."""
+        lines = (f"{method} {path} HTTP/1.1", f"Content-Length: {len(data)}", *headers)
+        with Wire(self.url) as wire:
+            wire.send("\r\n".join((*lines, "", "")).encode() + data)
+            return wire.reply()
+
+    def test_as_documented(self) -> None:
+        """Whatever name the proxy asks by, the public address counts, and no other."""
+        ours, form = "Origin: https://example.com", "Content-Type: multipart/form-data; "
+        public = "https://example.com/tahoe/"
+        for host in ("Host: 127.0.0.1:3456", "Host: example.com", "Host: example.com:443"):
+            reply = self.say("GET", "/", host)
+            self.assertIn(f"curl -T FILE {public}uri".encode(), reply.body)
+            body = FORM % b"x" * 9
+            for origin, status in (
+                (ours, 200),
+                ("Origin: https://example.com:8443", 403),
+                ("Origin: http://evil.example", 403),
+                (f"{ours}\r\nSec-Fetch-Site: cross-site", 403),
+            ):
+                said = (host, origin, f"{form}boundary=b")
+                reply = self.say("POST", "/uri?t=upload", *said, data=body)
+                self.assertEqual(reply.status, status, (said, reply.body))
+            tus = ("Tus-Resumable: 1.0.0", "Upload-Length: 9", ours)
+            where = self.say("POST", "/tus/", host, *tus).headers["location"]
+            self.assertTrue(where.startswith(f"{public}tus/"), where)
+            evil = "X-Forwarded-Host: evil.example"
+            self.assertEqual(self.say("GET", "/", host, evil).status, 403)
+        self.assertEqual(self.say("GET", "/", "Host: evil.example").status, 403)
 
 
 def next_event(answer: HTTPResponse) -> dict[str, object]:

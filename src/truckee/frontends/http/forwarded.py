@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 
 from attrs import frozen
 
+from truckee.frontends.http.authority import parse_authority
 from truckee.frontends.http.base_url import check_prefix
 
 Network = IPv4Network | IPv6Network
@@ -101,6 +102,31 @@ def forwarded(lines: Callable[[str], list[str]]) -> Forwarded:
     except ValueError:
         prefix = None
     return Forwarded(tuple(hosts), proto if proto in ("http", "https") else "", prefix)
+
+
+def client_of(lines: Callable[[str], list[str]], peer: str, proxies: TrustedProxies) -> str:
+    """
+    Return the address of the client behind *peer*: the last one that is no trusted proxy.
+
+    Only proxies that the operator named are known to tell it: others may pass on what the
+    client wrote, who could be anybody then.
+    """
+    if not proxies.named or not proxies.trusts(peer):
+        return peer
+    chain = _members(lines("x-forwarded-for"))
+    if not chain:
+        elements = _elements(", ".join(lines("forwarded")))
+        chain = [each["for"] for each in elements if "for" in each]
+    for text in reversed(chain):
+        try:
+            # Some write a port behind it, and brackets around one of IPv6 or none.
+            bare = text if text.count(":") > 1 and text[0] != "[" else ""
+            address = str(ip_address(bare or parse_authority(text).host))
+        except ValueError:
+            break
+        if not proxies.trusts(address):
+            return address
+    return peer
 
 
 def _members(lines: Sequence[str]) -> list[str]:

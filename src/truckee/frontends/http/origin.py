@@ -75,7 +75,7 @@ class CrossSite(Refused):
     """
     A page of another site ({origin}) sent this, and that is not allowed. Use the gateway's
     own pages. If it was one of them, and a proxy is in front of the gateway, add its
-    address to [node] in tahoe.cfg: web.base-url = {base}
+    address, with its path if it has one, to [node] in tahoe.cfg: web.base-url = {base}
     """
 
     origin: str

@@ -17,6 +17,7 @@ from twisted.web.resource import Resource
 
 from truckee.errors import TruckeeError
 from truckee.flow.inbound import Inbound
+from truckee.frontends.http.forwarded import client_of
 from truckee.frontends.http.head import Head
 from truckee.frontends.http.origin import Asked, CrossSite, Sender, admit
 from truckee.frontends.http.own_url import Connection, own_path, own_url, told
@@ -209,6 +210,12 @@ class StreamingRequest(server.Request):
         """:raises CrossSite: unless *found* has something to play."""
         if self.sender is Sender.PLAYER and not getattr(found, "for_players", False):
             raise CrossSite("cross-site")
+
+    @property
+    def client_address(self) -> str:
+        """The client's address, as far as it is known; each has its share of room."""
+        peer, proxies = self.channel.client, self.site.hosts.proxies
+        return client_of(self.header_lines, peer, proxies)
 
     def own_url(self, path: str) -> str:
         """Return *path* as this client can ask for it, with scheme and host if known."""

@@ -90,7 +90,7 @@ class Tus:
             direct,
             meta=meta,
             partial=creation.partial,
-            client=request.channel.client,
+            client=request.client_address,
         )
 
 

@@ -141,7 +141,7 @@ class UriResource(Resource):
             size(args, _BOUND),
             status,
             direct=not boolean(args, "helper", True),
-            client=request.channel.client,
+            client=request.client_address,
             asks_first=request.owes_continue,
         )
         return cap, _cap_answer(cap, status, args)
@@ -167,7 +167,7 @@ class UriResource(Resource):
             min((bound for bound in bounds if bound is not None), default=None),
             status,
             direct=not boolean(before, "helper", True),
-            client=request.channel.client,
+            client=request.client_address,
         )
         after = {**form.fields, **args}
         when_done = after.get("when_done")

@@ -117,7 +117,7 @@ class OpenResource(Resource):
             size(args, "size-limit"),
             not boolean(args, "helper", True),
             task=wanted_id(request, args),
-            client=request.channel.client,
+            client=request.client_address,
         )
         if upload.record.task is not None:
             request.setHeader(b"x-task-id", upload.record.task.encode("ascii"))

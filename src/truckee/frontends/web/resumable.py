@@ -122,7 +122,7 @@ class Resumable:
             next(iter(lengths), None),
             size(args, "size-limit"),
             not boolean(args, "helper", True),
-            client=request.channel.client,
+            client=request.client_address,
         )
         where = {"location": request.own_path(f"/upload/{upload.handle}")}
         known = interim(request, where | self.limits(upload))
