@@ -24,6 +24,7 @@ from tests.storage.gbs_served import Served, tub_id
 from tests.storage.test_foolscap import INDEX, Loopback, new_disk
 from truckee.codec import base32
 from truckee.grid.announcements import parse_fields
+from truckee.node import tor
 from truckee.node.config import NodeConfig, load_config
 from truckee.node.config_file import BadConfig
 from truckee.node.layout import NodeDirectory
@@ -87,7 +88,7 @@ class ConfigTests(SynchronousTestCase):
     def test_read(self) -> None:
         """The section is read as stock nodes read it."""
         home = self.node.path
-        for text, tor in (
+        for text, settings in (
             ("", TorSettings()),
             (ALL, TorSettings(all_tcp=True)),
             (ALL + HIDDEN, TorSettings(all_tcp=True)),
@@ -100,7 +101,7 @@ class ConfigTests(SynchronousTestCase):
             ("[tor]\ntor.executable = /b/tor\n", TorSettings(executable=Path("/b/tor"))),
         ):
             config = self.load(text)
-            self.assertEqual(config.tor, tor, text)
+            self.assertEqual(config.tor, settings, text)
             self.assertEqual(config.dials_tcp, "tcp = tor" not in text)
             self.assertEqual(list(config.unsupported), [])
 
@@ -345,6 +346,22 @@ class EndpointTests(_Case):
             self.assertIn(reason, problem.text)
             source.stop()
         self.flushLoggedErrors(RuntimeError)  # of txtorcon, which logs it too
+
+    async def test_not_asked_for(self) -> None:
+        """A server that is behind Tor makes its absence no problem of who has none."""
+        source = self.source()
+        self.patch(tor, "_USUAL", [f"tcp:127.0.0.1:{free_port()}" for _ in range(2)])
+        await self.refused(self.connect(source))
+        self.assertEqual(list(self.problems), [])
+
+    async def test_usual(self) -> None:
+        """Where Tor and the Tor Browser listen is tried in turn."""
+        usual = [f"tcp:127.0.0.1:{port}" for port in (free_port(), self.socks)]
+        self.patch(tor, "_USUAL", usual)
+        proxy = self.proxy()
+        protocol = await self.connect(self.source())
+        self.assertEqual([host for host, _ in proxy.asked], ["a.example"])
+        protocol.transport.abortConnection()
 
     async def test_back(self) -> None:
         """When Tor is there the problem is over."""

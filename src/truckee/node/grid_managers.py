@@ -27,6 +27,7 @@ _CERTIFICATES = "grid_manager_certificates"
 _MAX_FILE = 8192  # bytes; about 400 are usual
 # An announcement with all of them has to be taken by others.
 _MAX_FILES = 8192  # bytes of all certificates together
+_SOON = 7 * 86400.0  # seconds before it expires that people hear of it
 _FIELDS = {"certificate", "signature"}
 
 
@@ -98,7 +99,7 @@ def certificate_mistakes(file: ConfigFile) -> list[Mistake]:
 def certificate_troubles(
     certificates: Sequence[OwnCertificate], public_key: str, now: float
 ) -> dict[str, str]:
-    """Return why clients will not accept some of ours, by their names in ``tahoe.cfg``."""
+    """Return why clients do not accept some of ours, or soon will not, by their names."""
     troubles = {}
     for each in certificates:
         if each.content.public_key != public_key:
@@ -110,6 +111,11 @@ def certificate_troubles(
             troubles[each.name] = (
                 f"It expired on {each.content.day}, and clients pass over it. Ask who runs "
                 "the grid manager for a new one, and restart this node."
+            )
+        elif each.content.expires <= now + _SOON:
+            troubles[each.name] = (
+                f"It expires on {each.content.day}, and clients will pass over it. Ask who "
+                "runs the grid manager for a new one, and restart this node."
             )
     return troubles
 

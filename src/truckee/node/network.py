@@ -57,6 +57,8 @@ log = Logger()
 
 # How long an introducer has to answer before what it said last time is used.
 FIRST_ANSWER = 10.0  # seconds
+# Between two looks at when our certificates expire.
+_CERTIFICATES = 3600.0  # seconds
 
 
 @define
@@ -220,10 +222,17 @@ class Network:
         furl = self._tub.registerReference(served, name=swissnum)
         nurls = self._serve_https(furl, server, quotas)
         announcement = offer.announcement(furl, nurls, number)
-        for name, text in offer.troubles(self._now()).items():
-            self._problems.report(f"[grid_manager_certificates] {name}", text)
+        if offer.certificates:
+            self._watch_certificates(offer)
         for introducer in self.introducers:
             introducer.publish(announcement)
+
+    def _watch_certificates(self, offer: StorageOffer) -> None:
+        """Name certificates of ours that clients pass over, now and later."""
+        for name, text in offer.troubles(self._now()).items():
+            self._problems.report(f"[grid_manager_certificates] {name}", text)
+        later = self._reactor.callLater(_CERTIFICATES, self._watch_certificates, offer)
+        self._timers = [*(each for each in self._timers if each.active()), later]
 
     def prepare_helper(self) -> str:
         """Return the swissnum that a helper is served by; blocks.  :raises OSError:"""

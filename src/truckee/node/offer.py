@@ -80,7 +80,7 @@ class StorageOffer:
     _key: Ed25519PrivateKey = field(repr=False)
     _nickname: str
     _random: Callable[[int], bytes]
-    _certificates: Sequence[OwnCertificate] = ()
+    certificates: Sequence[OwnCertificate] = ()
 
     @property
     def public_key(self) -> str:
@@ -96,7 +96,7 @@ class StorageOffer:
 
     def troubles(self, now: float) -> dict[str, str]:
         """Return what is wrong with certificates of grid managers, by name."""
-        return certificate_troubles(self._certificates, self.public_key, now)
+        return certificate_troubles(self.certificates, self.public_key, now)
 
     def permutation_seed(self) -> bytes:
         """
@@ -133,8 +133,8 @@ class StorageOffer:
         }
         if nurls:
             fields["anonymous-storage-NURLs"] = list(nurls)
-        if self._certificates:
-            documents = [dict(each.document) for each in self._certificates]
+        if self.certificates:
+            documents = [dict(each.document) for each in self.certificates]
             fields["grid-manager-certificates"] = documents
         return sign(self._key, fields)
 

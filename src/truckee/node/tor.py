@@ -159,16 +159,19 @@ class TorSource:
         return work.addTimeout(_START, self._reactor)
 
     def _tell(self, trouble: str) -> None:
-        if trouble:
-            # Its port may be another one when it is there again.
-            self._found = None
-            text = (
-                f"No connections are made through Tor: {trouble.rstrip('.')}. It goes on "
-                "by itself when Tor is there."
-            )
+        if not trouble:
+            self._problems.resolve(_PROBLEM)
+            return
+        # Its port may be another one when it is there again.
+        self._found = None
+        text = (
+            f"No connections are made through Tor: {trouble.rstrip('.')}. It goes on by "
+            "itself when Tor is there."
+        )
+        if self._settings.asked_for:
             self._problems.report(_PROBLEM, text)
         else:
-            self._problems.resolve(_PROBLEM)
+            log.info("{text}", text=text)
 
 
 def _reason(error: Exception) -> str:

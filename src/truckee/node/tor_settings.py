@@ -26,6 +26,11 @@ class TorSettings:
     executable: Path | None = None  # of what is launched; None: the first of the PATH
     all_tcp: bool = False  # plain TCP is not used at all
 
+    @property
+    def asked_for(self) -> bool:
+        """Whether the operator wants it, or there just may be one."""
+        return self.all_tcp or self.launch or bool(self.socks or self.control)
+
 
 class Settings(Protocol):
     """What ``tahoe.cfg`` says."""
