@@ -20,7 +20,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.browser import missing, run_node
+from tests.integration.browser import Browser, missing, run_node
 from tests.integration.proxies import KINDS, Proxy, Site, documented_ini
 from tests.integration.tus_client import PIECE, content
 from tests.processes import Reply, SharedNode, Wire, ask, curl, eventually, run
@@ -39,6 +39,30 @@ FORM = (
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n'
     b"Content-Type: application/octet-stream\r\n\r\n%b\r\n--b--\r\n"
 )
+
+# What a browser is told to do; the caps that it sees are returned.
+BY_SCRIPT = """
+    await page.goto(args[0]);
+    await page.locator("#file").setInputFiles(args[1]);
+    const found = page.locator("input.cap").last();
+    await found.waitFor();
+    return found.inputValue();
+"""
+BY_FORM = """
+    await page.goto(args[0]);
+    await page.route("**/upload.js", (route) => route.fulfill({ body: "" }));
+    await page.reload();
+    await page.unroute("**/upload.js");
+    await page.locator("#file").setInputFiles(args[1]);
+    await Promise.all([
+        page.waitForURL("**/uri?t=upload"), page.locator("#send").click()]);
+    return (await page.content()).match(/URI:CHK:[a-z2-7:0-9]+/)[0];
+"""
+EVENTS = """
+    const asked = page.waitForRequest("**/status/events");
+    await page.goto(args[0]);
+    return (await asked).url();
+"""
 
 
 def tearDownModule() -> None:
@@ -350,6 +374,21 @@ def received(url: str) -> bool:
 
 class NginxTests(ProxyCase, Tests):
     name = "nginx"
+
+    def test_browser(self) -> None:
+        """A browser's scripts and forms do their work where nginx is told nothing."""
+        why = missing(browser=True)
+        if why is not None:
+            raise SkipTest(why)
+        place = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (place / "file").write_bytes(DATA)
+        browser = self.enterContext(Browser(place / "profile"))
+        url = next(s.url for s in self.proxy.sites if not s.documented and s.path != "/")
+        self.check_file(browser.do(BY_SCRIPT, url, str(place / "file")))
+        self.check_file(browser.do(BY_FORM, f"{url}upload", str(place / "file")))
+        events = browser.do(EVENTS, f"{url}status")
+        self.assertEqual(events, f"{url}status/events")
+        self.assertEqual(browser.do("return page.errors"), [])
 
 
 class ApacheTests(ProxyCase, Tests):
