@@ -12,7 +12,7 @@ from truckee.flow.limits import Budget
 
 # One whose client took nothing for so long gives way to one who waits; where many wait, to
 # each of them after as much less, so that a crowd that takes nothing is soon through.
-PATIENCE = 0.5  # seconds
+PATIENCE = 0.1  # seconds
 # What a client that does take needs to do so.
 _LEAST_PATIENCE = 0.02
 

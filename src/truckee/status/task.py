@@ -78,6 +78,7 @@ class Task:
     error: str | None = field(default=None, init=False)
     retain: float | None = field(default=None, init=False)  # seconds, that its holder asked
     forgotten_at: float | None = field(default=None, init=False)  # by the clock
+    look_at: float = field(default=0.0, init=False)  # by the clock: it need not be sooner
     _done: int = field(default=0, init=False)
     _pace: Pace = field(init=False)
     _pause: IDelayedCall | None = field(default=None, init=False)

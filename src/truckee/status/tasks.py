@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -74,9 +75,9 @@ class Tasks:
     changes: int = field(default=0, init=False)  # of states; who sees another looks again
     on_end: list[Callable[[Task], None]] = field(factory=list, init=False)
     _active: dict[str, Task] = field(factory=dict, init=False, repr=False)
-    _over: dict[str, Task] = field(factory=dict, init=False, repr=False)  # oldest first
+    # By kind and id, those that ended first.
+    _over: dict[str, dict[str, Task]] = field(factory=dict, init=False, repr=False)
     _count: int = field(default=0, init=False)
-    _ended: int = field(default=0, init=False)  # since what is over was looked at
     _looked: float = field(default=float("-inf"), init=False)  # when that was
     _looking: IDelayedCall | None = field(default=None, init=False)
 
@@ -100,7 +101,8 @@ class Tasks:
         self.check_id(wanted)
         made = urlsafe_b64encode(self._random(ID_SIZE)).decode("ascii")
         task_id = wanted or made
-        self._over.pop(task_id, None)
+        for over in self._over.values():
+            over.pop(task_id, None)
         self._forget_old()
         self._count += 1
         task = Task(
@@ -122,10 +124,11 @@ class Tasks:
 
     def find(self, task_id: str) -> Task:
         """Return the task of *task_id*.  :raises UnknownTask:"""
-        task = self._active.get(task_id) or self._over.get(task_id)
-        if task is None or self._is_due(task):
-            raise UnknownTask
-        return task
+        for known in (self._active, *self._over.values()):
+            task = known.get(task_id)
+            if task is not None and not self._is_due(task):
+                return task
+        raise UnknownTask
 
     def active(self) -> list[Task]:
         """Return those that run, those that began last first."""
@@ -134,16 +137,14 @@ class Tasks:
     def recent(self, most: int) -> list[Task]:
         """Return those that are over, *most* of each kind, those that began last first."""
         found: list[Task] = []
-        left: dict[str, int] = {}
-        for task in reversed(self._over.values()):
-            room = left.setdefault(task.kind, most)
-            if room and not self._is_due(task):
-                left[task.kind] -= 1
-                found.append(task)
+        for over in self._over.values():
+            there = (task for task in reversed(over.values()) if not self._is_due(task))
+            found += islice(there, most)
         return sorted(found, key=lambda task: task.number, reverse=True)
 
     def __iter__(self) -> Iterator[Task]:
-        return iter([*self._over.values(), *self._active.values()])
+        over = chain.from_iterable(each.values() for each in self._over.values())
+        return iter([*over, *self._active.values()])
 
     def told_end(self, task: Task) -> None:
         """Keep *task* for a day, or as it was asked: its holder heard of its end."""
@@ -159,8 +160,9 @@ class Tasks:
 
     def forget(self, task: Task) -> None:
         """Know nothing of *task* any more, if it is over."""
-        if self._over.get(task.id) is task:
-            del self._over[task.id]
+        over = self._over.get(task.kind, {})
+        if over.get(task.id) is task:
+            del over[task.id]
             self.changes += 1
 
     def stop(self) -> None:
@@ -173,8 +175,10 @@ class Tasks:
         self.changes += 1
         if task.ended is not None and self._active.get(task.id) is task:
             del self._active[task.id]
-            self._over[task.id] = task
-            self._ended += 1
+            over = self._over.setdefault(task.kind, {})
+            over[task.id] = task
+            if len(over) > self.limits.kept:
+                del over[next(iter(over))]
             usual = self.limits.chosen if task.chosen else self.limits.made
             usual = max(usual, task.elapsed)
             self._keep(task, usual if task.retain is None else task.retain)
@@ -188,27 +192,29 @@ class Tasks:
         return task.forgotten_at is not None and task.forgotten_at <= self._clock.seconds()
 
     def _forget_old(self) -> None:
-        """Forget what is due, or too much: now and then, since all are looked at."""
+        """Forget what is due: now and then, since all are looked at."""
         now = self._clock.seconds()
-        many = self._ended > self.limits.kept // 10
-        if not many and now < self._looked + LONGEST:
+        if now < self._looked + LONGEST:
             return
-        self._looked, self._ended = now, 0
-        kept: dict[str, int] = {}
-        for task_id, task in reversed(list(self._over.items())):
-            kept[task.kind] = kept.get(task.kind, 0) + 1
-            if kept[task.kind] > self.limits.kept or self._is_due(task):
-                del self._over[task_id]
+        self._looked = now
+        for over in self._over.values():
+            for task in [task for task in over.values() if self._is_due(task)]:
+                del over[task.id]
 
     def _watch(self) -> None:
         if self._looking is None and self._active:
-            now = self._clock.seconds()
-            youngest = now - max(task.began for task in self._active.values())
-            wait = min(LONGEST, max(SHORTEST, youngest * LOOK))
-            self._looking = self._clock.callLater(wait, self._look)
+            youngest = next(reversed(self._active.values()))
+            self._looking = self._clock.callLater(self._gap(youngest), self._look)
+
+    def _gap(self, task: Task) -> float:
+        """Return the seconds between two looks at *task*."""
+        return min(LONGEST, max(SHORTEST, (self._clock.seconds() - task.began) * LOOK))
 
     def _look(self) -> None:
         self._looking = None
+        now = self._clock.seconds()
         for task in self._active.values():
-            task.look()
+            if task.look_at <= now:
+                task.look()
+                task.look_at = now + self._gap(task)
         self._watch()
