@@ -80,6 +80,7 @@ def documented(kind: str, room: Room, *, below: bool, port: int) -> str:
         ("*:443", f"127.0.0.1:{port}"),
         ("bind :443", f"bind 127.0.0.1:{port}"),
         ("127.0.0.1:3456", f"127.0.0.1:{room.gateway}"),
+        ("/var/log/nginx/error.log", f"{room.place}/log"),
         ("/etc/ssl/example.com", str(room.place / "localhost")),
         ("example.com", "localhost"),
     ):
@@ -184,16 +185,15 @@ def caddy(room: Room) -> str:
         text = documented("caddy", room, below=below, port=port)
         name = f"https://localhost:{port} {{\ntls {room.place}/localhost.crt"
         sites.append(text.replace("localhost {", f"{name} {room.place}/localhost.key", 1))
+    options = block("caddyfile").strip().removeprefix("{").removesuffix("}")
     return f"""
 {{
+    {options}
     admin off
     auto_https disable_redirects
     default_bind 127.0.0.1
     servers {{
         protocols h1 h2
-    }}
-    log {{
-        output discard
     }}
 }}
 http://127.0.0.1:{top} {{
@@ -237,6 +237,7 @@ class Proxy:
     gateway: int
     sites: list[Site] = field(factory=list, init=False)
     certificate: Path = field(init=False)
+    place: Path = field(init=False)  # all that it writes
     _cleanup: ExitStack = field(factory=ExitStack, init=False)
 
     @property
@@ -249,6 +250,7 @@ class Proxy:
         with ExitStack() as cleanup:
             place = Path(cleanup.enter_context(TemporaryDirectory()))
             place.chmod(0o755)
+            self.place = place
             self.certificate = make_certificate(place)
             room = Room(place, self.gateway, free_ports(4))
             config = place / "config"

@@ -23,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.integration.browser import Browser, missing, run_node
 from tests.integration.proxies import KINDS, Proxy, Site, documented_ini
 from tests.integration.tus_client import PIECE, content
+from tests.ports import free_port
 from tests.processes import Reply, SharedNode, Wire, ask, curl, eventually, run
 
 GATEWAY = SharedNode(1, "")
@@ -109,12 +110,12 @@ class Tests(SynchronousTestCase):
     name: ClassVar[str]
     proxy: ClassVar[Proxy]
 
-    def connect(self, site: Site) -> HTTPConnection:
+    def connect(self, site: Site, proxy: Proxy | None = None) -> HTTPConnection:
         """Return a connection, which is closed at the end."""
         parts = urlsplit(site.url)
         host, port = parts.hostname or "", parts.port
         if parts.scheme == "https":
-            secure = self.proxy.trust()
+            secure = (proxy or self.proxy).trust()
             made: HTTPConnection = HTTPSConnection(host, port, timeout=60, context=secure)
         else:
             made = HTTPConnection(host, port, timeout=60)
@@ -285,6 +286,21 @@ class Tests(SynchronousTestCase):
             self.assertEqual(answer.status, 200, site)
             cap = answer.read().decode()
             self.assertTrue(ask(f"{GATEWAY().url}uri/{cap}").body == large)
+
+    def test_logs(self) -> None:
+        """What the docs say keeps caps out of logs, when the gateway is away too."""
+        with Proxy(self.proxy.kind, free_port()) as away:
+            for proxy, good in ((self.proxy, True), (away, False)):
+                for site in proxy.sites:
+                    if site.documented:
+                        connection = self.connect(site, proxy)
+                        connection.request("GET", f"{site.path}uri/URI:LIT:mfrggztfm4")
+                        status = connection.getresponse().status
+                        self.assertEqual(status == 200, good, (site, status))
+                        connection.close()
+                for file in proxy.place.rglob("*"):
+                    if file.is_file():
+                        self.assertNotIn(b"mfrggztfm4", file.read_bytes(), file)
 
     def test_interim_responses(self) -> None:
         """A client of the IETF's resumable uploads gets the final answer."""
