@@ -81,8 +81,7 @@ class UploadResource(Resource):
 
     def render_GET(self, request: Request) -> bytes:
         """Show the page for people."""
-        set_page_headers(request)
-        request.setHeader(b"connection", b"close")  # see frontends/tus/resource.py
+        set_page_headers(request, uploads=True)
         return upload_page(self._frames.of(request))
 
 

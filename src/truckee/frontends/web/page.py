@@ -35,8 +35,10 @@ PAGE_HEADERS = {
 }
 
 
-def set_page_headers(request: Request) -> None:
-    """Have a browser show the answer to *request* as a page of ours."""
+def set_page_headers(request: Request, *, uploads: bool = False) -> None:
+    """Have a browser show the answer to *request* as a page of ours, which may upload."""
+    if uploads:
+        request.setHeader(b"connection", b"close")  # see frontends/tus/resource.py
     for name, value in PAGE_HEADERS.items():
         request.setHeader(name.encode("ascii"), value.encode("ascii"))
 

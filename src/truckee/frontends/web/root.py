@@ -148,8 +148,7 @@ class RootResource(Resource):
             return self._pages.get("json", lambda: status_json(self._status()))
         if "t" in args:
             raise BadArgument("t", "this page has json")
-        set_page_headers(request)
-        request.setHeader(b"connection", b"close")  # see frontends/tus/resource.py
+        set_page_headers(request, uploads=True)
         address = request.own_url("/")
         if not address.startswith("http"):  # what it knows us by, if not the scheme
             address = f"http://{request.getHeader('host') or '127.0.0.1:3456'}/"

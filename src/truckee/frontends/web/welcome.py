@@ -85,7 +85,7 @@ def _reader(root: str) -> Flattenable:
                 autocomplete="off",
                 autocapitalize="off",
                 spellcheck="false",
-                placeholder="URI:…",
+                placeholder="URI:CHK:...",
             ),
             tags.button("Open"),
             class_="row",
