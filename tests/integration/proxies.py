@@ -218,6 +218,12 @@ class Kind:
     config: Callable[[Room], str]
     arguments: Sequence[str]  # {} is the file of its configuration
 
+    @property
+    def installed(self) -> str | None:
+        """Where it is, if it is there."""
+        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+        return shutil.which(self.program, path=path)
+
 
 KINDS = {
     "nginx": Kind("nginx", "nginx-light", nginx, ("-c", "{}", "-e", "stderr")),
@@ -240,12 +246,6 @@ class Proxy:
     place: Path = field(init=False)  # all that it writes
     _cleanup: ExitStack = field(factory=ExitStack, init=False)
 
-    @property
-    def program(self) -> str | None:
-        """Where it is, if it is installed."""
-        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
-        return shutil.which(self.kind.program, path=path)
-
     def __enter__(self) -> Proxy:
         with ExitStack() as cleanup:
             place = Path(cleanup.enter_context(TemporaryDirectory()))
@@ -256,7 +256,10 @@ class Proxy:
             config = place / "config"
             config.write_text(self.kind.config(room))
             process = subprocess.Popen(
-                [str(self.program), *(each.format(config) for each in self.kind.arguments)],
+                [
+                    str(self.kind.installed),
+                    *(each.format(config) for each in self.kind.arguments),
+                ],
                 stderr=(place / "errors").open("wb"),
                 cwd=place,
                 env=os.environ | {"HOME": str(place), "XDG_DATA_HOME": str(place)},

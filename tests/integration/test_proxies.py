@@ -93,10 +93,10 @@ class ProxyCase:
 
     @classmethod
     def setUpClass(cls) -> None:
-        proxy = Proxy(KINDS[cls.name], urlsplit(GATEWAY().url).port or 0)
-        if proxy.program is None:
-            raise SkipTest(f"needs {cls.name}: apt-get install {proxy.kind.package}")
-        cls.proxy = proxy.__enter__()
+        kind = KINDS[cls.name]
+        if kind.installed is None:
+            raise SkipTest(f"needs {cls.name}: apt-get install {kind.package}")
+        cls.proxy = Proxy(kind, urlsplit(GATEWAY().url).port or 0).__enter__()
 
     @classmethod
     def tearDownClass(cls) -> None:
