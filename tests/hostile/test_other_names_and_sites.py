@@ -23,6 +23,7 @@ FOREIGN = (
     "Origin: null",
     "Origin: https://127.0.0.1",
     "Origin: http://127.0.0.1:1",
+    "Origin: http://evil.example\r\nSec-Fetch-Site: same-origin",
     "Sec-Fetch-Site: cross-site",
     "Sec-Fetch-Site: same-site",
     "Service-Worker: script",

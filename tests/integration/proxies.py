@@ -255,12 +255,11 @@ class Proxy:
             room = Room(place, self.gateway, free_ports(4))
             config = place / "config"
             config.write_text(self.kind.config(room))
+            arguments = [each.format(config) for each in self.kind.arguments]
+            errors = cleanup.enter_context((place / "errors").open("wb"))
             process = subprocess.Popen(
-                [
-                    str(self.kind.installed),
-                    *(each.format(config) for each in self.kind.arguments),
-                ],
-                stderr=(place / "errors").open("wb"),
+                [str(self.kind.installed), *arguments],
+                stderr=errors,
                 cwd=place,
                 env=os.environ | {"HOME": str(place), "XDG_DATA_HOME": str(place)},
             )
