@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from truckee.flow.limits import Budget
+from truckee.flow.turns import MOST
 
 # One whose client took nothing for so long gives way to one who waits; where many wait, to
 # each of them after as much less, so that a crowd that takes nothing is soon through.
@@ -95,6 +96,10 @@ class Holdings:
         for holder, since in list(self._idle.items()):
             if not self._waiting or since > now - self._patience:
                 break
+            if self._clock.seconds() - now > MOST:
+                # Each who waited begins at once, and others have work for this turn too.
+                self._timer = self._clock.callLater(0, self._make_way)
+                return
             if self._idle.pop(holder, None) is not None:
                 holder.let_go()
         if self._waiting:
