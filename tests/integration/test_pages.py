@@ -126,18 +126,18 @@ class PagesTests(SynchronousTestCase):
                 wire.send(bytes(3 * MIB))
             self.visit("status")
             self.browser.do("await page.evaluate(() => { window.same = true })")
-            eventually(lambda: len(self.bars()) == 3 and min(self.bars()) > 0.2, 20)
+            eventually(lambda: len(self.bars()) == 3 and min(self.bars()) > 0.2)
             before = self.bars()
             self.look("status")
             for wire in wires:
                 wire.send(bytes(3 * MIB))
-            eventually(lambda: min(self.bars()) > max(before) + 0.2, 20)
+            eventually(lambda: min(self.bars()) > max(before) + 0.2)
             for wire in wires:
                 wire.send(bytes(2 * MIB))
             for wire in wires:
                 self.assertEqual(wire.reply().status, 200)
             text = "return page.locator('#live').innerText()"
-            eventually(lambda: "Nothing is under way" in self.browser.do(text), 20)
+            eventually(lambda: "Nothing is under way" in self.browser.do(text))
             # What is finished is folded, and what was unfolded stays so.
             self.assertNotIn("3 shares on 3 servers", self.browser.do(text))
             self.browser.do("await page.locator('summary').press('Enter')")
@@ -145,7 +145,7 @@ class PagesTests(SynchronousTestCase):
             folded = "return page.locator('summary').textContent()"
             before_it = self.browser.do(folded)
             curl("-T", "-", f"{self.grid.url}uri", data=bytes(100))
-            eventually(lambda: self.browser.do(folded) != before_it, 20)
+            eventually(lambda: self.browser.do(folded) != before_it)
             self.assertIn("3 shares on 3 servers", self.browser.do(text))
             self.assertTrue(self.browser.do("return page.evaluate(() => window.same)"))
             self.check_quiet()
@@ -161,7 +161,7 @@ class PagesTests(SynchronousTestCase):
             wire.chunk(bytes(2 * MIB))
             self.visit("status")
             endless = "return page.locator('progress:indeterminate').getAttribute(args[0])"
-            eventually(lambda: "done" in (self.browser.do(endless, "aria-label") or ""), 20)
+            eventually(lambda: "done" in (self.browser.do(endless, "aria-label") or ""))
             self.assertIsNone(self.browser.do(endless, "value"))
             self.look("status-unknown")
             text = "return page.locator('#live').innerText()"
@@ -169,7 +169,7 @@ class PagesTests(SynchronousTestCase):
             wire.chunk(b"")
             self.assertEqual(wire.reply().status, 200)
             endless = "return page.locator('progress:indeterminate').count()"
-            eventually(lambda: self.browser.do(endless) == 0, 20)
+            eventually(lambda: self.browser.do(endless) == 0)
             self.check_quiet()
 
     def test_late_answer(self) -> None:
@@ -191,15 +191,15 @@ class PagesTests(SynchronousTestCase):
         )
         curl("-T", "-", f"{self.grid.url}uri", data=bytes(1000))
         text = "return page.locator('body').innerText()"
-        eventually(lambda: "does not answer" in self.browser.do(text), 20)
+        eventually(lambda: "does not answer" in self.browser.do(text))
         self.browser.do("await page.unroute('**/status')")
-        eventually(lambda: "does not answer" not in self.browser.do(text), 20)
+        eventually(lambda: "does not answer" not in self.browser.do(text))
         self.check_quiet()
 
     def test_hidden(self) -> None:
         """A page that nobody sees keeps no line to its gateway, and catches up."""
         self.visit("status")
-        eventually(lambda: self.listeners() == 1, 20)
+        eventually(lambda: self.listeners() == 1)
         turn = """
         await page.evaluate((hidden) => {
           Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
@@ -207,12 +207,12 @@ class PagesTests(SynchronousTestCase):
         }, args[0]);
         """
         self.browser.do(turn, True)
-        eventually(lambda: self.listeners() == 0, 20)
+        eventually(lambda: self.listeners() == 0)
         cap = curl("-T", "-", f"{self.grid.url}uri", data=bytes(1234)).decode()
         self.browser.do(turn, False)
-        eventually(lambda: self.listeners() == 1, 20)
+        eventually(lambda: self.listeners() == 1)
         text = "return page.locator('#live').textContent()"
-        eventually(lambda: "1.2 kB" in self.browser.do(text), 20)
+        eventually(lambda: "1.2 kB" in self.browser.do(text))
         self.assertNotIn(cap, self.browser.do("return page.content()"))
         self.check_quiet()
 
@@ -225,14 +225,14 @@ class PagesTests(SynchronousTestCase):
         disk = self.grid.directory / "storage" / "1"
         away = disk.with_name("away")
         disk.rename(away)
-        eventually(lambda: "2 of 3 servers" in self.browser.do(health), 60)
+        eventually(lambda: "2 of 3 servers" in self.browser.do(health))
         self.assertIn("1 problem", self.browser.do(health))
         told = "return page.getByRole('alert').innerText()"
         self.assertIn("Nothing more is stored there", self.browser.do(told))
         link = "await page.getByRole('link', { name: '1 problem' }).press('Enter')"
         self.browser.do(link)
         away.rename(disk)
-        eventually(lambda: self.browser.do(health) == "3 of 3 servers", 60)
+        eventually(lambda: self.browser.do(health) == "3 of 3 servers")
         self.assertTrue(self.browser.do("return page.evaluate(() => window.same)"))
         self.check_quiet()
 
@@ -262,17 +262,17 @@ class PagesTests(SynchronousTestCase):
                 "await (await choosing).setFiles(args[0])",
                 str(path),
             )
-            eventually(lambda: "MB/s" in self.told(), 20)
+            eventually(lambda: "MB/s" in self.told())
             self.look("upload-during")
             self.assertGreater(min(self.bars()), 0)
             self.browser.do(
                 "await page.keyboard.press('Tab'); await page.keyboard.press('Space')"
             )
-            eventually(lambda: "Paused" in self.told(), 20)
+            eventually(lambda: "Paused" in self.told())
             self.look("upload-paused")
             line.rate = 0
             self.browser.do("await page.keyboard.press('Space')")
-            eventually(lambda: "stored. Its cap" in self.told(), 20)
+            eventually(lambda: "stored. Its cap" in self.told())
             self.look("upload-over")
             reached = self.browser.do(TABBED)
             for name in ("Copy cap", "Forget cap", "Open in a new tab"):
@@ -301,7 +301,7 @@ class PagesTests(SynchronousTestCase):
                 "await page.keyboard.press('Enter')"
             )
             text = "return page.locator('#live').innerText()"
-            eventually(lambda: "cancelled" in self.browser.do(text), 20)
+            eventually(lambda: "cancelled" in self.browser.do(text))
             self.assertEqual(self.grid.incoming(), [])
             self.assertNotIn("Cancel\n", self.browser.do(text))
             self.check_quiet()
@@ -323,8 +323,8 @@ class PagesTests(SynchronousTestCase):
             text = "return page.locator('body').textContent()"
             self.assertNotIn("does not answer", self.browser.do(text))
             grid.stop()
-            eventually(lambda: "does not answer" in self.browser.do(text), 20)
+            eventually(lambda: "does not answer" in self.browser.do(text))
             grid.start()
             curl("-T", "-", f"{grid.url}uri", data=bytes(1000))
-            eventually(lambda: "Upload 1" in self.browser.do(text), 30)
+            eventually(lambda: "Upload 1" in self.browser.do(text))
             self.assertNotIn("does not answer", self.browser.do(text))

@@ -90,12 +90,12 @@ class PageCase(TusCase):
             found[:] = self.browser.do(CAPS)
             return len(found) == count
 
-        eventually(there, 60)
+        eventually(there)
         return found
 
     def until(self, condition: Callable[[str], object]) -> None:
         """Wait until what is told of the first file is so."""
-        eventually(lambda: condition("".join(self.browser.do(TOLD)[:1])), 30)
+        eventually(lambda: condition("".join(self.browser.do(TOLD)[:1])))
 
     def check_quiet(self) -> None:
         """The browser complained of nothing, and remembers no upload."""
@@ -245,14 +245,14 @@ class UploadPageTests(PageCase):
         path, data = self.file("a.bin", 16 * MIB)
         before = self.line.sent
         self.browser.do(FORM, path)
-        eventually(self.remembered, 60)
+        eventually(self.remembered)
         # What the system buffers arrives after all: much more than that is left.
-        eventually(lambda: self.line.sent - before > 4 * MIB, 30)
+        eventually(lambda: self.line.sent - before > 4 * MIB)
         self.browser.kill()
         self.line.rate = 0
         self.open()
         self.assertEqual(self.caps(1), [kept])
-        eventually(lambda: "Choose this file again" in "".join(self.browser.do(TOLD)), 30)
+        eventually(lambda: "Choose this file again" in "".join(self.browser.do(TOLD)))
         self.browser.do(FORM, path)
         [cap] = set(self.caps(2)) - {kept}
         self.check_file(cap, data)
@@ -433,7 +433,7 @@ class KilledGatewayTests(PageCase):
         path, data = self.file("a.bin", 7 * MIB)
         before = self.line.sent
         self.browser.do(FORM, path)
-        eventually(lambda: self.line.sent - before > 3 * MIB, 30)
+        eventually(lambda: self.line.sent - before > 3 * MIB)
         self.grid.kill()
         self.grid.start()
         self.url = self.grid.url
