@@ -108,9 +108,9 @@ class _Case(SynchronousTestCase):
         self.assertNotIn("{", said)
         self.assertEqual(said.count("\n"), 1)
 
-    def check_nothing_left(self, shares: int, seconds: float = 1.0) -> None:
+    def check_nothing_left(self, shares: int) -> None:
         """Check that an upload that broke off is gone, soon."""
-        eventually(lambda: not self.grid.incoming(), seconds)
+        eventually(lambda: not self.grid.incoming())
         self.assertEqual(len(self.grid.shares()), shares)
 
 
