@@ -144,6 +144,7 @@ class HelperTests(SynchronousTestCase):
                 },
                 "cache": None,
                 "problems": [],
+                "storage_directories": [],
             },
         )
 

@@ -26,7 +26,7 @@ class _Case(SynchronousTestCase):
         eventually(lambda: name in node.problems())
         text = node.problems()[name]
         for path in ("", "status"):
-            self.assertIn(name, ask(f"{node.url}{path}").text)
+            self.assertIn(name, ask(f"{node.url}{path}").body.decode())
         told = node.document("status?t=json")["problems"]
         self.assertIn(text, [each["text"] for each in told])
         metrics = ask(f"{node.url}metrics").text

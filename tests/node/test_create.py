@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from truckee.codec import base32
 from truckee.errors import Misuse
 from truckee.node.config import GridShape, load_config
-from truckee.node.create import SERVER_ID, SERVER_ID_SIZE, NotEmpty, create_grid
+from truckee.node.create import NotEmpty, create_grid
+from truckee.node.identity import SERVER_ID, SERVER_ID_SIZE
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import NodeDirectory
 

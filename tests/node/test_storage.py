@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.grids import new_directory, new_workers
 from truckee.node.config import StorageConfig
+from truckee.node.missing_storage import StorageMissing
 from truckee.node.storage import (
     OpenedStorage,
-    StorageMissing,
     StorageOpener,
     StorageRecord,
     StorageTaken,

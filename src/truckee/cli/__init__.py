@@ -25,6 +25,7 @@ _COMMANDS = (
     "put",
     "run",
     "status",
+    "storage",
 )
 
 

@@ -100,12 +100,20 @@ def _greet(node: Node) -> None:
 
 
 def _print_greeting(node: Node) -> None:
-    shape, places = node.config.shape, len(node.config.storage_dirs)
+    shape, directories = node.config.shape, node.disks.grid.statuses()
     if node.is_grid:
+        away = [each for each in directories if not each.is_there]
+        places = f"{len(directories)} storage directories"
+        if away:
+            places = f"{len(directories) - len(away)} of {places}"
         click.echo(
             f"The grid in {node.directory.path} is running: any {shape.needed} of "
-            f"{shape.total} shares on {places} storage directories give a file back."
+            f"{shape.total} shares on {places} give a file back."
         )
+        for each in away:
+            click.echo(f"Warning: {each.name}: {each.state}")
+        if away:
+            click.echo(f"See: truckee storage list -d {node.directory.path}")
     else:
         click.echo(f"The node in {node.directory.path} is running and looks for servers.")
     if node.uploads is not None:

@@ -29,6 +29,7 @@ class DiskFault(Enum):
     FULL = "the disk is full"
     READ_ONLY = "the disk is read-only"
     MISSING = "it is not there"
+    OTHER = "another directory is in its place"
     DENIED = "the permission is missing"
     FAILING = "the disk gives errors"
 

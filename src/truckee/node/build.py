@@ -125,7 +125,7 @@ class Node:
     @property
     def local(self) -> list[DiskServer]:
         """The servers of an embedded grid that were found."""
-        return self.disks.local
+        return self.disks.grid.servers
 
     @property
     def is_grid(self) -> bool:
@@ -142,10 +142,15 @@ class Node:
 
     def status(self) -> GridStatus:
         """Return what people and clients are told of the grid."""
-        local, problems = self.disks.statuses(), list(self.disks.problems)
+        local, problems = self.disks.grid.servers_seen(), list(self.disks.problems)
         cache = None if self.downloads is None else self.downloads.cache.status
         if self.network is None:
-            return GridStatus(local, cache=cache, problems=problems)
+            return GridStatus(
+                local,
+                cache=cache,
+                problems=problems,
+                directories=self.disks.grid.statuses(),
+            )
         return GridStatus(
             [*local, *self.network.pool.statuses()],
             [f"{each.petname}: {each.status}" for each in self.network.introducers],
@@ -177,7 +182,7 @@ class Node:
             self._cpu.start()
             self._disk.start()
             await self.disks.start(keys)
-            await self.disks.open_grid()
+            await self.disks.grid.open()
             journal = self.disks.journal
             happy = self.config.shape.happy
             self._selector = Selector(

@@ -9,17 +9,15 @@ from pathlib import Path
 import yaml
 from attrs import define
 
-from truckee.codec import base32
 from truckee.errors import Misuse
 from truckee.flow.durable import make_directories, write_durably
 from truckee.node.config import DEFAULT_STORAGE_DIRS, DEFAULT_WEB_PORT, GridShape
+from truckee.node.directory_record import DirectoryRecord
+from truckee.node.identity import SERVER_ID, SERVER_ID_SIZE, write_identity
 from truckee.node.keys import create_keys
 from truckee.node.layout import NodeDirectory
 from truckee.node.peers import check_furl
 from truckee.node.templates import grid_config
-
-SERVER_ID = "server-id"
-SERVER_ID_SIZE = 20  # bytes
 
 
 @define
@@ -57,8 +55,9 @@ def create_node(
         make_directories(directory)
         # It tells this directory from an empty mount point, and stays with its shares
         # when they move to another disk.
-        identity = base32.encode(random(SERVER_ID_SIZE))
-        write_durably(directory / SERVER_ID, f"{identity}\n".encode("ascii"))
+        identity = random(SERVER_ID_SIZE)
+        write_identity(directory / SERVER_ID, identity)
+        DirectoryRecord(node.path).see(identity, directory)
     write_durably(node.config, config.encode("utf-8"))
 
 

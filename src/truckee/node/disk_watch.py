@@ -23,6 +23,15 @@ LEAST = 256 << 10  # bytes
 
 
 @frozen
+class Look:
+    """What was found at one place."""
+
+    fault: DiskFault | None  # why it takes nothing more
+    free: int | None = None  # bytes that it would take; None: that is not told
+    size: int | None = None  # bytes of its disk
+
+
+@frozen
 class Place:
     """A directory that the node writes to."""
 
@@ -31,33 +40,27 @@ class Place:
     consequence: str  # a sentence: what the node does without it
     reserved: int = LEAST  # bytes of its disk that count as none
     is_there: Callable[[], bool] = lambda: True  # blocks for a moment
+    is_other: Callable[[], bool] = lambda: False  # what is there, if it is not; blocks
 
-    def fault(self) -> DiskFault | None:
-        """Return why it takes nothing more; blocks for a moment."""
-        return self.look()[0]
-
-    def look(self) -> tuple[DiskFault | None, int | None]:
-        """
-        Return why it takes nothing more, and the bytes that it would take, if it can tell.
-
-        It blocks for a moment.
-        """
+    def look(self) -> Look:
+        """Return how it is; blocks for a moment."""
         try:
             status = os.statvfs(self.path)
         except OSError as error:
-            return fault_of(error) or DiskFault.FAILING, None
+            return Look(fault_of(error) or DiskFault.FAILING)
         if not self.is_there():
-            return DiskFault.MISSING, None
+            return Look(DiskFault.OTHER if self.is_other() else DiskFault.MISSING)
+        size = status.f_frsize * status.f_blocks
         free = max(0, status.f_frsize * status.f_bavail - self.reserved)
         if status.f_flag & os.ST_RDONLY:
-            return DiskFault.READ_ONLY, 0
+            return Look(DiskFault.READ_ONLY, 0, size)
         # Some file systems have no limit on files, and tell 0 of 0.
         used_up = status.f_files > 0 and status.f_favail == 0
         if not free or used_up:
-            return DiskFault.FULL, 0
+            return Look(DiskFault.FULL, 0, size)
         if not os.access(self.path, os.W_OK):
-            return DiskFault.DENIED, 0
-        return None, free
+            return Look(DiskFault.DENIED, 0, size)
+        return Look(None, free, size)
 
 
 @define(eq=False)
@@ -68,8 +71,7 @@ class DiskWatch:
     _disk: Workers
     _clock: IReactorTime
     _places: list[Place] = field(factory=list, init=False)
-    _missing: set[str] = field(factory=set, init=False)
-    _free: dict[str, int | None] = field(factory=dict, init=False)
+    _looks: dict[str, Look] = field(factory=dict, init=False)
     _next: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -79,13 +81,9 @@ class DiskWatch:
         self._places.append(place)
         await self._look_at(place)
 
-    def missing(self, name: str) -> bool:
-        """Tell whether the place *name* was not there at the last look."""
-        return name in self._missing
-
-    def free(self, name: str) -> int | None:
-        """Return the bytes that a place would take, None where that is not told."""
-        return self._free.get(name)
+    def last(self, name: str) -> Look | None:
+        """Return how the place *name* was at the last look; None: not yet."""
+        return self._looks.get(name)
 
     def start(self) -> None:
         """Look again from time to time."""
@@ -108,14 +106,10 @@ class DiskWatch:
         looking.addCallback(lambda _: self.start())
 
     async def _look_at(self, place: Place) -> None:
-        fault, free = await self._disk.run(place.look)
+        found = await self._disk.run(place.look)
         if self._stopped:
             return
-        self._free[place.name] = free
-        if fault is DiskFault.MISSING:
-            self._missing.add(place.name)
-        else:
-            self._missing.discard(place.name)
+        self._looks[place.name], fault = found, found.fault
         if fault is None:
             self._problems.resolve(place.name)
         else:

@@ -20,21 +20,26 @@ from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import ensure_directories, write_durably
 from truckee.flow.other_disk import OtherDisk
-from truckee.grid.pool import ServerStatus
 from truckee.node.config import NodeConfig
+from truckee.node.directory_record import DirectoryRecord
 from truckee.node.disk_watch import LEAST, DiskWatch, Place
+from truckee.node.grid_directories import GridDirectories
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import NodeDirectory
 from truckee.node.network import Network
+from truckee.node.recovery import GOES_ON as _GOES_ON
 from truckee.node.recovery import Recovery, log_problem
-from truckee.node.storage import OfferedStorage, OpenedStorage, StorageOpener, StorageRecord
+from truckee.node.storage import (
+    OfferedStorage,
+    OpenedStorage,
+    StorageOpener,
+    StorageRecord,
+)
 from truckee.status.problems import Problems
 from truckee.storage.journal import Journal
-from truckee.storage.server import DiskServer
 
 log = Logger()
 
-_GOES_ON = "It goes on by itself when this is over."
 _TAKES_NOTHING = f"Nothing more is stored there; what is there can be read. {_GOES_ON}"
 
 
@@ -56,7 +61,7 @@ class NodeDisks:
     watch: DiskWatch = field(init=False)
     journal: Journal = field(init=False)
     _opener: StorageOpener = field(init=False)
-    _grid: dict[int, DiskServer] = field(factory=dict, init=False)
+    grid: GridDirectories = field(init=False)
     _offered: bool = field(default=False, init=False)
     _keys_saved: bool = field(default=False, init=False)
 
@@ -66,25 +71,15 @@ class NodeDisks:
         self.watch = DiskWatch(self.problems, self._disk, self._reactor)
         self.journal = Journal(self.directory.journal, self._disk, self.problems)
         self._opener = StorageOpener(self._disk)
-
-    @property
-    def local(self) -> list[DiskServer]:
-        """The servers of an embedded grid that were found."""
-        return [self._grid[number] for number in sorted(self._grid)]
-
-    def statuses(self) -> list[ServerStatus]:
-        """Return all servers of an embedded grid, as people are told of them."""
-        names = [_name(number) for number in range(len(self._config.storage_dirs))]
-        return [
-            ServerStatus(
-                name,
-                name,
-                number in self._grid and not self.watch.missing(name),
-                available_space=self.watch.free(name),
-                local=True,
-            )
-            for number, name in enumerate(names)
-        ]
+        self.grid = GridDirectories(
+            self._config,
+            DirectoryRecord(self.directory.path),
+            self._opener,
+            self.recovery,
+            self.watch,
+            self._disk,
+            self.make_ready,
+        )
 
     async def start(self, keys: NodeKeys) -> None:
         """Save new *keys*, and look at the node directory from now on."""
@@ -118,27 +113,7 @@ class NodeDisks:
     ) -> None:
         await self.recovery.attempt_on_disk(name, f"{consequence} {_GOES_ON}", work)
 
-    # An embedded grid
-
-    async def open_grid(self) -> None:
-        """Open all its directories, those that are not there when they are back."""
-        for number, path in enumerate(self._config.storage_dirs):
-            opened = await self.recovery.attempt(
-                f"{_name(number)}: opening",
-                f"Its shares cannot be read, and none are stored there. {_GOES_ON}",
-                partial(self._open, number, path),
-            )
-            if not opened:
-                # For the operator alone.
-                log.warn("{name} is {path}", name=_name(number), path=str(path))
-
-    async def _open(self, number: int, path: Path) -> None:
-        reserved = self._config.reserved_space
-        opened = await self._disk.run(self._opener.open_grid, number, path, reserved)
-        self._grid[number] = opened.server
-        await self._make_ready(_name(number), opened)
-
-    async def _make_ready(self, name: str, opened: OpenedStorage) -> None:
+    async def make_ready(self, name: str, opened: OpenedStorage) -> None:
         """Let a directory that can be read take shares too, now or later."""
 
         async def ready() -> None:
@@ -149,7 +124,14 @@ class NodeDisks:
         await self.recovery.attempt(f"{name}: cleaning", _TAKES_NOTHING, ready)
         reserved = max(LEAST, opened.server.reserved_space)
         if not opened.server.readonly:
-            place = Place(name, opened.path, _TAKES_NOTHING, reserved, opened.is_there)
+            place = Place(
+                name,
+                opened.path,
+                _TAKES_NOTHING,
+                reserved,
+                opened.is_there,
+                opened.is_other,
+            )
             await self.watch.add(place)
 
     # For other nodes
@@ -184,7 +166,7 @@ class NodeDisks:
             network.tubid,
         )
         self._offered = True
-        await self._make_ready("storage", opened)
+        await self.make_ready("storage", opened)
         hear(offered)
         network.offer(offer, swissnum, offered, number)
         text = "Other nodes may not hear of a change of this one after its next start."
@@ -248,8 +230,3 @@ class NodeDisks:
     def release(self) -> None:
         """Let other processes have the storage directories."""
         self._opener.release()
-
-
-def _name(number: int) -> str:
-    # What clients are told of has no path in it.
-    return f"storage directory {number}"

@@ -65,7 +65,7 @@ def build_uploads(
         reactor,
         time.time,
         digest_of_boot(boot_id()),
-        Home(spool.check, spool.mark, lambda: place.fault() is None),
+        Home(spool.check, spool.mark, lambda: place.look().fault is None),
         problems,
     )
 

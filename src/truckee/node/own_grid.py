@@ -43,6 +43,12 @@ def parse_storage_dirs(directory: Path, file: ConfigFile) -> list[Path]:
     return paths
 
 
+def directory_name(number: int) -> str:
+    """Return what people and clients call the storage directory *number*, from 0."""
+    # What clients are told of has no path in it.
+    return f"storage directory {number}"
+
+
 def grid_mistakes(
     file: ConfigFile, needed: int, happy: int, directories: int
 ) -> list[Mistake]:

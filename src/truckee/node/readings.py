@@ -12,6 +12,7 @@ from truckee.frontends.web.welcome import GridStatus
 from truckee.helper.uploads import Uploads
 from truckee.immutable.open_uploads import OpenUploads
 from truckee.status.problems import Problems
+from truckee.storage.directory_status import count_states
 from truckee.storage.lease_crawler import LeaseCrawler
 
 
@@ -40,7 +41,17 @@ def readings(
         helper = status().helper
         return None if helper is None else int(helper.connected)
 
+    def directories() -> dict[str, int] | None:
+        found = status().directories
+        return count_states(found) if found else None
+
     found = [
+        Reading(
+            "storage_directories",
+            "Storage directories of the node's own grid",
+            directories,
+            label="state",
+        ),
         Reading(
             "open_uploads",
             "Upload handles whose uploads are not over",

@@ -24,6 +24,8 @@ log = Logger()
 FIRST = 1.0  # seconds
 LONGEST = 15.0  # seconds
 
+GOES_ON = "It goes on by itself when this is over."  # what users are told of it
+
 
 def log_problem(problem: Problem, begins: bool) -> None:
     """Write to the log that a problem began, or is solved."""

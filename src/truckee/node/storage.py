@@ -12,19 +12,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
 from attrs import define, field, frozen
 
-from truckee.codec import base32
-from truckee.errors import Refused, Unavailable
+from truckee.errors import Refused
 from truckee.flow.cpu import Workers
-from truckee.flow.durable import make_directories, write_durably
+from truckee.flow.durable import make_directories
 from truckee.flow.locked_directory import AlreadyLocked, LockedDirectory
 from truckee.node.config import StorageConfig
-from truckee.node.create import SERVER_ID, SERVER_ID_SIZE
+from truckee.node.directory_record import Remembered
+from truckee.node.identity import (
+    SERVER_ID,
+    SERVER_ID_SIZE,
+    read_identity,
+    read_mark,
+    write_identity,
+)
+from truckee.node.missing_storage import StorageMissing, check_place
+from truckee.node.own_grid import directory_name
 from truckee.storage.open_files import OpenFiles
 from truckee.storage.server import DiskServer
 from truckee.storage.sharefiles import ShareDirectory
@@ -45,15 +53,6 @@ class StorageTaken(Refused):
     who: str
 
 
-@define
-class StorageMissing(Unavailable):
-    """{reason}. Mount its disk, or correct {setting} in tahoe.cfg{remedy}"""
-
-    reason: str
-    setting: str
-    remedy: str = ""
-
-
 @define(eq=False)
 class OpenedStorage:
     """A storage directory that is locked, and the server over it."""
@@ -70,7 +69,7 @@ class OpenedStorage:
             return True
         # The same disk has another number when it was away meanwhile.
         try:
-            if self.identity is None or _read_identity(self.path) != self.identity:
+            if self.identity is None or read_identity(self.path) != self.identity:
                 return False
             again = LockedDirectory.acquire(self.path, LOCK)
         except (OSError, ValueError, AlreadyLocked):
@@ -78,6 +77,13 @@ class OpenedStorage:
         self._locked.release()
         self._locked = again
         return True
+
+    def is_other(self) -> bool:
+        """Tell whether the path leads to another storage directory; blocks for a moment."""
+        try:
+            return read_identity(self.path) != self.identity
+        except (OSError, ValueError):
+            return False
 
     def make_ready(self) -> None:
         """
@@ -123,7 +129,7 @@ class StorageRecord:
     def read(self) -> bytes | None:
         """Return the identity; None: it had none; empty: the file is damaged."""
         try:
-            return _read_identity(self.path)
+            return read_identity(self.path)
         except FileNotFoundError:
             return None
         except ValueError:
@@ -155,14 +161,22 @@ class StorageOpener:
     _opened: list[OpenedStorage] = field(factory=list, init=False)
     _open_files: OpenFiles = field(factory=OpenFiles, init=False)  # of all together
 
-    def open_grid(self, number: int, path: Path, reserved_space: int) -> OpenedStorage:
+    def open_grid(
+        self,
+        number: int,
+        path: Path,
+        reserved_space: int,
+        remembered: Remembered,
+        used: Collection[Path],
+    ) -> OpenedStorage:
         """
         Return the directory *number* of an embedded grid, to be made ready; blocks.
 
+        Its mark must be one that may be at *path*, where those in *used* are all of them.
         :raises StorageMissing: :raises StorageTaken: :raises OSError:
         """
         try:
-            identity = _read_identity(path)
+            identity = read_identity(path)
         except (FileNotFoundError, NotADirectoryError):
             setting = "[grid] storage_dirs"
             reason = f"There is no storage directory (no {SERVER_ID} in it)"
@@ -171,9 +185,9 @@ class StorageOpener:
             reason = f"The file {SERVER_ID} in it is damaged ({error})"
             remedy = ". The file is part of every share's place: restore it from a backup."
             raise StorageMissing(reason, "[grid] storage_dirs", remedy) from None
+        check_place(path, identity, remembered, used)
         opened = OpenedStorage(path, identity, self._lock(path))
-        # What clients are told of has no path in it.
-        name = f"storage directory {number}"
+        name = directory_name(number)
         opened.server = self._server(opened, name, identity, identity, reserved_space)
         return opened
 
@@ -192,7 +206,7 @@ class StorageOpener:
         :raises StorageMissing: :raises StorageTaken: :raises OSError:
         """
         path = config.directory
-        mark = _read_mark(path)
+        mark = read_mark(path)
         if mark == b"":
             # It is made again; what it was is in the record.
             mark, found = None, record.read() if (path / "shares").is_dir() else None
@@ -203,13 +217,12 @@ class StorageOpener:
         identity = found or self._random(SERVER_ID_SIZE)
 
         def ready() -> None:
-            text = f"{base32.encode(identity)}\n".encode("ascii")
             # The mark first: a record of it without it means that it is gone.
             if opened.identity is None:
-                write_durably(path / SERVER_ID, text)
+                write_identity(path / SERVER_ID, identity)
                 opened.identity = identity
             if record.read() != identity:
-                write_durably(record.path, text)
+                write_identity(record.path, identity)
 
         opened = OpenedStorage(path, mark, self._lock(path), ready)
         opened.server = self._server(
@@ -261,26 +274,3 @@ class StorageOpener:
         )
         server.unready = True
         return server
-
-
-def _read_mark(path: Path) -> bytes | None:
-    """Return the identity of a storage directory; None: it has none; empty: damaged."""
-    try:
-        return _read_identity(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
-        return b""
-
-
-def _read_identity(path: Path) -> bytes:
-    """
-    Return the identity in a file, or of a storage directory.
-
-    :raises OSError: :raises ValueError: when it is damaged.
-    """
-    file = path / SERVER_ID if path.is_dir() else path
-    identity = base32.decode(file.read_text("ascii").strip())
-    if len(identity) != SERVER_ID_SIZE:
-        raise ValueError("it has another length")
-    return identity

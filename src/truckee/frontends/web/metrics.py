@@ -6,7 +6,7 @@ Source: ``docs/reference/web-api.md``, "Metrics".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from attrs import define, field, frozen
 from prometheus_client import (
@@ -47,8 +47,10 @@ class Reading:
 
     name: str  # without truckee_; a unit at its end
     text: str
-    read: Callable[[], float | None]  # None: there is no such thing here
+    # None: there is no such thing here; with a label: a number for each of its values
+    read: Callable[[], float | Mapping[str, float] | None]
     counts: bool = False  # never falls
+    label: str = ""
 
 
 @define(eq=False)
@@ -101,7 +103,14 @@ class Metrics(Collector):
             )
         for reading in self._readings:
             value = reading.read()
-            if value is not None:
+            if isinstance(value, Mapping):
+                several = GaugeMetricFamily(
+                    f"truckee_{reading.name}", reading.text, labels=[reading.label]
+                )
+                for each, number in value.items():
+                    several.add_metric([each], number)
+                yield several
+            elif value is not None:
                 family = CounterMetricFamily if reading.counts else GaugeMetricFamily
                 yield family(f"truckee_{reading.name}", reading.text, value)
 

@@ -23,6 +23,7 @@ from truckee.frontends.web.words import counted, exact, foreign, moment
 from truckee.grid.pool import ServerStatus
 from truckee.immutable.cache import CacheStatus
 from truckee.status.problems import Problem
+from truckee.storage.directory_status import FINE, DirectoryStatus
 
 
 @frozen
@@ -36,6 +37,7 @@ class GridStatus:
     helping: int | None = None  # uploads under way in the helper that we are
     cache: CacheStatus | None = None
     problems: Sequence[Problem] = ()
+    directories: Sequence[DirectoryStatus] = ()  # of a grid of its own
 
 
 def health_of(status: GridStatus, stores: bool) -> Health:
@@ -192,9 +194,10 @@ def _state(server: ServerStatus) -> Flattenable:
 def _directory_state(server: ServerStatus) -> Tag:
     """How people are told of a storage directory of our own."""
     if not server.connected:
-        return tags.span("missing", class_="bad")
+        return tags.span(server.disk or "missing", class_="bad")
     if server.available_space == 0:
-        return tags.span("takes nothing more", class_="fair")
+        state = server.disk if server.disk not in ("", FINE) else "takes nothing more"
+        return tags.span(state, class_="fair")
     return tags.span("ready", class_="good")
 
 
@@ -226,6 +229,16 @@ def status_json(status: GridStatus) -> bytes:
             "next_upload": routes_json(status.helper, status.sized),
             "cache": None if status.cache is None else asdict(status.cache),
             "problems": problems_json(status.problems),
+            "storage_directories": [
+                {
+                    "name": each.name,
+                    "id": each.identity,
+                    "state": each.state,
+                    "size": each.size,
+                    "free": each.free,
+                }
+                for each in status.directories
+            ],
         },
     }
     return (json.dumps(document, indent=1) + "\n").encode("ascii")
