@@ -20,7 +20,9 @@ from truckee.cli.problems import Problem
 from truckee.cli.progress import amount
 from truckee.cli.reacting import run
 from truckee.codec import base32
+from truckee.node.directory_changes import Change, add_directory, replace_directory
 from truckee.node.directory_look import OwnGrid, count_shares
+from truckee.node.directory_record import DirectoryRecord
 from truckee.node.layout import DEFAULT_NODEDIR, NodeDirectory
 from truckee.storage.directory_status import FINE, DirectoryStatus
 
@@ -42,8 +44,92 @@ def storage_command() -> None:
     The storage directories of a grid of its own, each of which can have its own disk.
 
     \b
-    truckee storage list            how each is: fine, missing, another disk, ...
+    truckee storage list                   how each is: fine, missing, another disk, ...
+    truckee storage add PATH               use one more
+    truckee storage replace 2 PATH         put a new one in the place of number 2
+
+    When a disk dies: replace its directory by one on a new disk (at the same path, or at
+    another one), restart the node, and repair each file that you have a cap of:
+
+    \b
+    curl -X POST "http://127.0.0.1:3456/uri/CAP?t=check&repair=true"
     """
+
+
+_PATH = click.Path(path_type=Path)
+
+
+@storage_command.command("add", short_help="Use one more storage directory.")
+@node_directory
+@click.argument("path", type=_PATH)
+def add_command(node_directory: str | None, path: Path) -> None:
+    """
+    Make PATH, an empty or new directory, one more storage directory of a node.
+
+    It is written into tahoe.cfg, and used from the next start of the node on. Files that
+    are stored already have no shares there until they are repaired.
+    """
+    node = named_node(node_directory)
+    with options.plain_errors():
+        done = add_directory(node, _absolute(path))
+    click.echo(f"{path} is storage directory {done.number}.")
+    _tell_shared(done)
+    click.echo(_starting(node))
+
+
+@storage_command.command("replace", short_help="Put a new directory in one's place.")
+@node_directory
+@click.option("--force", is_flag=True, help="Also one that is fine, or full.")
+@click.argument("old")
+@click.argument("path", metavar="NEWPATH", type=_PATH)
+def replace_command(node_directory: str | None, force: bool, old: str, path: Path) -> None:
+    """
+    Put NEWPATH in the place of the storage directory OLD, whose disk is gone or broken.
+
+    OLD is its number, its path or its id, as truckee storage list has them. NEWPATH is
+    an empty or new directory: that of a new disk at the same path, or another one. The
+    shares of OLD are not there, so restart the node and repair each file afterwards. OLD
+    is not used again, should it come back.
+    """
+    node = named_node(node_directory)
+    with options.plain_errors():
+        done = replace_directory(node, old, _absolute(path), force)
+    click.echo(f"{path} takes the place of storage directory {done.number}.")
+    _tell_shared(done)
+    url = node_url_of(node) or "http://127.0.0.1:3456/"
+    click.echo(
+        f"Next:\n  1. {_starting(node)}\n"
+        "  2. Repair each file that you have a cap of, which makes its lost shares again:\n"
+        f'       curl -X POST "{url}uri/CAP?t=check&repair=true"\n'
+        "Keep the old disk until that is done, if it can still be read."
+    )
+
+
+def _absolute(path: Path) -> Path:
+    # Not resolved: the operator's links may lead elsewhere one day.
+    return Path(os.path.abspath(path))
+
+
+def _tell_shared(done: Change) -> None:
+    if done.shared:
+        others = ", ".join(map(str, done.shared))
+        click.echo(
+            f"Note: it is on the same disk as storage directory {others}; when that disk "
+            "dies, the shares of all of them are lost."
+        )
+
+
+def _starting(node: NodeDirectory) -> str:
+    if ask_node(node) is not None:
+        return "Restart the node, which uses the old list until then."
+    return f"Start the node: truckee run {node.path}"
+
+
+def node_url_of(node: NodeDirectory) -> str:
+    """Return where the web API is or was last; empty: that is not known."""
+    with suppress(Problem):
+        return find_gateway(None, str(node.path))
+    return ""
 
 
 def named_node(nodedir: str | None) -> NodeDirectory:
@@ -196,4 +282,6 @@ def ask_node(node: NodeDirectory) -> dict[str, str] | None:
     # Who does not answer in that way does not run, or is an older one.
     with suppress(Problem, TimeoutError, ValueError, KeyError, TypeError, RecursionError):
         run(work)
-    return found[0] if found else None
+    # Where it was, there may be another node by now.
+    ours = {base32.encode(each) for each in DirectoryRecord(node.path).read().places}
+    return found[0] if found and ours & found[0].keys() else None

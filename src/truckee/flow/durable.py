@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
@@ -91,6 +92,29 @@ def write_durably(path: Path, data: bytes) -> None:
     draft = path.with_name(path.name + DRAFT)
     try:
         write_synced(draft, data)
+        draft.rename(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def rewrite_durably(path: Path, data: bytes) -> None:
+    """
+    Replace what is in the file *path*, or in the one that it links to, as above.
+
+    Its mode stays, and its owner.  :raises OSError: the old content is there then.
+    """
+    path = Path(os.path.realpath(path))
+    before, draft = path.stat(), path.with_name(path.name + DRAFT)
+    try:
+        write_synced(draft, data)
+        made = draft.stat()
+        if (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
+            os.chown(draft, before.st_uid, before.st_gid)
+        draft.chmod(stat.S_IMODE(before.st_mode))
+        sync_file(draft)
         draft.rename(path)
     except OSError:
         with suppress(OSError):

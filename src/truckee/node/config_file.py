@@ -36,12 +36,20 @@ class ConfigFile:
     @classmethod
     def read(cls, path: Path) -> ConfigFile:
         """Read it; blocks.  :raises BadConfig: when it is no such file."""
+        try:
+            text = path.read_text("utf-8-sig")
+        except (UnicodeDecodeError, OSError) as error:
+            raise BadConfig(path, "cannot be read", str(error)) from None
+        return cls.parse(path, text)
+
+    @classmethod
+    def parse(cls, path: Path, text: str) -> ConfigFile:
+        """Return the file *path* with this *text*.  :raises BadConfig:"""
         # As stock nodes: a section or key that comes again is taken, and the last counts.
         parser = ConfigParser(strict=False)
         try:
-            text = path.read_text("utf-8-sig")
             parser.read_string(text, str(path))
-        except (Error, UnicodeDecodeError, OSError) as error:
+        except Error as error:
             raise BadConfig(path, "cannot be read", str(error)) from None
         return cls(path, list(entries_of(text)), parser)
 

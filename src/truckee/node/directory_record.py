@@ -22,6 +22,7 @@ from attrs import evolve, field, frozen
 from truckee.codec import base32
 from truckee.errors import Unavailable
 from truckee.flow.durable import write_durably
+from truckee.flow.ownership import give_to_owner_of
 from truckee.node.identity import parse_identity
 
 RECORD = "storage-directories.json"
@@ -76,11 +77,6 @@ class Remembered:
         newest = list({**places, identity: path}.items())[-_MOST_ENTRIES:]
         return evolve(self, places=dict(newest))
 
-    def forgotten(self, identity: bytes) -> Remembered:
-        """Return the same without *identity*, and without what it replaced."""
-        places = {key: place for key, place in self.places.items() if key != identity}
-        return Remembered(places, [each for each in self.replaced if each.by != identity])
-
     def with_replaced(self, replaced: Replaced) -> Remembered:
         """Return the same with one more that was replaced."""
         others = [each for each in self.replaced if each.identity != replaced.identity]
@@ -130,7 +126,7 @@ class DirectoryRecord:
             before = self.read()
             after = change(before)
             if after != before or list(after.places) != list(before.places):
-                self._write(after)
+                self.write(after)
             return after
 
     def see(self, identity: bytes, path: Path) -> Remembered:
@@ -140,7 +136,8 @@ class DirectoryRecord:
             return known
         return self.change(lambda remembered: remembered.seen(identity, path))
 
-    def _write(self, remembered: Remembered) -> None:
+    def write(self, remembered: Remembered) -> None:
+        """Replace what it says, while it is ``locked``.  :raises OSError:"""
         document = {
             "version": _VERSION,
             "directories": {
@@ -157,6 +154,7 @@ class DirectoryRecord:
             ],
         }
         write_durably(self.path, (json.dumps(document, indent=1) + "\n").encode("ascii"))
+        give_to_owner_of(self.node, self.path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
