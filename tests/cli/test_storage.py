@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from unittest.mock import patch
 from tests.cli.making import MakingCase, run_here
 from tests.processes import Done, GridProcess, curl, eventually, run, running
 from truckee.node import directory_changes
-from truckee.node.directory_changes import replace_directory
+from truckee.node.directory_changes import add_directory, replace_directory
 from truckee.node.directory_record import DirectoryRecord
 from truckee.node.layout import NodeDirectory
+from truckee.node.new_directory import NoNewDirectory
+
+_NOBODY = 65534
 
 
 class _Case(MakingCase):
@@ -205,6 +209,87 @@ class ChangeTests(_Case):
             self.assertEqual(self.config_text(), before, arguments)
         self.assertEqual(DirectoryRecord(self.node).read(), record)
         self.assertFalse((self.room / "new").exists())
+
+    def test_not_writable(self) -> None:
+        """A directory that the user cannot write to is refused, and nothing is done."""
+        if os.geteuid():
+            self.skipTest("only root can be another user")
+        self._own()
+        before, new = self.config_text(), self.room / "new"
+        new.mkdir(0o755)
+
+        def add() -> None:
+            os.setgid(_NOBODY)
+            os.setuid(_NOBODY)
+            for place in (new, new / "more"):
+                try:
+                    add_directory(NodeDirectory(self.node), place)
+                except NoNewDirectory as error:
+                    if "cannot be written to" not in str(error):
+                        os._exit(7)
+                else:
+                    os._exit(8)
+            os._exit(0)
+
+        self.assertEqual(_in_child(add), 0)
+        self.assertEqual(self.config_text(), before)
+        self.assertEqual(list(new.iterdir()), [])
+
+    def test_owner(self) -> None:
+        """What root adds to a node of somebody else is that one's."""
+        if os.geteuid():
+            self.skipTest("only root can be another user")
+        self._own()
+        new = self.room / "new"
+        self.assertEqual(self.change("add", str(new)).code, 0)
+        record = self.node / "storage-directories.json"
+        for path in (self.node / "tahoe.cfg", record, new, new / "server-id"):
+            self.assertEqual((path.stat().st_uid, path.stat().st_gid), (_NOBODY, _NOBODY))
+
+    def _own(self) -> None:
+        self.room.chmod(0o755)
+        for path in (self.node, *self.node.rglob("*")):
+            os.chown(path, _NOBODY, _NOBODY)
+
+    def test_names(self) -> None:
+        """A directory can be named in several ways, and only one of them is meant."""
+        shutil.rmtree(self.node / "storage" / "1")
+        nothing = patch.multiple(
+            directory_changes, _make=lambda *_: None, rewrite_durably=lambda *_: None
+        )
+        with nothing:
+            known = self.listed()[1]
+            for name in (
+                "1",
+                "storage/1",
+                "storage directory 1",
+                known["path"],
+                known["id"],
+                known["id"][:8],
+            ):
+                done = self.change("replace", name, str(self.room / "new"))
+                self.assertEqual((done.code, done.errors), (0, ""), name)
+                self.assertIn("storage directory 1.", done.output)
+            self.assertEqual(self.change("replace", known["id"][:7], "x").code, 1)
+
+    def test_too_few_left(self) -> None:
+        """Who replaces so much that files may be lost is warned."""
+        for number in (0, 1):
+            shutil.rmtree(self.node / "storage" / str(number))
+        done = self.change("replace", "1", str(self.room / "new"))
+        self.assertIn("only 1 other directories are there", done.output)
+        done = self.change("replace", "0", str(self.room / "more"))
+        self.assertNotIn("Warning", done.output)
+
+    def test_silent_gateway(self) -> None:
+        """What answers in the node's place, or never, is not taken for it."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            (self.node / "node.url").write_text(f"http://127.0.0.1:{port}/\n")
+            self.assertEqual(self.states(), ["fine"] * 3)
+        done = run("storage", "list", "-d", str(self.node))
+        self.assertEqual((done.code, done.errors), (0, ""))
+        self.assertNotIn("restart", done.output)
 
     def test_no_grid(self) -> None:
         """A node that is none, or has no grid of its own, is named."""

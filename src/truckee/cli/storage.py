@@ -96,6 +96,12 @@ def replace_command(node_directory: str | None, force: bool, old: str, path: Pat
         done = replace_directory(node, old, _absolute(path), force)
     click.echo(f"{path} takes the place of storage directory {done.number}.")
     _tell_shared(done)
+    if done.left < done.needed:
+        click.echo(
+            f"Warning: {done.needed} shares give a file back, and only {done.left} other "
+            "directories are there: keep the old disk, and mount the others before you "
+            "repair, or files are lost."
+        )
     url = node_url_of(node) or "http://127.0.0.1:3456/"
     click.echo(
         f"Next:\n  1. {_starting(node)}\n"

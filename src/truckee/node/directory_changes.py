@@ -29,6 +29,7 @@ from truckee.node.own_grid import directory_name, parse_storage_dirs
 from truckee.storage.directory_status import FINE
 
 _MOST = 256  # as many as a new grid may have
+_SHORT = 8  # characters of an identity
 
 
 @define
@@ -71,6 +72,8 @@ class Change:
     number: int  # of the directory, from 0
     path: Path
     shared: list[int]  # numbers of others on the same disk
+    left: int  # how many others are there
+    needed: int  # as many shares give a file back
 
 
 def add_directory(
@@ -134,8 +137,10 @@ def _find(grid: OwnGrid, name: str) -> int:
     """Return the number of a directory.  :raises NoSuchDirectory:"""
     real = os.path.realpath(os.path.abspath(name))
     for number, (path, status) in enumerate(zip(grid.paths, grid.look(), strict=True)):
-        names = (str(number), status.name, str(path), status.identity)
-        if name in names or os.path.realpath(path) == real:
+        names = (str(number), status.name, str(path))
+        # People are shown the beginning of it.
+        is_id = len(name) >= _SHORT and (status.identity or "").startswith(name)
+        if is_id or name in names or os.path.realpath(path) == real:
             return number
     for number, path in enumerate(grid.paths):  # as it is in tahoe.cfg
         if path == grid.node.path / name:
@@ -180,8 +185,10 @@ def _with_line(grid: OwnGrid, path: Path, number: int | None) -> bytes:
 
 def _change(grid: OwnGrid, number: int, path: Path) -> Change:
     shared = []
+    left = sum(each.is_there for each in grid.look()[:number] + grid.look()[number + 1 :])
     for other, place in enumerate(grid.paths):
         with suppress(OSError):
             if other != number and os.stat(place).st_dev == os.stat(path).st_dev:
                 shared.append(other)
-    return Change(number, path, shared)
+    needed = grid.file.get("client", "shares.needed", 3, int)
+    return Change(number, path, shared, left, needed)

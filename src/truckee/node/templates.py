@@ -88,7 +88,7 @@ enabled = true
 _GRID = """
 [grid]
 # Point each at a disk of its own; move what is in it along. Paths are relative to this
-# file's directory, or absolute.
+# file's directory, or absolute. When a disk dies: truckee storage --help
 storage_dirs =
 {storage_dirs}
 # Disk space that shares never use.
