@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from truckee.flow.turns import MOST, Turn, Turns
+from truckee.flow.turns import MOST, Share, Turn, Turns
 
 
 class Loop(Clock):
@@ -34,9 +34,9 @@ class TurnsTests(SynchronousTestCase):
 
     def test_until_the_time_is_over(self) -> None:
         """What comes while there is time is done at once, what comes later is not."""
-        self.turns.run(lambda: self.work("one", MOST * 0.6))
+        self.turns.run(lambda: self.work("one", MOST * 0.6), Share())
         self.assertFalse(self.turns.is_over)
-        self.turns.run(lambda: self.work("two", MOST * 0.6))
+        self.turns.run(lambda: self.work("two", MOST * 0.6), Share())
         self.assertTrue(self.turns.is_over)
         self.clock.turn()
         self.assertFalse(self.turns.is_over)
@@ -72,6 +72,51 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual(self.done, ["greedy", "other"])
         self.clock.turn()
         self.assertEqual(self.done, ["greedy", "other", "again"])
+
+    def busy(self, name: str, share: Share) -> Turn:
+        """Return the turn of one who wants all there is."""
+
+        def work() -> None:
+            self.work(name, MOST)
+            turn.wait()
+
+        turn = Turn(self.turns, work, share)
+        return turn
+
+    def test_least_first(self) -> None:
+        """One who had little comes before a crowd each of which has much."""
+        for _ in range(50):
+            self.busy("crowd", Share()).wait()
+        for _ in range(120):
+            self.clock.turn()
+        self.done.clear()
+        self.turn("one").wait()
+        self.clock.turn()
+        self.clock.turn()
+        self.assertIn("one", self.done)
+
+    def test_nobody_for_ever(self) -> None:
+        """One who had much has his turn, though new ones come all the time."""
+        greedy = self.turn("greedy", 20 * MOST)
+        greedy.take()
+        greedy.wait()
+        for _ in range(200):
+            for _ in range(2):
+                self.turn("new", MOST / 2).wait()
+            self.clock.turn()
+            if self.done.count("greedy") == 2:
+                return
+        self.fail("it never came")
+
+    def test_the_same_share(self) -> None:
+        """All turns of one count together."""
+        share = Share()
+        for _ in range(5):
+            self.busy("much", share).wait()
+        self.busy("little", Share()).wait()
+        for _ in range(100):
+            self.clock.turn()
+        self.assertIn(self.done.count("little"), range(45, 56))
 
     def test_cancel(self) -> None:
         """Who leaves does nothing, and may come again."""

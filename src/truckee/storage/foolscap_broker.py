@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from truckee.errors import TruckeeError, Unavailable
 from truckee.flow.descriptors import TooManyOpenFiles, ended
-from truckee.flow.turns import Turn, Turns
+from truckee.flow.turns import Share, Turn, Turns
 from truckee.storage.connection_bounds import ConnectionBounds, Load
 
 log = Logger()
@@ -80,9 +80,10 @@ class BoundedBroker(Broker):  # type: ignore[misc]
         self._inbox: deque[bytes] = deque()
         self._held: deque[Callable[[], None]] = deque()
         self._pongs: list[int] = []
-        self._reading = Turn(_TURNS, self._work)
-        self._calling = Turn(_TURNS, self._begin_call)
-        self._answering = Turn(_TURNS, self._send_held)
+        share = Share()
+        self._reading = Turn(_TURNS, self._work, share)
+        self._calling = Turn(_TURNS, self._begin_call, share)
+        self._answering = Turn(_TURNS, self._send_held, share)
 
     def connectionMade(self) -> None:
         Broker.connectionMade(self)
@@ -146,15 +147,7 @@ class BoundedBroker(Broker):  # type: ignore[misc]
             return
         self._inbox.append(chunk)
         if not self._working and not self._reading.waits:
-            self._take_turn(self._reading, self._work)
-
-    @staticmethod
-    def _take_turn(turn: Turn, work: Callable[[], None]) -> None:
-        """Do *work* now, if the event loop has time for it, or else when *turn* comes."""
-        if _TURNS.is_over:
-            turn.wait()
-        else:
-            _TURNS.run(work)
+            self._reading.take()
 
     def _work(self) -> None:
         """Take apart what is there, for the rest of this turn."""
@@ -244,7 +237,7 @@ class BoundedBroker(Broker):  # type: ignore[misc]
 
     def doNextCall(self) -> None:
         if self.inboundDeliveryQueue and not self._calling.waits:
-            self._take_turn(self._calling, self._begin_call)
+            self._calling.take()
 
     def _begin_call(self) -> None:
         # Each call that ends lets the next one begin.
@@ -318,7 +311,7 @@ class BoundedBroker(Broker):  # type: ignore[misc]
     def left(self) -> None:
         """Go on with what waited until something had left."""
         if not self.disconnected and not self._answering.waits:
-            self._take_turn(self._answering, self._send_held)
+            self._answering.take()
 
     def _send_held(self) -> None:
         end = monotonic() + _TURNS.left

@@ -23,6 +23,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from truckee.flow.turns import Turn, Turns
 from truckee.storage.admission import Admission
 
 _FOOLSCAP = b"GET /id/"
@@ -69,6 +70,8 @@ class _Sharing(Factory):
         self.clock = clock
         self._shared = shared
         self.admission = shared.admission
+        # A handshake begins with milliseconds of work for us, and one line of the peer's.
+        self.turns = Turns(clock)
 
     @property
     def https(self) -> IProtocolFactory | None:
@@ -106,6 +109,8 @@ class _Undecided(Protocol):
         self._https = https
         self._address = address
         self._held = b""
+        self._chosen: IProtocolFactory | None = None
+        self._turn = Turn(sharing.turns, self._become)
 
     def connectionMade(self) -> None:
         """See ``IProtocol``."""
@@ -115,31 +120,43 @@ class _Undecided(Protocol):
             return
         self._timer = self._sharing.clock.callLater(_UNDECIDED, self._hang_up)
         if self._https is None:
-            self._become(self._sharing.foolscap)
+            self._choose(self._sharing.foolscap)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See ``IProtocol``."""
         self._cancel()
+        self._turn.cancel()
 
     def dataReceived(self, data: bytes) -> None:
         """See ``IProtocol``."""
         self._held += data
+        if self._chosen is not None:
+            return  # what came before it is read no more
         start = self._held[: len(_FOOLSCAP)]
         if start == _FOOLSCAP:
-            self._become(self._sharing.foolscap)
+            self._choose(self._sharing.foolscap)
         elif self._https is not None and not _FOOLSCAP.startswith(start):
-            self._become(self._https)
+            self._choose(self._https)
 
-    def _become(self, factory: IProtocolFactory) -> None:
-        """Let a protocol of *factory* go on, as if it had been there from the start."""
+    def _choose(self, factory: IProtocolFactory) -> None:
+        """Have a protocol of *factory* go on, when the event loop has time for it."""
         self._cancel()
-        transport = cast(Any, self.transport)
+        self._chosen = factory
+        self._turn.take()
+        if self._turn.waits:
+            cast(Any, self.transport).pauseProducing()
+
+    def _become(self) -> None:
+        """Let the chosen protocol go on, as if it had been there from the start."""
+        transport, factory = cast(Any, self.transport), self._chosen
+        assert factory is not None
         protocol = factory.buildProtocol(cast(IAddress, self._address))
         if protocol is None:
             transport.abortConnection()
             return
         # Starting TLS later on wraps whatever the transport has here.
         transport.protocol = protocol
+        transport.resumeProducing()
         protocol.makeConnection(transport)
         held, self._held = self._held, b""
         if held:

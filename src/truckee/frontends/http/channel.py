@@ -150,7 +150,7 @@ class StreamingChannel(RequestChannel):
             if self.site.turns.is_over:
                 self._yield()
             else:
-                self.site.turns.run(self._take_head)
+                self.site.turns.run(self._take_head, self._turn.share)
         elif (
             self._phase in (Phase.WORK, Phase.IDLE, Phase.HEAD)
             and len(self._buffer) > self.site.limits.read_ahead
