@@ -376,9 +376,17 @@ class StreamingChannel(RequestChannel):
         """Whether no request has begun and none is being answered."""
         return self._phase is Phase.IDLE and not self._buffer
 
+    @property
+    def answered(self) -> bool:
+        """Whether all that was asked is answered, and only the client's goodbye is due."""
+        closing = self._phase is Phase.CLOSING and not self._close_when_flushed
+        return closing and not self._half_sent
+
     def close_idle(self) -> None:
         """Close a connection on which nothing happens."""
-        if self._output.blocked:
+        if self.answered:
+            self._closing.close()
+        elif self._output.blocked:
             self._close(half_sent=False)
         else:
             self._end()

@@ -85,7 +85,7 @@ class StreamingSite(server.Site):
         """
         self.draining = True
         for channel in list(self._channels):
-            if channel.idle:
+            if channel.idle or channel.answered:
                 channel.close_idle()
         done: Deferred[None] = Deferred()
         self._drained.append(done)
