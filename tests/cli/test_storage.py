@@ -71,7 +71,7 @@ class ListTests(_Case):
             metrics = curl(f"{grid.url}metrics").decode()
             self.assertIn('truckee_storage_directories{state="missing"} 1.0', metrics)
             self.assertIn('truckee_storage_directories{state="fine"} 2.0', metrics)
-        done = run_here("storage", "list", "-d", str(self.node))
+        done = run("storage", "list", "-d", str(self.node))
         self.assertIn("2 of 3 storage directories are there.", done.output)
         with running(grid):
             log = grid.log()
@@ -301,7 +301,7 @@ class ChangeTests(_Case):
             (self.room, "There is no node"),
         ):
             for command in (("list",), ("add", "x"), ("replace", "0", "x")):
-                done = run_here("storage", *command, "-d", str(place))
+                done = run("storage", *command, "-d", str(place))
                 self.check_refused_here(done, text)
 
     def check_refused_here(self, done: Done, text: str) -> None:
@@ -311,7 +311,7 @@ class ChangeTests(_Case):
 
     def test_help(self) -> None:
         """It teaches what to do when a disk dies."""
-        done = run_here("storage", "--help")
+        done = run("storage", "--help")
         for text in ("replace 2 PATH", "repair=true", "restart the node"):
             self.assertIn(text, done.output)
 
