@@ -27,7 +27,7 @@ ALWAYS = {
     *(name.decode("ascii").lower() for name in USUAL),
 }
 KEPT = {"etag", "cache-control"}
-CONTENT = {"content-type", "content-length", "accept-ranges", *KEPT}
+CONTENT = {"content-type", "content-length", "accept-ranges", "x-accel-buffering", *KEPT}
 CACHE = "private, max-age=31536000, immutable"
 
 # The headers of each answer, beside those of all answers.
