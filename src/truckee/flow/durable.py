@@ -89,15 +89,8 @@ def write_durably(path: Path, data: bytes) -> None:
 
     :raises OSError: the old content is there then, and no draft if it can be helped.
     """
-    draft = path.with_name(path.name + DRAFT)
-    try:
+    with _replacing(path) as draft:
         write_synced(draft, data)
-        draft.rename(path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
 
 
 def rewrite_durably(path: Path, data: bytes) -> None:
@@ -107,14 +100,22 @@ def rewrite_durably(path: Path, data: bytes) -> None:
     Its mode stays, and its owner.  :raises OSError: the old content is there then.
     """
     path = Path(os.path.realpath(path))
-    before, draft = path.stat(), path.with_name(path.name + DRAFT)
-    try:
+    before = path.stat()
+    with _replacing(path) as draft:
         write_synced(draft, data)
         made = draft.stat()
         if (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
             os.chown(draft, before.st_uid, before.st_gid)
         draft.chmod(stat.S_IMODE(before.st_mode))
         sync_file(draft)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give the draft that takes the place of *path*, for good, once it is written."""
+    draft = path.with_name(path.name + DRAFT)
+    try:
+        yield draft
         draft.rename(path)
     except OSError:
         with suppress(OSError):
