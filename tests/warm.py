@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 # What each kind of program loads before it is asked for.
-_LOADED = {
+LOADED = {
     "truckee": (
         *(f"truckee.cli.{name}" for name in ("run", "put", "get", "status")),
         *(f"truckee.cli.create_{name}" for name in ("client", "grid", "helper", "storage")),
@@ -181,7 +181,7 @@ def _source(kind: str) -> _Source:
 
 
 def _serve(kind: str, theirs: socket.socket) -> None:
-    for name in _LOADED[kind]:
+    for name in LOADED[kind]:
         import_module(name)
     # A look of the garbage collector would copy all that is shared.
     gc.collect()
@@ -227,7 +227,7 @@ def _become(told: dict[str, Any], descriptors: list[int]) -> None:
             os.dup2(descriptor, number)
             os.close(descriptor)
     _fresh_streams()
-    _fresh_reactor()
+    fresh_reactor()
     _end(_run(told["arguments"]))
 
 
@@ -275,7 +275,7 @@ def _fresh_streams() -> None:
         setattr(sys, f"__{name}__", opened)
 
 
-def _fresh_reactor() -> None:
+def fresh_reactor() -> None:
     """Have a reactor that shares nothing with the process we come from."""
     reactor: Any = sys.modules.get("twisted.internet.reactor")
     if reactor is not None:

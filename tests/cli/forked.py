@@ -19,28 +19,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from attrs import define, field, frozen
-from twisted import internet
-from twisted.internet.epollreactor import EPollReactor
 
 from tests.processes import Done
+from tests.warm import LOADED, fresh_reactor
 from truckee.cli import main
 
 TIME = 60.0  # seconds in which a command ends
-_COMMANDS = (
-    "create_client",
-    "create_grid",
-    "create_helper",
-    "create_storage",
-    "get",
-    "put",
-)
 # Before a command has no right to read them, or no file to open them with.
-_LOADED = (
-    *(f"truckee.cli.{name}" for name in (*_COMMANDS, "run", "status")),
-    "difflib",
-    "encodings.idna",
-    "twisted.internet.endpoints",
-)
+_LOADED = (*LOADED["truckee"], "difflib")
 _LIMITS = {
     "files": resource.RLIMIT_NOFILE,
     "size": resource.RLIMIT_FSIZE,
@@ -154,7 +140,7 @@ def _stand_in(told: dict[str, Any]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    _fresh_reactor()
+    fresh_reactor()
     for descriptor, (stream, name) in enumerate(
         zip(("stdin", "stdout", "stderr"), told["standard"], strict=True)
     ):
@@ -174,13 +160,6 @@ def _stand_in(told: dict[str, Any]) -> None:
         resource.setrlimit(_LIMITS[limit], (most, most))
     if told["user"]:
         os.setuid(told["user"])
-
-
-def _fresh_reactor() -> None:
-    """Have a reactor that shares nothing with the process we come from."""
-    reactor: Any = EPollReactor()
-    sys.modules["twisted.internet.reactor"] = reactor
-    internet.reactor = reactor
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -509,11 +508,15 @@ class NodeTests(SynchronousTestCase):
             # A piece that is not full waits in the gateway; its size is up to the line.
             least = 2 * MIB - LARGEST_PIECE
             eventually(lambda: [each["held"] >= least for each in uploads()] == [True])
-            time.sleep(1.0)  # for the rest to come
             [upload] = uploads()
             self.assertEqual((upload["size"], upload["clients"]), (4 * MIB, 1))
-            page = ask(f"{helper.url}helper_status").body.decode()
-            self.assertIn(f'value="{upload["held"]}"', page)
+
+            def shown() -> bool:
+                [upload] = uploads()
+                page = ask(f"{helper.url}helper_status").body.decode()
+                return f'value="{upload["held"]}"' in page
+
+            eventually(shown)  # more may come between the two
             self.assertIn("1 upload under way", ask(helper.url).body.decode())
             client.send(bytes(2 * MIB))
             self.assertEqual(json.loads(client.reply().body)["route"], "helper")

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.processes import GridProcess, running
 
 JAVASCRIPT = Path(__file__).parents[1] / "js"
 NODE = shutil.which("node")
@@ -99,3 +104,28 @@ class Browser:
         if "error" in answer:
             raise BrowserError(answer["error"])
         return answer["result"]
+
+
+class BrowserCase(SynchronousTestCase):
+    """A grid in one process and a browser in front of it, for all tests of a class."""
+
+    cleanup: ClassVar[ExitStack]
+    grid: ClassVar[GridProcess]
+    browser: ClassVar[Browser]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        with ExitStack() as stack:
+            place = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+            )
+            cls.grid = GridProcess.create(
+                place / "node", needed=2, happy=2, total=3, storage_dirs=3
+            )
+            stack.enter_context(running(cls.grid))
+            cls.browser = stack.enter_context(Browser(place / "profile"))
+            cls.cleanup = stack.pop_all()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.cleanup.close()

@@ -7,16 +7,10 @@ Pages whose states are hard to bring about are rendered here, and shown by a rea
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
-from typing import ClassVar
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.integration.browser import JAVASCRIPT, Browser, missing
-from tests.processes import GridProcess, Wire, curl, eventually, running
+from tests.integration.browser import JAVASCRIPT, BrowserCase, missing
+from tests.processes import Wire, curl, eventually
 from truckee.frontends.web import helper_status, storage_status
 from truckee.frontends.web.frame import Frame, Health
 from truckee.frontends.web.helper_report import HelperReport, KeptReport, UploadReport
@@ -122,28 +116,8 @@ def no_axe() -> str | None:
     return why
 
 
-class AccessibilityTests(SynchronousTestCase):
+class AccessibilityTests(BrowserCase):
     skip = no_axe()
-    cleanup: ClassVar[ExitStack]
-    grid: ClassVar[GridProcess]
-    browser: ClassVar[Browser]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        with ExitStack() as stack:
-            place = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-            )
-            cls.grid = GridProcess.create(
-                place / "node", needed=2, happy=2, total=3, storage_dirs=3
-            )
-            stack.enter_context(running(cls.grid))
-            cls.browser = stack.enter_context(Browser(place / "profile"))
-            cls.cleanup = stack.pop_all()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.cleanup.close()
 
     def check(self, name: str) -> None:
         """Nobody is shut out of the page."""

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import ClassVar
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.integration.browser import Browser, missing
+from tests.integration.browser import BrowserCase, missing
 from tests.integration.helper_line import Line
 from tests.processes import GridProcess, Wire, curl, eventually, running
 
@@ -47,28 +43,8 @@ return found;
 """
 
 
-class PagesTests(SynchronousTestCase):
+class PagesTests(BrowserCase):
     skip = missing(browser=True)
-    cleanup: ClassVar[ExitStack]
-    grid: ClassVar[GridProcess]
-    browser: ClassVar[Browser]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        with ExitStack() as stack:
-            place = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-            )
-            cls.grid = GridProcess.create(
-                place / "node", needed=2, happy=2, total=3, storage_dirs=3
-            )
-            stack.enter_context(running(cls.grid))
-            cls.browser = stack.enter_context(Browser(place / "profile"))
-            cls.cleanup = stack.pop_all()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.cleanup.close()
 
     def visit(self, path: str) -> None:
         """Show a page."""
