@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 from tests.bench.bare import SEGMENT, bare_upload
-from tests.bench.report import report
 from tests.bench.source import put
 from tests.processes import GridProcess, curl, running
+from tests.report import report
 
 MIB = 1 << 20
 

@@ -29,7 +29,6 @@ from statistics import median
 
 from attrs import define, field
 
-from tests.bench.report import report
 from tests.integration.bad_servers import (
     Request,
     Trouble,
@@ -42,6 +41,7 @@ from tests.integration.bad_servers import (
     upload,
 )
 from tests.integration.stock_grid import Grid, NodeProcess, Shape, grid
+from tests.report import report
 
 MIB = 1 << 20
 KINDS: tuple[What, ...] = ("frozen", "slow", "full", "killed")

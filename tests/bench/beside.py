@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from tests.bench.report import report
+from tests.report import report
 
 HERE = Path(__file__).parents[2]
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.links import FAR_ADDRESS, Link, thin_line
-from tests.bench.report import report
 from tests.bench.thin_line import force_foolscap
 from tests.bench.throughput import _make
 from tests.integration.stock_grid import NodeProcess, Program, grid, reaches
 from tests.processes import curl
+from tests.report import report
 
 KIB = 1024
 ASKED = {

@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from tests.bench.report import report
 from tests.bench.throughput import _digest, _make
 from tests.integration.stock_grid import (
     NodeProcess,
@@ -27,6 +26,7 @@ from tests.integration.stock_grid import (
     write_helper,
 )
 from tests.processes import curl
+from tests.report import report
 
 MIB = 1 << 20
 

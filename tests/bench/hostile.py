@@ -27,9 +27,9 @@ from pathlib import Path
 from attrs import define, field
 
 import tests.hostile
-from tests.bench.report import report
 from tests.hostile.attack import Attack, Node, Stop
 from tests.hostile.honest import EVERY, Wait, at_most, be_honest
+from tests.report import report
 
 MIB = 1 << 20
 

@@ -13,9 +13,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.bench.report import report
 from tests.bench.source import put
 from tests.processes import GridProcess, curl, running
+from tests.report import report
 
 MIB = 1 << 20
 BUDGET = 128  # MiB, of the lines with many uploads; the default

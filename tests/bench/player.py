@@ -31,9 +31,9 @@ from typing import Any
 from unittest import SkipTest
 from urllib.parse import urlsplit
 
-from tests.bench.report import report
 from tests.integration.stock_grid import NodeProcess, Shape, grid
 from tests.processes import curl
+from tests.report import report
 
 LENGTH = 120  # seconds
 _WAITING = 64 << 10  # bytes

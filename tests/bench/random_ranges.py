@@ -24,10 +24,10 @@ from urllib.parse import urlsplit
 
 from attrs import define, field
 
-from tests.bench.report import report
 from tests.bench.throughput import _make
 from tests.integration.stock_grid import Grid, NodeProcess, Program, grid, reaches
 from tests.processes import curl
+from tests.report import report
 
 LENGTH = 64 << 10  # bytes
 SEGMENT = 1048578  # bytes, at 3-of-10

@@ -21,10 +21,10 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.bare import bare_download
-from tests.bench.report import report
 from tests.bench.throughput import _digest, _make
 from tests.integration.stock_grid import NodeProcess, Program, grid, reaches
 from tests.processes import GridProcess, curl, running
+from tests.report import report
 
 MIB = 1 << 20
 

@@ -20,10 +20,10 @@ from statistics import median
 
 from attrs import define, field
 
-from tests.bench.report import report
 from tests.bench.throughput import _digest, _make
 from tests.integration.stock_grid import Grid, NodeProcess, grid, reaches, write_node
 from tests.processes import curl
+from tests.report import report
 
 
 @define

@@ -24,7 +24,6 @@ from pathlib import Path
 from attrs import define, field
 
 from tests.bench.links import FAR_ADDRESS, Link, thin_line
-from tests.bench.report import report
 from tests.bench.throughput import _digest, _make
 from tests.integration.stock_grid import (
     Grid,
@@ -35,6 +34,7 @@ from tests.integration.stock_grid import (
     write_helper,
 )
 from tests.processes import curl
+from tests.report import report
 
 _PIECE = 1_000_000  # bytes
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.bare import bare_upload
-from tests.bench.report import report
 from tests.processes import GridProcess, curl, running
+from tests.report import report
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 
 from attrs import define, field
 
-from tests.bench.report import report
 from tests.grids import files_below
 from tests.processes import GridProcess, curl
+from tests.report import report
 from truckee.codec.geometry import round_up
 
 MIB = 1 << 20

@@ -25,7 +25,6 @@ from pathlib import Path
 
 from attrs import define, field
 
-from tests.bench.report import report
 from tests.integration.failing_disks import Disk, Fault, Gateway, make_grid, new_room
 from tests.integration.stock_grid import (
     NodeProcess,
@@ -40,6 +39,7 @@ from tests.integration.stock_grid import (
 )
 from tests.ports import free_ports
 from tests.processes import Reply, ask, eventually
+from tests.report import report
 
 DATA = content(12, 100_000)
 NEW = content(13, 100_000)

@@ -23,8 +23,8 @@ from urllib.request import Request, urlopen
 
 from attrs import define, field
 
-from tests.bench.report import report
 from tests.processes import GridProcess, curl, running
+from tests.report import report
 
 TIMEOUT = 20.0  # seconds for one answer
 _ENOUGH = 64 << 10  # bytes of an answer

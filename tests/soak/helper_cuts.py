@@ -26,10 +26,10 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.bench.report import report
 from tests.integration.helper_line import HelpedGrid, Put, helped_grid, putting
 from tests.integration.stock_grid import Shape, content
 from tests.processes import Reply, eventually
+from tests.report import report
 
 MB = 1_000_000
 SHAPE = Shape(2, 3, 4)

@@ -24,9 +24,9 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from tests.bench.report import report
 from tests.powercut import ext4, node, storage
 from tests.powercut.replay import Broken, cut_at
+from tests.report import report
 
 RECORDINGS = 8  # in one run, of a node each
 STEPS = 25  # things that each of them does

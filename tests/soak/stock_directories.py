@@ -20,10 +20,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.report import report
 from tests.integration import stock_grid
 from tests.integration.directories import Directories, Transport, directories
 from tests.integration.stock_grid import Program, Shape
+from tests.report import report
 
 TRANSPORTS: Sequence[Transport] = ("foolscap", "https")
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from tusclient.client import TusClient
 
-from tests.bench.report import report
 from tests.integration.browser import Browser, missing, run_node
 from tests.processes import GridProcess, ask, curl, running
+from tests.report import report
 
 MIB = 1 << 20
 SIZES = (0, 1, 55, 56, MIB, 16 * MIB + 1, 64 * MIB, 256 * MIB)

@@ -25,8 +25,8 @@ from statistics import median
 
 from attrs import define, field
 
-from tests.bench.report import report
 from tests.processes import GridProcess, Reply, Wire, ask, running
+from tests.report import report
 
 MIB = 1 << 20
 KINDS = ("client reset", "client hangs", "gateway killed")

@@ -9,8 +9,9 @@ import time
 from contextlib import suppress
 from typing import Any
 
-_M_MMAP_THRESHOLD = -3  # of mallopt(3)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _LARGE = 4 << 20  # bytes; segments and what they become stay below
+_SPARE = 16 << 20  # bytes that are kept for the next segments
 
 
 def make_private() -> None:
@@ -26,7 +27,10 @@ def give_memory_back() -> None:
     that one burst of long answers would last as long as the process.
     """
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        # Else 128 KiB: each segment's pages would be given back and taken anew.
+        library.mallopt(_M_TRIM_THRESHOLD, _SPARE)
 
 
 def spare_what_is_loaded() -> None:
