@@ -35,10 +35,10 @@ from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.frontends.web.events import Events
 from truckee.grid.selection import Selector
-from truckee.immutable.cache import CacheLimits
-from truckee.immutable.download import Downloader
-from truckee.immutable.grid_sink import GridSinks
-from truckee.immutable.upload import Uploader, UploadLimits
+from truckee.immutable.download.cache import CacheLimits
+from truckee.immutable.download.downloader import Downloader
+from truckee.immutable.upload.grid_sink import GridSinks
+from truckee.immutable.upload.uploader import Uploader, UploadLimits
 from truckee.node.downloads import Downloads, build_downloads
 from truckee.node.layout import NodeDirectory
 from truckee.status.tasks import Tasks

@@ -13,7 +13,7 @@ from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.cipher import crypt
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
-from truckee.immutable.sinks import ICiphertextSink, WrongSize
+from truckee.immutable.upload.sinks import ICiphertextSink, WrongSize
 
 KEY = b"k" * 16
 INDEX = storage_index_of(KEY)

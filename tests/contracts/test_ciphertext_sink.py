@@ -10,7 +10,7 @@ from tests.grids import Grid
 from tests.helper.helped import Gateway, Helped
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.cipher import crypt
-from truckee.immutable.sinks import ICiphertextSink, NewFile
+from truckee.immutable.upload.sinks import ICiphertextSink, NewFile
 
 
 class GridSinkTests(ciphertext_sink.CiphertextSinkContract):

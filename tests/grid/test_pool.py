@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 from tests.grids import REACTOR, SECRETS, calm, failing, pause, until
 from tests.storage.gbs_served import SWISSNUM, Served, certificate
 from tests.storage.liars import Liar
-from tests.storage.test_foolscap import INDEX, Loopback, new_client, new_disk
+from tests.storage.test_foolscap_client import INDEX, Loopback, new_client, new_disk
 from truckee.codec import base32
 from truckee.frontends.web.welcome import GridStatus, status_json
 from truckee.grid.announcements import Announcement, parse_fields, tubid_of

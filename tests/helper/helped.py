@@ -21,16 +21,16 @@ from truckee.codec.caps import ChkReadCap
 from truckee.codec.cipher import crypt
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
-from truckee.helper.connection import HelperConnection
+from truckee.helper.gateway.connection import HelperConnection
+from truckee.helper.gateway.push_sink import HelperSink, HelperSinks
+from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.ownership import Owner
-from truckee.helper.patience import HelperPatience
-from truckee.helper.service import Helper
-from truckee.helper.sink import HelperSink, HelperSinks
-from truckee.helper.stock_service import StockUploads
-from truckee.helper.upload import HelperUpload, Parameters
-from truckee.helper.uploads import HelperLimits, Uploads
-from truckee.immutable.grid_sink import GridSinks
-from truckee.immutable.sinks import NewFile
+from truckee.helper.server.pull_service import StockUploads
+from truckee.helper.server.push_service import Helper
+from truckee.helper.server.registry import HelperLimits, Uploads
+from truckee.helper.server.upload import HelperUpload, Parameters
+from truckee.immutable.upload.grid_sink import GridSinks
+from truckee.immutable.upload.sinks import NewFile
 
 KEY = b"k" * 16
 INDEX = storage_index_of(KEY)

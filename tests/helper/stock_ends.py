@@ -14,14 +14,14 @@ from tests.grids import NOW, REACTOR, Grid, make_file, until
 from tests.helper.helped import INDEX, KEY, PATIENCE, Content, Helped, new_tub
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.share import ShareOffsets
-from truckee.helper import schema
-from truckee.helper.connection import HelperConnection
-from truckee.helper.patience import HelperPatience
-from truckee.helper.schema import RIEncryptedUploadable, RIHelper, RIUploadHelper
-from truckee.helper.stock_results import UploadResults, results_of_upload
-from truckee.helper.stock_sink import StockHelperSink, StockHelperSinks
-from truckee.helper.upload import Stored
-from truckee.immutable.sinks import NewFile
+from truckee.helper import protocol
+from truckee.helper.gateway.connection import HelperConnection
+from truckee.helper.gateway.pull_sink import StockHelperSink, StockHelperSinks
+from truckee.helper.gateway.timeouts import HelperPatience
+from truckee.helper.protocol import RIEncryptedUploadable, RIHelper, RIUploadHelper
+from truckee.helper.pull_results import UploadResults, results_of_upload
+from truckee.helper.server.upload import Stored
+from truckee.immutable.upload.sinks import NewFile
 from truckee.storage.foolscap_schema import serves
 
 _PIECE = 51_200  # bytes, as stock clients cut
@@ -119,7 +119,7 @@ class PullingUpload(Referenceable):  # type: ignore[misc]
     readers: list[Any] = field(factory=list)
 
     def remote_get_version(self) -> dict[bytes, object]:
-        return {schema.CHK_UPLOAD: {}, b"application-version": b"tahoe-lafs/1.20.0"}
+        return {protocol.CHK_UPLOAD: {}, b"application-version": b"tahoe-lafs/1.20.0"}
 
     def remote_upload(self, reader: Any) -> Any:
         self.readers.append(reader)
@@ -135,7 +135,7 @@ class PullingHelper(Referenceable):  # type: ignore[misc]
     opened: int = field(default=0, init=False)
 
     def remote_get_version(self) -> dict[bytes, object]:
-        return {schema.HELPER: {}, b"application-version": b"tahoe-lafs/1.20.0"}
+        return {protocol.HELPER: {}, b"application-version": b"tahoe-lafs/1.20.0"}
 
     def remote_upload_chk(self, si: bytes) -> Any:
         self.opened += 1

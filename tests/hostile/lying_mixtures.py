@@ -19,7 +19,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from tests.grids import REACTOR, Grid, in_chunks, make_file, pause
-from tests.immutable.test_lying_servers import (
+from tests.hostile.test_lying_servers import (
     BLOCK_LIES,
     NAMELESS_LIES,
     READ_LIES,
@@ -31,14 +31,14 @@ from tests.immutable.test_lying_servers import (
     writing,
 )
 from tests.storage.liars import READER, SERVER, WRITER, Lair, Liar, never, raises
-from tests.storage.test_foolscap import new_client
+from tests.storage.test_foolscap_client import new_client
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.geometry import Encoding
 from truckee.errors import TruckeeError
 from truckee.immutable.check import Checker
-from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.repair import Repairer
-from truckee.immutable.upload_status import UploadStatus
+from truckee.immutable.upload.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.status import UploadStatus
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.limited import LimitedServer, Patience

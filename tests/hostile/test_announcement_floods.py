@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.grids import REACTOR, new_directory, new_workers, pause, until
-from tests.storage.test_foolscap import new_client
+from tests.storage.test_foolscap_client import new_client
 from truckee.codec import base32
 from truckee.grid.addresses import AddressPolicy, Reach
 from truckee.grid.announced import BURST, INTERVAL

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.frontends.wire import Served, Wire, eventually
-from truckee.frontends.http.limits import HttpLimits
+from tests.net.http.wire import Served, Wire, eventually
+from truckee.net.http.limits import HttpLimits
 
 MOST = 20
 GET = b"GET /plain HTTP/1.1\r\nHost: h\r\n\r\n"

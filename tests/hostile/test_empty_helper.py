@@ -20,17 +20,17 @@ from tests.helper.stock_ends import (
     StockPull,
     results_for,
 )
-from tests.helper.test_lying_helper import SHORT, Story
+from tests.hostile.test_lying_helper import SHORT, Story
 from tests.storage.liars import Lair
 from truckee.codec.share import ShareOffsets
-from truckee.helper import schema
-from truckee.helper.failures import HelperLied
-from truckee.helper.proved_sink import CannotProve, NotProved, ProvedSinks
-from truckee.helper.route import Routes
-from truckee.immutable.keys import ConvergentKey, GivenKey
-from truckee.immutable.presence import PresenceProver
-from truckee.immutable.sinks import ICiphertextSinks, NewFile
-from truckee.immutable.upload import Uploader, UploadLimits
+from truckee.helper import protocol
+from truckee.helper.errors import HelperLied
+from truckee.helper.gateway.proved_sink import CannotProve, NotProved, ProvedSinks
+from truckee.helper.gateway.route import Routes
+from truckee.immutable.upload.keys import ConvergentKey, GivenKey
+from truckee.immutable.upload.presence import PresenceProver
+from truckee.immutable.upload.sinks import ICiphertextSinks, NewFile
+from truckee.immutable.upload.uploader import Uploader, UploadLimits
 
 SIZE = 300
 
@@ -202,7 +202,7 @@ class PushedTests(_Case):
     async def test_claim(self) -> None:
         """Of a file that is said to be there, and is not, nothing is waited for."""
         self.story.helper["open_push"] = lambda *_: (
-            schema.PRESENT,
+            protocol.PRESENT,
             b"",
             0,
             b"",
@@ -226,7 +226,7 @@ class PushedTests(_Case):
         for number, share in enumerate(make_file(other.plaintext, KEY, ENCODING).shares):
             put_share(self.grid.servers[number], INDEX, number, share)
         self.story.helper["open_push"] = lambda *_: (
-            schema.PRESENT,
+            protocol.PRESENT,
             b"",
             0,
             b"",
@@ -238,7 +238,7 @@ class PushedTests(_Case):
         smaller = Story(Content(200), True)
         self.sinks._avoided.clear()
         self.story.helper["open_push"] = lambda *_: (
-            schema.PRESENT,
+            protocol.PRESENT,
             b"",
             0,
             b"",

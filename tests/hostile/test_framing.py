@@ -11,7 +11,7 @@ import hashlib
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.frontends.wire import Served, Wire, chunked, eventually
+from tests.net.http.wire import Served, Wire, chunked, eventually
 
 GET = b"GET /plain HTTP/1.1\r\n"
 HOST = b"Host: example.com\r\n"

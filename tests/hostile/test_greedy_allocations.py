@@ -13,7 +13,7 @@ from tests.storage.gbs_served import (
     stop,
 )
 from tests.storage.gbs_served import new_client as new_https_client
-from tests.storage.test_foolscap import new_client, new_disk, serve
+from tests.storage.test_foolscap_client import new_client, new_disk, serve
 from tests.storage.test_open_files import descriptors_below
 from truckee.storage.foolscap_client import CallFailed
 from truckee.storage.foolscap_server import FoolscapStorage

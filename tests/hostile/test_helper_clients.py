@@ -19,8 +19,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-import truckee.helper.upload
-from tests.frontends.wire import HOSTS, Reply, Wire
+import truckee.helper.server.upload
 from tests.grids import CONVERGENCE, REACTOR, new_events, until
 from tests.helper.helped import (
     INDEX,
@@ -31,17 +30,18 @@ from tests.helper.helped import (
     begin,
     cut,
 )
+from tests.helper.server.test_push_service import Peer
 from tests.helper.stock_ends import Reader, StockClient
-from tests.helper.test_service import Peer
+from tests.net.http.wire import HOSTS, Reply, Wire
 from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap, parse_cap
 from truckee.codec.hashes import storage_index_of
 from truckee.codec.secrets import KEY_SIZE, convergence_hasher
-from truckee.frontends.http.respond import Responder
-from truckee.frontends.http.site import StreamingSite
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
-from truckee.helper import schema
+from truckee.helper import protocol
+from truckee.helper.gateway.proved_sink import ProvedSinks
+from truckee.helper.gateway.route import Routes
 from truckee.helper.ownership import (
     NOBODY,
     Owner,
@@ -49,14 +49,14 @@ from truckee.helper.ownership import (
     parse_name,
     upload_secret,
 )
-from truckee.helper.proved_sink import ProvedSinks
-from truckee.helper.route import Routes
-from truckee.helper.service import Helper
-from truckee.helper.stored_files import StoredFiles
-from truckee.helper.upload import HelperUpload
-from truckee.helper.uploads import HelperLimits
-from truckee.immutable.presence import PresenceProver
-from truckee.immutable.upload import Uploader
+from truckee.helper.server.push_service import Helper
+from truckee.helper.server.registry import HelperLimits
+from truckee.helper.server.stored_files import StoredFiles
+from truckee.helper.server.upload import HelperUpload
+from truckee.immutable.upload.presence import PresenceProver
+from truckee.immutable.upload.uploader import Uploader
+from truckee.net.http.respond import Responder
+from truckee.net.http.site import StreamingSite
 
 SIZE = 300
 
@@ -97,11 +97,11 @@ class IsolationTests(_Case):
         for attacker in await self.attackers():
             for forget in (True, False):
                 answer = await attacker.open(SIZE)
-                self.assertEqual(answer[:4], (schema.RECEIVE, b"", 0, b""))
+                self.assertEqual(answer[:4], (protocol.RECEIVE, b"", 0, b""))
                 held = await answer[4].callRemote("push", 150, b"x" * 100)
-                self.assertEqual(held, (0, schema.GAP))
+                self.assertEqual(held, (0, protocol.GAP))
                 told = await answer[4].callRemote("finish", 200, bytes(32))
-                self.assertEqual(told[0], schema.GAP)
+                self.assertEqual(told[0], protocol.GAP)
                 await answer[4].callRemote("abort", forget)
         self.assertEqual(self.helped.uploads.used, 200)
         await sink.write(self.content.ciphertext[200:])
@@ -299,7 +299,7 @@ class VersionTests(_Case):
     async def test_gateway_of_before(self) -> None:
         """One without secrets is known by its tub, and goes on after a cut."""
         version = self.helped.helper.remote_get_version()
-        del version[schema.PUSH_OWNED]
+        del version[protocol.PUSH_OWNED]
         self.patch(Helper, "remote_get_version", lambda _: version)
         cut(self.helped.tub)
         await self.gateway.reconnected()
@@ -341,15 +341,15 @@ class QuotaTests(_Case):
         for number in range(10):
             attacker.secret = bytes([number]) * 32
             states.append((await attacker.open(SIZE, index=self.index(number)))[:2])
-        self.assertEqual(states[:3], [(schema.RECEIVE, b"")] * 3)
-        self.assertEqual(states[3:], [(schema.REFUSED, schema.BUSY)] * 7)
+        self.assertEqual(states[:3], [(protocol.RECEIVE, b"")] * 3)
+        self.assertEqual(states[3:], [(protocol.REFUSED, protocol.BUSY)] * 7)
         self.assertEqual((await self.gateway.push(self.content)), self.content.cap)
 
     async def test_spool(self) -> None:
         """One client takes its part of the spool, also with what it leaves behind."""
         await self.start(limits=HelperLimits(spool=1000, client_spool=500))
         attacker = await Peer.of(self.helped, 2)
-        for number, code in ((1, b""), (2, schema.FULL)):
+        for number, code in ((1, b""), (2, protocol.FULL)):
             attacker.secret = bytes([number]) * 32
             upload = await attacker.begin(None, self.index(number))
             _, answer = await upload.callRemote("push", 0, bytes(300))
@@ -359,13 +359,13 @@ class QuotaTests(_Case):
         attacker = await Peer.of(self.helped, 2)
         attacker.secret = bytes(32)
         answers = await attacker.open(300, index=self.index(3))
-        self.assertEqual(answers[:2], (schema.REFUSED, schema.FULL))
+        self.assertEqual(answers[:2], (protocol.REFUSED, protocol.FULL))
         await until(lambda: self.gateway.connection.connected)
         self.assertEqual((await self.gateway.push(self.content)), self.content.cap)
 
     async def test_many_tubs(self) -> None:
         """Places that many tubs took are given up when they bring nothing."""
-        self.patch(truckee.helper.upload, "IDLE", 0.2)
+        self.patch(truckee.helper.server.upload, "IDLE", 0.2)
         await self.start(limits=HelperLimits(uploads=4, client_uploads=2))
         for number in range(2, 6):
             attacker = await Peer.of(self.helped, number)
@@ -380,7 +380,7 @@ class QuotaTests(_Case):
         attacker = await Peer.of(self.helped, 2)
         attacker.secret = b"a" * 32
         states = [(await attacker.open(SIZE))[0] for _ in range(20)]
-        self.assertIn(schema.REFUSED, states)
+        self.assertIn(protocol.REFUSED, states)
         self.assertEqual((await self.gateway.push(self.content)), self.content.cap)
 
     def test_stored_files(self) -> None:

@@ -13,13 +13,13 @@ from tests.hostile.lying_mixtures import (
     dropping,
     of_another_file,
 )
-from tests.immutable.test_lying_servers import Lie, claiming
+from tests.hostile.test_lying_servers import Lie, claiming
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.geometry import Encoding
 from truckee.immutable.check import Checker
-from truckee.immutable.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
 from truckee.immutable.repair import Repairer
-from truckee.immutable.upload_status import UploadStatus
+from truckee.immutable.upload.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.status import UploadStatus
 
 DATA = random.Random(4).randbytes(SIZE)
 ALL = claiming(b"", *range(10))

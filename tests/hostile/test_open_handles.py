@@ -10,14 +10,14 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 
 from tests.grids import in_chunks, until
-from tests.immutable.opened import OpenCase
+from tests.uploads.opened import OpenCase
 from truckee.flow.spool import SpoolUnusable
-from truckee.immutable import open_uploads
-from truckee.immutable.keys import RandomKey
-from truckee.immutable.open_errors import TooManyOpen, UnknownHandle
-from truckee.immutable.open_upload import OpenUpload
-from truckee.immutable.open_uploads import OpenLimits, OpenUploads
-from truckee.immutable.upload_log import HEADER_SIZE
+from truckee.immutable.upload.keys import RandomKey
+from truckee.uploads import registry
+from truckee.uploads.append_log import HEADER_SIZE
+from truckee.uploads.errors import TooManyOpen, UnknownHandle
+from truckee.uploads.registry import OpenLimits, OpenUploads
+from truckee.uploads.upload import OpenUpload
 
 MOST = 5
 
@@ -105,7 +105,7 @@ class OpenHandleTests(OpenCase):
 
     async def test_much_is_kept(self) -> None:
         """What took long to send does not give way, however long it rests."""
-        self.patch(open_uploads, "_LITTLE", 10)
+        self.patch(registry, "_LITTLE", 10)
         for _ in range(MOST):
             await self.begin(11)
         self.clock.advance(500)

@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 from tests.grids import OTHER_SECRETS, REACTOR, SECRETS, put_share
 from tests.storage.gbs_served import SWISSNUM, certificate, listen, stop
 from tests.storage.gbs_served import new_client as new_https_client
-from tests.storage.test_foolscap import new_client, new_disk, serve
+from tests.storage.test_foolscap_client import new_client, new_disk, serve
 from truckee.errors import TruckeeError
 from truckee.storage.foolscap_client import CallFailed
 from truckee.storage.foolscap_server import FoolscapStorage

@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 
-from tests.frontends.wire import Served, Wire, eventually, reactor
-from truckee.frontends.http.request import StreamingRequest
+from tests.net.http.wire import Served, Wire, eventually, reactor
+from truckee.net.http.request import StreamingRequest
 
 GET = b"GET /turn HTTP/1.1\r\nHost: h\r\n\r\n"
 PLAIN = b"GET /plain HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -10,7 +10,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.flow.limits import Budget
-from truckee.immutable.admission import SMALL, Admission, GaveWay, Place, TooManyUploads
+from truckee.immutable.upload.admission import (
+    SMALL,
+    Admission,
+    GaveWay,
+    Place,
+    TooManyUploads,
+)
 
 SIZE = 100 * 1024
 MOST = 5

@@ -20,10 +20,10 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 
-from tests.frontends.wire import Served
+from tests.net.http.wire import Served
 from tests.ports import free_ports
 from tests.processes import eventually
-from truckee.frontends.http.request import StreamingRequest
+from truckee.net.http.request import StreamingRequest
 
 HIDDEN = b"GET /seen?hidden HTTP/1.1\r\nHost: h\r\n\r\n"
 

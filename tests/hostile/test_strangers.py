@@ -20,13 +20,13 @@ from twisted.trial.unittest import TestCase
 
 from tests.grids import REACTOR, SECRETS, pause, put_share, until
 from tests.ports import free_port
-from tests.storage.test_foolscap import new_client, new_disk
+from tests.storage.test_foolscap_client import new_client, new_disk
+from truckee.net.connection_admission import Admission, AdmissionLimits
+from truckee.net.foolscap.connection_bounds import ConnectionBounds, ConnectionLimits
+from truckee.net.port_sharing import SharedEndpoint
 from truckee.node.tub import make_tub
-from truckee.storage.admission import Admission, AdmissionLimits
-from truckee.storage.connection_bounds import ConnectionBounds, ConnectionLimits
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
-from truckee.storage.port_sharing import SharedEndpoint
 from truckee.storage.sharefiles import ShareFile
 
 KIB, MIB = 1 << 10, 1 << 20

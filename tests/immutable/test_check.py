@@ -29,7 +29,7 @@ from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of, ueb_hash
 from truckee.flow.limits import Budget
 from truckee.immutable.check import PARALLEL, Checker, CheckReport
-from truckee.immutable.locate import NotEnoughShares
+from truckee.immutable.download.sources import NotEnoughShares
 from truckee.immutable.repair import NotTheSame, Repairer
 from truckee.immutable.verify import BATCH
 

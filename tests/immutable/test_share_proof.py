@@ -10,7 +10,7 @@ from tests.grids import MadeFile, make_file, new_workers
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
 from truckee.codec.share import ShareLayout, ShareOffsets
-from truckee.immutable.read_back import Part
+from truckee.immutable.samples import Part
 from truckee.immutable.share_proof import claimed_cap, prove_share
 from truckee.storage.interfaces import IShareReader
 

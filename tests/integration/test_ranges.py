@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.integration.range_cases import CASES, Case, File, parts_of, told
 from tests.processes import GridProcess, Reply, Wire, ask, curl, running
 from truckee.codec.caps import parse_cap
-from truckee.frontends.http.isolation import USUAL
+from truckee.net.http.isolation import USUAL
 
 MIB = 1 << 20
 # The last one: where bytes are fetched for the answer.

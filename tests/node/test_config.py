@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE
 from truckee.codec.lease_expiry import ExpiryPolicy, ShareKind
 from truckee.errors import Misuse
-from truckee.helper.uploads import HelperLimits
-from truckee.immutable.cache import CacheLimits
+from truckee.helper.server.registry import HelperLimits
+from truckee.immutable.download.cache import CacheLimits
 from truckee.node.config import (
     DEFAULT_MEMORY_LIMIT,
     GridShape,

@@ -21,7 +21,7 @@ from tests.grids import REACTOR, new_directory, new_workers, until
 from tests.ports import free_port
 from tests.socks_proxy import SocksProxy
 from tests.storage.gbs_served import Served, tub_id
-from tests.storage.test_foolscap import INDEX, Loopback, new_disk
+from tests.storage.test_foolscap_client import INDEX, Loopback, new_disk
 from truckee.codec import base32
 from truckee.grid.announcements import parse_fields
 from truckee.node import tor

@@ -17,9 +17,8 @@ from truckee.codec.container import ContainerHeader
 from truckee.codec.hashes import storage_index_of
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.durable import write_durably
-from truckee.immutable.keys import RandomKey
-from truckee.immutable.open_upload import OpenUpload, State
-from truckee.immutable.upload import Cap
+from truckee.immutable.upload.keys import RandomKey
+from truckee.immutable.upload.uploader import Cap
 from truckee.node.build import Node
 from truckee.node.config import GridShape
 from truckee.node.create import create_grid
@@ -28,6 +27,7 @@ from truckee.storage.interfaces import SlotChange, SlotRead, SlotSecrets, SlotWr
 from truckee.storage.share_leases import read_leases
 from truckee.storage.slotfiles import SlotDirectory
 from truckee.storage.slots import DiskSlots
+from truckee.uploads.upload import OpenUpload, State
 
 SEGMENT = 4096
 SLOTS = (b"1" * 16, b"2" * 16)  # of mutable files

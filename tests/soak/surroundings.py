@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.cli.test_surroundings import run_cases
+from tests.hostile.test_surroundings import run_cases
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ All published caps from files that come byte by byte; some minutes.
 
 from __future__ import annotations
 
-from tests.codec.test_vectors import VECTORS, cap_of, in_bytes
+from tests.integration.test_vectors import VECTORS, cap_of, in_bytes
 
 
 def main() -> None:

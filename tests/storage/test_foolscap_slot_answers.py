@@ -13,7 +13,7 @@ from tests.contracts.slot_server import SECRETS, writes
 from tests.contracts.test_slot_server import foolscap_client, new_disk
 from tests.grids import pause, until
 from tests.storage.slot_clients import FoolscapSlots, Refusal
-from tests.storage.test_foolscap import serve
+from tests.storage.test_foolscap_client import serve
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.interfaces import MAX_SLOT_DATA, SlotAnswer, SlotRead
 from truckee.storage.slotfiles import OpenSlot

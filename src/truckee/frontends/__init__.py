@@ -1,1 +1,1 @@
-"""What clients talk to.  The rooms on this floor do not know each other."""
+"""What clients talk to.  The packages on this layer do not know each other."""

@@ -24,7 +24,7 @@ from truckee.grid.introducer_schema import (
     RIIntroducer,
     RIIntroducerSubscriberClient,
 )
-from truckee.storage.checked import call
+from truckee.net.foolscap.checked_calls import call
 from truckee.storage.foolscap_schema import serves
 
 log = Logger()

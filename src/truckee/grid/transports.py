@@ -20,7 +20,7 @@ from truckee.grid.announcements import Announcement
 from truckee.grid.guarded import GuardedReactor
 from truckee.grid.introducer import MAX_DELAY
 from truckee.grid.ways import PLAIN, Ways
-from truckee.storage.checked import call
+from truckee.net.foolscap.checked_calls import call
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,

@@ -16,8 +16,8 @@ from truckee.flow.limits import Budget
 from truckee.flow.together import Work, together
 from truckee.grid.placement import happiness
 from truckee.grid.selection import Selector
-from truckee.immutable.existing import Holders
 from truckee.immutable.share_proof import prove_random_block
+from truckee.immutable.upload.existing_shares import Holders
 from truckee.immutable.verify import ShareVerifier
 from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
 

@@ -23,11 +23,11 @@ from truckee.flow.limits import Budget, Exclusive
 from truckee.flow.together import Group, Turns, together
 from truckee.grid.selection import NotEnoughServers, Selector
 from truckee.immutable.check import Checker, CheckReport
-from truckee.immutable.existing import Holders
-from truckee.immutable.fetch import Fetcher
-from truckee.immutable.locate import Located
-from truckee.immutable.outgoing import OutgoingShares
-from truckee.immutable.upload_status import UploadStatus
+from truckee.immutable.download.fetch import Fetcher
+from truckee.immutable.download.sources import Located
+from truckee.immutable.upload.existing_shares import Holders
+from truckee.immutable.upload.share_set import OutgoingShares
+from truckee.immutable.upload.status import UploadStatus
 from truckee.storage.interfaces import NoSpace
 from truckee.storage.journal import Journal
 

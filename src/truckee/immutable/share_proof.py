@@ -20,8 +20,8 @@ from truckee.codec.share import HEADER_SIZE, ShareLayout, ShareOffsets
 from truckee.codec.ueb import geometry_in_ueb
 from truckee.flow.cpu import Workers
 from truckee.flow.together import together
-from truckee.immutable.head_start import HeadStart
-from truckee.immutable.read_back import Part
+from truckee.immutable.download.speculative_reads import HeadStart
+from truckee.immutable.samples import Part
 from truckee.storage.interfaces import IShareReader
 
 

@@ -17,8 +17,6 @@ from truckee.flow.cpu import Workers
 from truckee.flow.descriptors import raise_limit
 from truckee.flow.limits import Budget
 from truckee.flow.locked_directory import LockedDirectory
-from truckee.frontends.http.respond import Responder
-from truckee.frontends.http.site import StreamingSite
 from truckee.frontends.tus import protocol as tus_protocol
 from truckee.frontends.tus.resource import Tus, TusResource
 from truckee.frontends.web.checking import Checks
@@ -33,15 +31,14 @@ from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.storage_report import StorageReporter
 from truckee.frontends.web.welcome import GridStatus, health_of
 from truckee.grid.selection import Selector
-from truckee.helper.uploads import Uploads
+from truckee.helper.server.registry import Uploads
 from truckee.immutable.check import Checker
-from truckee.immutable.grid_sink import GridSinks
-from truckee.immutable.open_uploads import OpenUploads
 from truckee.immutable.repair import Repairer
-from truckee.immutable.sinks import ICiphertextSinks
-from truckee.immutable.upload import Uploader
-from truckee.immutable.upload_log import digest_of_boot
-from truckee.immutable.upload_record import UploadFiles
+from truckee.immutable.upload.grid_sink import GridSinks
+from truckee.immutable.upload.sinks import ICiphertextSinks
+from truckee.immutable.upload.uploader import Uploader
+from truckee.net.http.respond import Responder
+from truckee.net.http.site import StreamingSite
 from truckee.node.config import NodeConfig, load_config
 from truckee.node.disks import NodeDisks
 from truckee.node.downloads import Downloads, build_downloads
@@ -57,6 +54,9 @@ from truckee.status.tasks import Tasks
 from truckee.storage.interfaces import IStorageServer
 from truckee.storage.lease_crawler import LeaseCrawler
 from truckee.storage.server import DiskServer
+from truckee.uploads.append_log import digest_of_boot
+from truckee.uploads.record import UploadFiles
+from truckee.uploads.registry import OpenUploads
 
 log = Logger()
 

@@ -22,14 +22,13 @@ from truckee.codec.lease_expiry import (
 )
 from truckee.flow.durations import parse_duration
 from truckee.flow.sizes import parse_size
-from truckee.frontends.http.base_url import parse_base_url
-from truckee.frontends.http.forwarded import LOCAL_PROXIES, parse_trusted
-from truckee.frontends.http.origin import AllowedHosts, allowed_hosts
 from truckee.grid.addresses import AddressPolicy
-from truckee.helper.uploads import HelperLimits
-from truckee.immutable.cache import CacheLimits
-from truckee.immutable.open_uploads import OpenLimits
-from truckee.immutable.upload import UploadLimits
+from truckee.helper.server.registry import HelperLimits
+from truckee.immutable.download.cache import CacheLimits
+from truckee.immutable.upload.uploader import UploadLimits
+from truckee.net.http.base_url import parse_base_url
+from truckee.net.http.forwarded import LOCAL_PROXIES, parse_trusted
+from truckee.net.http.origin import AllowedHosts, allowed_hosts
 from truckee.node.config_file import BadConfig, ConfigFile
 from truckee.node.config_keys import Mistake
 from truckee.node.config_values import (
@@ -54,6 +53,7 @@ from truckee.node.own_grid import grid_mistakes, parse_storage_dirs
 from truckee.node.protection import dials_tcp, obstacle_beside, obstacle_in
 from truckee.node.tor_settings import TorSettings, tor_settings
 from truckee.node.unsupported import unsupported
+from truckee.uploads.registry import OpenLimits
 
 DEFAULT_WEB_PORT = "tcp:3456:interface=127.0.0.1"
 DEFAULT_STORAGE_DIRS = 3

@@ -12,13 +12,13 @@ from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.guess import Guess
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
-from truckee.immutable.cache import Cache, CacheLimits
-from truckee.immutable.cache_files import CacheFiles
-from truckee.immutable.download import Downloader
-from truckee.immutable.holdings import Holdings
-from truckee.immutable.locate import Find
-from truckee.immutable.open_files import OpenFiles
-from truckee.immutable.shared_file import SharedFile
+from truckee.immutable.download.cache import Cache, CacheLimits
+from truckee.immutable.download.cache_files import CacheFiles
+from truckee.immutable.download.downloader import Downloader
+from truckee.immutable.download.memory_budget import Holdings
+from truckee.immutable.download.open_files import OpenFiles
+from truckee.immutable.download.shared_file import SharedFile
+from truckee.immutable.download.sources import Find
 from truckee.node.layout import NodeDirectory
 
 

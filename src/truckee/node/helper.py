@@ -14,23 +14,23 @@ from truckee.flow.other_disk import OtherDisk
 from truckee.frontends.web.upload_routes import HelperSeen
 from truckee.grid.pool import ServerPool
 from truckee.grid.selection import Selector
-from truckee.helper.connection import HelperConnection
+from truckee.helper.gateway.connection import HelperConnection
+from truckee.helper.gateway.proved_sink import ProvedSinks
+from truckee.helper.gateway.pull_sink import StockHelperSinks
+from truckee.helper.gateway.push_sink import HelperSinks
+from truckee.helper.gateway.route import Routes
 from truckee.helper.ownership import upload_secret
-from truckee.helper.proved_sink import ProvedSinks
-from truckee.helper.route import Routes
-from truckee.helper.service import Helper
-from truckee.helper.sink import HelperSinks
-from truckee.helper.stock_service import StockUploads
-from truckee.helper.stock_sink import StockHelperSinks
-from truckee.helper.upload import Parameters
-from truckee.helper.uploads import HelperLimits, Home, Uploads
-from truckee.immutable.grid_sink import GridSinks
-from truckee.immutable.presence import PresenceProver
-from truckee.immutable.sinks import ICiphertextSinks
-from truckee.immutable.upload_log import digest_of_boot
+from truckee.helper.server.pull_service import StockUploads
+from truckee.helper.server.push_service import Helper
+from truckee.helper.server.registry import HelperLimits, Home, Uploads
+from truckee.helper.server.upload import Parameters
+from truckee.immutable.upload.grid_sink import GridSinks
+from truckee.immutable.upload.presence import PresenceProver
+from truckee.immutable.upload.sinks import ICiphertextSinks
 from truckee.node.disk_watch import Place
 from truckee.node.layout import boot_id
 from truckee.status.problems import Problems
+from truckee.uploads.append_log import digest_of_boot
 
 
 def build_uploads(

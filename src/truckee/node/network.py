@@ -24,7 +24,10 @@ from truckee.grid.introducer import IntroducerClient
 from truckee.grid.pool import ServerPool
 from truckee.grid.transports import Dialer
 from truckee.grid.ways import Ways
-from truckee.helper.connection import HelperConnection
+from truckee.helper.gateway.connection import HelperConnection
+from truckee.net.connection_admission import Admission
+from truckee.net.foolscap.connection_bounds import ConnectionBounds
+from truckee.net.port_sharing import SharedEndpoint
 from truckee.node.announcement_cache import AnnouncementCache
 from truckee.node.config import NodeConfig
 from truckee.node.config_file import BadConfig
@@ -45,12 +48,9 @@ from truckee.node.storage import OfferedStorage
 from truckee.node.tor import TorSource, ways_of
 from truckee.node.tub import HELPER_DISCONNECT, HELPER_KEEPALIVE, make_tub
 from truckee.status.problems import Problems
-from truckee.storage.admission import Admission
-from truckee.storage.connection_bounds import ConnectionBounds
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.gbs_schema import nurls_of
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
-from truckee.storage.port_sharing import SharedEndpoint
 from truckee.storage.quotas import ShareQuotas
 
 log = Logger()

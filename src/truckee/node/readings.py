@@ -9,11 +9,11 @@ from truckee.flow.limits import Budget
 from truckee.frontends.web.events import Events
 from truckee.frontends.web.metrics import Reading
 from truckee.frontends.web.welcome import GridStatus
-from truckee.helper.uploads import Uploads
-from truckee.immutable.open_uploads import OpenUploads
+from truckee.helper.server.registry import Uploads
 from truckee.status.problems import Problems
 from truckee.storage.directory_status import count_states
 from truckee.storage.lease_crawler import LeaseCrawler
+from truckee.uploads.registry import OpenUploads
 
 
 def problem_count(problems: Problems) -> Reading:

@@ -7,8 +7,8 @@ from typing import Any
 
 from foolscap.api import Tub
 
-from truckee.storage.connection_bounds import ConnectionBounds
-from truckee.storage.foolscap_broker import BoundedBroker
+from truckee.net.foolscap.broker import BoundedBroker
+from truckee.net.foolscap.connection_bounds import ConnectionBounds
 
 # Seconds of silence before a peer is asked whether it lives, and before it counts as gone.
 # A write of a megabyte on a thin line is not silence: bytes keep coming.

@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IListeningPort
 
 from truckee.errors import Unavailable
 from truckee.flow.backlog import let_wait
-from truckee.frontends.http.site import StreamingSite
 from truckee.grid.addresses import Reach, reach_of
+from truckee.net.http.site import StreamingSite
 from truckee.node.config_file import BadConfig
 from truckee.node.config_values import endpoint_text
 from truckee.node.layout import NodeDirectory

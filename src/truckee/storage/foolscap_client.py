@@ -15,7 +15,7 @@ from zope.interface import implementer
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Corrupt, Unavailable
-from truckee.storage import checked
+from truckee.net.foolscap import checked_calls
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
     INTERFACES,
@@ -166,7 +166,7 @@ class FoolscapServer:
     ) -> Deferred[Any]:
         if remote is None:
             raise NotConnected(self.name)
-        return checked.call(remote, INTERFACES[method], method, *arguments, only=only)
+        return checked_calls.call(remote, INTERFACES[method], method, *arguments, only=only)
 
 
 def _hand_over(result: Any, answered: Deferred[Any]) -> Any:

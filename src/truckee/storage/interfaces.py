@@ -1,7 +1,7 @@
 """
 What a storage server does for its clients, whatever the transport.
 
-``tests/contracts`` has one suite that every implementation passes.
+``tests/contracts`` has one suite that every implementation passes.  Pure.
 """
 
 from __future__ import annotations

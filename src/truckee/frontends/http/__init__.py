@@ -1,1 +1,1 @@
-"""HTTP/1.1 whose request bodies stream."""
+"""What the frontends over HTTP share: arguments, conditions, ranges, forms."""

@@ -13,7 +13,7 @@ from multipart import (
 )
 
 from truckee.errors import Misuse
-from truckee.frontends.http.upload_head import PartialUpload, check_coding
+from truckee.net.http.upload_head import PartialUpload, check_coding
 
 # All small fields together; the file is not counted.
 MAX_FIELDS_SIZE = 64 * 1024  # bytes

@@ -2,7 +2,7 @@
 Byte ranges of RFC 9110, section 14: which bytes a Range header asks for.
 
 Nothing here but ``RangeNotSatisfiable`` is an error: what is malformed, of another unit or
-too much is None, and the whole is sent, as the RFC has it.
+too much is None, and the whole is sent, as the RFC has it.  Pure.
 """
 
 from __future__ import annotations

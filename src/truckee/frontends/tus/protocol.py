@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64decode
 from binascii import Error as NotBase64
-from time import gmtime, strftime
+from email.utils import formatdate
 
 from attrs import define, field, frozen
 
@@ -219,4 +219,4 @@ def decode(name: str, text: str) -> bytes:
 
 def format_date(seconds: float) -> str:
     """Return a time, in seconds since 1970, as headers have it."""
-    return strftime("%a, %d %b %Y %H:%M:%S GMT", gmtime(seconds))
+    return formatdate(seconds, usegmt=True)

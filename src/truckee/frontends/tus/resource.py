@@ -14,9 +14,6 @@ from zope.interface import implementer
 
 from truckee.errors import TruckeeError
 from truckee.frontends.http.arguments import arguments, boolean, size
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import Answer, NotFound, Responder, check_method
-from truckee.frontends.http.streaming import IStreamingResource
 from truckee.frontends.tus.protocol import (
     BODY_TYPE,
     CHECKSUMS,
@@ -35,11 +32,14 @@ from truckee.frontends.tus.protocol import (
     parse_count,
     parse_creation,
 )
-from truckee.immutable.body import FileTooLarge
-from truckee.immutable.keys import parse_key_choice
-from truckee.immutable.open_errors import AlreadyStored, PastTheEnd, WrongOffset
-from truckee.immutable.open_upload import OpenUpload
-from truckee.immutable.open_uploads import OpenUploads
+from truckee.immutable.upload.body import FileTooLarge
+from truckee.immutable.upload.keys import parse_key_choice
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import Answer, NotFound, Responder, check_method
+from truckee.net.http.streaming import IStreamingResource
+from truckee.uploads.errors import AlreadyStored, PastTheEnd, WrongOffset
+from truckee.uploads.registry import OpenUploads
+from truckee.uploads.upload import OpenUpload
 
 # Headers that an upload is made with, and that are told again.
 METADATA, CONCAT = _KEPT = ("upload-metadata", "upload-concat")

@@ -12,8 +12,6 @@ from twisted.web.server import NOT_DONE_YET
 
 from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap, ChkVerifyCap, LiteralCap
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import TEXT, Answer, Responder, WrongMethod
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
@@ -25,6 +23,8 @@ from truckee.frontends.web.result_page import show_checked
 from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.check import CheckReport
 from truckee.immutable.repair import Repairer, RepairReport
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import TEXT, Answer, Responder, WrongMethod
 from truckee.status.progress import Progress
 from truckee.status.run import run_task
 from truckee.status.task import Task

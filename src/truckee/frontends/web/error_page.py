@@ -9,11 +9,11 @@ from attrs import define, evolve
 from twisted.web.http import Request
 from twisted.web.template import Flattenable, tags
 
-from truckee.frontends.http.respond import TEXT, Answer
 from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.page import POLICY, render_page
 from truckee.frontends.web.visits import is_visit
 from truckee.frontends.web.words import foreign
+from truckee.net.http.respond import TEXT, Answer
 
 _MOST = 4000  # characters of a text
 

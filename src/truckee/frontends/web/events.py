@@ -11,9 +11,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
-from truckee.frontends.http.request import StreamingRequest
 from truckee.frontends.web.problems import problems_json
 from truckee.frontends.web.task_document import listing
+from truckee.net.http.request import StreamingRequest
 from truckee.status.problems import Problems
 from truckee.status.tasks import Tasks
 

@@ -20,9 +20,6 @@ from truckee.codec.caps import (
 )
 from truckee.errors import Misuse
 from truckee.frontends.http.multipart import FORM_OVERHEAD, Form, boundary_of
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import TEXT, Answer, NotFound, WrongMethod
-from truckee.frontends.http.streaming import IStreamingResource
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
@@ -35,9 +32,12 @@ from truckee.frontends.web.reading import FileResource, Reader
 from truckee.frontends.web.result_page import show_stored
 from truckee.frontends.web.resumable import Resumable, check_dialect
 from truckee.frontends.web.task_document import show_id, wanted_id
-from truckee.immutable.keys import parse_key_choice
-from truckee.immutable.upload import Cap, Uploader
-from truckee.immutable.upload_status import UploadStatus
+from truckee.immutable.upload.keys import parse_key_choice
+from truckee.immutable.upload.status import UploadStatus
+from truckee.immutable.upload.uploader import Cap, Uploader
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import TEXT, Answer, NotFound, WrongMethod
+from truckee.net.http.streaming import IStreamingResource
 from truckee.status.run import run_task
 from truckee.status.task import Task
 

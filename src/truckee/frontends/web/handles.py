@@ -12,14 +12,6 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from truckee.errors import Misuse, TruckeeError
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import (
-    TEXT,
-    Answer,
-    NotFound,
-    check_method,
-)
-from truckee.frontends.http.streaming import IStreamingResource
 from truckee.frontends.http.structured import count_item
 from truckee.frontends.web.arguments import (
     BadArgument,
@@ -33,9 +25,17 @@ from truckee.frontends.web.partial import Partial
 from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.task_document import wanted_id
 from truckee.frontends.web.upload_page import upload_page
-from truckee.immutable.keys import parse_key_choice
-from truckee.immutable.open_upload import OpenUpload
-from truckee.immutable.open_uploads import OpenUploads
+from truckee.immutable.upload.keys import parse_key_choice
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import (
+    TEXT,
+    Answer,
+    NotFound,
+    check_method,
+)
+from truckee.net.http.streaming import IStreamingResource
+from truckee.uploads.registry import OpenUploads
+from truckee.uploads.upload import OpenUpload
 
 _JSON = {"content-type": "application/json; charset=utf-8", "cache-control": "no-store"}
 _PLAIN = {"content-type": TEXT, "cache-control": "no-store"}

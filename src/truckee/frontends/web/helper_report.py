@@ -11,8 +11,8 @@ from attrs import define, field, frozen
 
 from truckee.codec import base32
 from truckee.flow.cpu import Workers
-from truckee.helper.upload import HelperUpload
-from truckee.helper.uploads import HelperLimits, Uploads
+from truckee.helper.server.registry import HelperLimits, Uploads
+from truckee.helper.server.upload import HelperUpload
 from truckee.status.problems import Problem, Problems
 
 # As much of a storage index as is shown: to tell uploads apart, not to find shares.

@@ -12,7 +12,6 @@ from twisted.web.server import NOT_DONE_YET
 from twisted.web.template import Flattenable, tags
 
 from truckee.flow.shared import Shared
-from truckee.frontends.http.respond import TEXT, Answer, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.frame import ALONE, Frame, Frames
 from truckee.frontends.web.helper_report import (
@@ -27,6 +26,7 @@ from truckee.frontends.web.problems import problems_json, problems_section
 from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.tables import bar, pairs, table
 from truckee.frontends.web.words import amount, exact, moment, part
+from truckee.net.http.respond import TEXT, Answer, Responder
 
 # What is under way is looked at again after so many seconds.
 _REFRESH = 5

@@ -9,8 +9,6 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import Answer, NotFound, Responder
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
@@ -20,6 +18,8 @@ from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.page import PAGE_HEADERS
 from truckee.frontends.web.task_document import describe_to_holder
 from truckee.frontends.web.task_page import task_page
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import Answer, NotFound, Responder
 from truckee.status.task import Task
 from truckee.status.tasks import Tasks
 

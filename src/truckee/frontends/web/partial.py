@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator
 from attrs import define, evolve
 
 from truckee.errors import TruckeeError
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import Answer
 from truckee.frontends.http.structured import boolean_item, count_item
 from truckee.frontends.web.resumable import (
     PIECE_TYPE,
@@ -25,9 +23,11 @@ from truckee.frontends.web.resumable import (
     problem,
     told_on_the_way,
 )
-from truckee.immutable.body import FileTooLarge
-from truckee.immutable.open_errors import PastTheEnd
-from truckee.immutable.open_upload import OpenUpload, State
+from truckee.immutable.upload.body import FileTooLarge
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import Answer
+from truckee.uploads.errors import PastTheEnd
+from truckee.uploads.upload import OpenUpload, State
 
 
 @define(eq=False)

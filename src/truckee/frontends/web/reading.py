@@ -21,11 +21,7 @@ from truckee.frontends.http.conditions import (
     is_known,
     is_wanted,
 )
-from truckee.frontends.http.origin import NotForThat
 from truckee.frontends.http.ranges import ByteRange, RangeNotSatisfiable, parse_ranges
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import TEXT, Answer, Responder
-from truckee.frontends.http.unsent import bound_unsent
 from truckee.frontends.web.arguments import BadArgument, arguments, boolean, no_children
 from truckee.frontends.web.checking import Checks, check
 from truckee.frontends.web.content_types import content_type, shown_as
@@ -34,7 +30,11 @@ from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.info_page import info_page
 from truckee.frontends.web.page import PAGE_HEADERS
 from truckee.frontends.web.task_document import show_id, wanted_id
-from truckee.immutable.download import Downloader, OpenFile
+from truckee.immutable.download.downloader import Downloader, OpenFile
+from truckee.net.http.origin import NotForThat
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import TEXT, Answer, Responder
+from truckee.net.http.unsent import bound_unsent
 from truckee.status.progress import Progress
 from truckee.status.run import run_task
 from truckee.status.task import Task

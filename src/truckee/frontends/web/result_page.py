@@ -7,10 +7,10 @@ from urllib.parse import quote
 from twisted.web.http import Request
 from twisted.web.template import tags
 
-from truckee.frontends.http.respond import TEXT, Answer
 from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.page import PAGE_HEADERS, render_page
 from truckee.frontends.web.visits import is_visit
+from truckee.net.http.respond import TEXT, Answer
 
 # The address of such a page may be a cap, and it has no forms.
 _HEADERS = {**PAGE_HEADERS, "referrer-policy": "no-referrer"}

@@ -15,13 +15,13 @@ from attrs import define, frozen
 
 from truckee.errors import Misuse, TruckeeError
 from truckee.frontends.http.arguments import arguments, boolean, size
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import TEXT, Answer, Responder
 from truckee.frontends.http.structured import boolean_item, count_item, show_boolean
-from truckee.immutable.keys import parse_key_choice
-from truckee.immutable.open_errors import AlreadyStored, PastTheEnd
-from truckee.immutable.open_upload import OpenUpload, State
-from truckee.immutable.open_uploads import OpenUploads
+from truckee.immutable.upload.keys import parse_key_choice
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import TEXT, Answer, Responder
+from truckee.uploads.errors import AlreadyStored, PastTheEnd
+from truckee.uploads.registry import OpenUploads
+from truckee.uploads.upload import OpenUpload, State
 
 INTEROP_VERSION = "8"
 PIECE_TYPE = "application/partial-upload"

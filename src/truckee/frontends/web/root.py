@@ -9,8 +9,6 @@ from twisted.web.resource import IResource, Resource
 from truckee.flow.spool import SpoolDiskFull, SpoolFull
 from truckee.frontends.http.conditions import PreconditionFailed
 from truckee.frontends.http.ranges import RangeNotSatisfiable
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import NotFound, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.checking import Checks
 from truckee.frontends.web.events import Events
@@ -31,12 +29,20 @@ from truckee.frontends.web.storage_report import StorageReporter
 from truckee.frontends.web.storage_status import StorageStatusResource
 from truckee.frontends.web.upload_page import StaticResource
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
-from truckee.helper.ciphertext_file import HelperFull
-from truckee.helper.uploads import HelperRefuses
-from truckee.immutable.body import FileTooLarge
-from truckee.immutable.download import Downloader
-from truckee.immutable.locate import NotEnoughShares
-from truckee.immutable.open_errors import (
+from truckee.helper.server.ciphertext_file import HelperFull
+from truckee.helper.server.registry import HelperRefuses
+from truckee.immutable.download.downloader import Downloader
+from truckee.immutable.download.sources import NotEnoughShares
+from truckee.immutable.upload.body import FileTooLarge
+from truckee.immutable.upload.sinks import KeyReused
+from truckee.immutable.upload.uploader import Uploader
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import NotFound, Responder
+from truckee.status.run import TaskCancelled
+from truckee.status.task import CannotPause
+from truckee.status.tasks import TaskIdInUse, UnknownTask
+from truckee.storage.interfaces import NoSpace
+from truckee.uploads.errors import (
     AlreadyStored,
     FailedBefore,
     NoRoomForOpen,
@@ -51,12 +57,6 @@ from truckee.immutable.open_errors import (
     UploadBroke,
     WrongOffset,
 )
-from truckee.immutable.sinks import KeyReused
-from truckee.immutable.upload import Uploader
-from truckee.status.run import TaskCancelled
-from truckee.status.task import CannotPause
-from truckee.status.tasks import TaskIdInUse, UnknownTask
-from truckee.storage.interfaces import NoSpace
 
 STATUSES = (
     (UnknownHandle, 404),

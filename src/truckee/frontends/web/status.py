@@ -8,8 +8,6 @@ from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from twisted.web.template import tags
 
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import NotFound
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.events import Events, EventsResource
 from truckee.frontends.web.frame import Frame, Frames
@@ -19,6 +17,8 @@ from truckee.frontends.web.problems import problems_section
 from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT, describe
 from truckee.frontends.web.task_tables import active_tasks, ended_tasks
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import NotFound
 
 _STOCK = ("upload", "download")
 

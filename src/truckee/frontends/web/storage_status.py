@@ -14,7 +14,6 @@ from twisted.web.template import Flattenable, tags
 
 from truckee.codec.container import LEASE_DURATION
 from truckee.codec.lease_expiry import ExpiryPolicy
-from truckee.frontends.http.respond import TEXT, Answer, Responder
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.frame import ALONE, Frame, Frames
 from truckee.frontends.web.live import render_live
@@ -22,6 +21,7 @@ from truckee.frontends.web.page import PAGE_HEADERS, empty, render_page, section
 from truckee.frontends.web.storage_report import StorageReport, StorageReporter
 from truckee.frontends.web.tables import bar, pairs
 from truckee.frontends.web.words import amount, exact, moment
+from truckee.net.http.respond import TEXT, Answer, Responder
 from truckee.storage.crawl_state import CrawlCounts, CrawlState
 
 # What is under way is looked at again after so many seconds.

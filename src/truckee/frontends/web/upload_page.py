@@ -9,11 +9,11 @@ from twisted.web.http import CACHED, Request
 from twisted.web.resource import Resource
 from twisted.web.template import tags
 
-from truckee.frontends.http.request import StreamingRequest
-from truckee.frontends.http.respond import NotFound
 from truckee.frontends.web.frame import Frame
 from truckee.frontends.web.page import render_page
 from truckee.frontends.web.uploader import uploader, uploader_scripts
+from truckee.net.http.request import StreamingRequest
+from truckee.net.http.respond import NotFound
 
 _KINDS = {".js": b"text/javascript; charset=utf-8", ".css": b"text/css; charset=utf-8"}
 

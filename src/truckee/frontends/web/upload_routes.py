@@ -1,7 +1,7 @@
 """
 Which way the next upload takes, for people and for programs.
 
-The decision itself is made in ``helper/route.py``.
+The decision itself is made in ``helper/gateway/route.py``.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from truckee.frontends.web.upload_routes import (
 from truckee.frontends.web.uploader import uploader, uploader_scripts
 from truckee.frontends.web.words import counted, exact, foreign, moment
 from truckee.grid.pool import ServerStatus
-from truckee.immutable.cache import CacheStatus
+from truckee.immutable.download.cache import CacheStatus
 from truckee.status.problems import Problem
 from truckee.storage.directory_status import FINE, DirectoryStatus
 

@@ -1,0 +1,1 @@
+"""The gateway's end of a helper's protocols."""

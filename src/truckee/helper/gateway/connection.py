@@ -1,0 +1,121 @@
+"""A gateway's connection to its helper, which comes and goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from truckee.errors import Unavailable
+from truckee.helper import protocol
+from truckee.net.foolscap.checked_calls import call
+
+log = Logger()
+
+# Tries to connect are never further apart than this.
+MAX_DELAY = 15.0  # seconds
+_LONGEST = 100  # characters of what a helper calls itself, or of its error
+
+
+@define
+class NoHelper(Unavailable):
+    """
+    The helper could not be reached for {seconds:.0f} seconds. Try again later, or upload
+    with helper=no.
+    """
+
+    seconds: float
+
+
+@define(eq=False)
+class HelperConnection:
+    """
+    One helper.  ``start`` it, and ``stop`` it in the end.
+
+    Give it a tub with a lasting identity: then a new connection replaces one that is dead
+    and does not know it yet.
+    """
+
+    _tub: Any = field(repr=False)
+    _furl: str = field(repr=False)
+    _clock: IReactorTime
+    _now: Callable[[], float]
+    remote: Any = field(default=None, init=False, repr=False)  # foolscap's reference
+    pushes: bool = field(default=False, init=False)  # whether it can be pushed to
+    owns: bool = field(default=False, init=False)  # whether uploads there have secrets
+    version: str | None = field(default=None, init=False)
+    last_received: float | None = field(default=None, init=False)  # Unix seconds
+    _reconnector: Any = field(default=None, init=False, repr=False)
+    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+
+    @property
+    def connected(self) -> bool:
+        """Whether it can be asked now."""
+        return self.remote is not None
+
+    def start(self) -> None:
+        """Connect, now and whenever the connection is lost."""
+        self._reconnector = self._tub.connectTo(self._furl, self._got_remote)
+        self._reconnector.maxDelay = MAX_DELAY
+
+    def stop(self) -> None:
+        """Connect no more; may be called twice."""
+        reconnector, self._reconnector = self._reconnector, None
+        if reconnector is not None:
+            reconnector.stopConnecting()
+        self.remote = None
+
+    async def get(self, seconds: float) -> Any:
+        """Return the helper.  :raises NoHelper: when it takes longer than *seconds*."""
+        deadline = self._clock.seconds() + seconds
+        while self.remote is None:
+            left = deadline - self._clock.seconds()
+            if left <= 0:
+                raise NoHelper(seconds)
+            change: Deferred[None] = Deferred()
+            self._waiting.append(change)
+            late = self._clock.callLater(left, _fire, change)
+            try:
+                await change
+            finally:
+                if late.active():
+                    late.cancel()
+                if change in self._waiting:
+                    self._waiting.remove(change)
+        return self.remote
+
+    def _got_remote(self, remote: Any) -> None:
+        Deferred.fromCoroutine(self._greet(remote)).addErrback(self._failed)
+
+    async def _greet(self, remote: Any) -> None:
+        version = await call(remote, protocol.RIHelper, "get_version")
+        if self._reconnector is None:
+            return  # nobody wants it any more
+        name = str(version.get(b"application-version", b"?"), "ascii", "replace")
+        self.version = ascii(name[:_LONGEST])[1:-1]
+        self.pushes = protocol.PUSH in version
+        self.owns = protocol.PUSH_OWNED in version
+        self.last_received = self._now()
+        remote.notifyOnDisconnect(self._lost, remote)
+        self.remote = remote
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            _fire(change)
+
+    def _lost(self, remote: Any) -> None:
+        if self.remote is remote:
+            self.remote = None
+
+    def _failed(self, failure: Failure) -> None:
+        reason = failure.getErrorMessage()[:_LONGEST]
+        log.warn("The helper does not answer as it should: {error}", error=reason)
+
+
+def _fire(change: Deferred[None]) -> None:
+    if not change.called:
+        change.callback(None)

@@ -1,0 +1,1 @@
+"""The helper's end of its protocols."""

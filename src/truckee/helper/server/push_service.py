@@ -1,0 +1,284 @@
+"""
+The helper, for whoever has its furl.
+
+Source: ``docs/formats/helper-push.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from foolscap.api import DeadReferenceError, Referenceable
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from truckee import __version__
+from truckee.errors import TruckeeError
+from truckee.grid.selection import NotEnoughServers
+from truckee.helper import protocol
+from truckee.helper.gateway.push_session import MOST
+from truckee.helper.ownership import Owner
+from truckee.helper.protocol import RIHelper, RIPushUpload
+from truckee.helper.server.ciphertext_file import HelperFull
+from truckee.helper.server.registry import HelperBusy, HelperRefuses, Uploads
+from truckee.helper.server.upload import (
+    ContentDiffers,
+    Gap,
+    HelperUpload,
+    Parameters,
+    Stored,
+    UploadOver,
+)
+from truckee.immutable.upload.acceptance import DamagedShares, NotProved
+from truckee.net.foolscap.call_failures import tub_of
+from truckee.net.foolscap.peer_safe_failures import answered
+from truckee.storage.foolscap_schema import serves
+from truckee.storage.interfaces import NoSpace
+
+log = Logger()
+
+# How long a gateway that was lost is waited for, as if it were slow: what it comes back to
+# need not be coded again.
+LINGER = 60.0  # seconds
+# How often a gateway is told how far its upload is.
+PROGRESS = 0.5  # seconds
+_MAX_DETAIL = 1000  # bytes
+# Of one gateway in memory: a whole window on one connection, and one on that before it.
+_MOST_PENDING = 2 * MOST  # bytes
+
+_CODES: tuple[tuple[type[Exception], bytes], ...] = (
+    (HelperFull, protocol.FULL),
+    (HelperBusy, protocol.BUSY),
+    (HelperRefuses, protocol.TOO_LARGE),
+    (Gap, protocol.GAP),
+    (UploadOver, protocol.CLOSED),
+    (ContentDiffers, protocol.DIFFERS),
+    (NotEnoughServers, protocol.NO_SERVERS),
+    (DamagedShares, protocol.NO_SERVERS),
+    (NotProved, protocol.NO_SERVERS),
+    (NoSpace, protocol.NO_SPACE),
+)
+
+
+def code_of(error: Exception) -> tuple[bytes, bytes]:
+    """Return how an error is told to a gateway: a code, and what belongs to it."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), protocol.FAILED)
+    if isinstance(error, (NotEnoughServers, DamagedShares, NotProved)):
+        return code, b"%d %d" % (error.found, error.needed)
+    if isinstance(error, NoSpace):
+        return code, error.where.encode("utf-8")[:_MAX_DETAIL]
+    if code is protocol.FAILED and isinstance(error, TruckeeError):
+        return code, str(error).encode("utf-8")[:_MAX_DETAIL]
+    if code is protocol.FAILED:
+        # Not for strangers: it may name files of this machine.
+        log.error("An upload failed: {error}", error=repr(error))
+    return code, b""
+
+
+@serves(RIHelper)
+@define(eq=False)
+class Helper(Referenceable):
+    """What the furl of a helper leads to: both protocols begin here."""
+
+    _uploads: Uploads
+    _clock: IReactorTime
+    _pull: Any  # begins an upload of a stock client: storage index -> (results, upload)
+    _linger: float = LINGER
+
+    def remote_get_version(self) -> dict[bytes, object]:
+        return {
+            protocol.HELPER: {},
+            protocol.PUSH: {},
+            protocol.PUSH_OWNED: {},
+            b"application-version": b"truckee/" + __version__.encode(),
+        }
+
+    def remote_upload_chk(self, si: bytes) -> Deferred[tuple[Any, Any]]:
+        return answered(self._pull(si))
+
+    def remote_open_push(
+        self,
+        storage_index: bytes,
+        parameters: tuple[int, int, int, int],
+        size: int | None,
+        observer: Any,
+    ) -> Deferred[tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]]:
+        # A gateway of before has no secrets.
+        owner = Owner.by_tub(tub_of(observer))
+        opening = self._open(storage_index, parameters, size, observer, owner)
+        return Deferred.fromCoroutine(opening)
+
+    def remote_open_push_v2(
+        self,
+        storage_index: bytes,
+        parameters: tuple[int, int, int, int],
+        size: int | None,
+        observer: Any,
+        secret: bytes,
+    ) -> Deferred[tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]]:
+        owner = Owner.by_secret(secret, tub_of(observer))
+        opening = self._open(storage_index, parameters, size, observer, owner)
+        return Deferred.fromCoroutine(opening)
+
+    async def _open(
+        self,
+        storage_index: bytes,
+        parameters: tuple[int, int, int, int],
+        size: int | None,
+        observer: Any,
+        owner: Owner,
+    ) -> tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]:
+        if len(storage_index) != 16 or (size is not None and size < 1):
+            raise ValueError("a storage index has 16 bytes, and a file at least one")
+        wanted = Parameters(*parameters)
+        while True:
+            try:
+                # Whose file it is that is here, if it is longer, only the gateway can tell.
+                upload = await self._uploads.open(
+                    storage_index, wanted, size, longer=True, owner=owner
+                )
+            except Exception as error:
+                return protocol.REFUSED, code_of(error)[0], 0, b"", None, b""
+            if isinstance(upload, Stored):
+                _tell(observer, "placed", _shares(upload))
+                return protocol.PRESENT, protocol.OK, 0, b"", None, upload.ueb
+            push = PushUpload(
+                upload, observer, self._clock, self._uploads.later, self._linger
+            )
+            push.begin()
+            try:
+                held, digest = await upload.digest()
+            except UploadOver:
+                push.end()  # it ended in between: it is stored now, or begins again
+            except Exception as error:
+                push.end()
+                return protocol.REFUSED, code_of(error)[0], 0, b"", None, b""
+            else:
+                return protocol.RECEIVE, protocol.OK, held, digest, push, b""
+
+
+@serves(RIPushUpload)
+@define(eq=False)
+class PushUpload(Referenceable):
+    """One gateway's part in an upload, which ends soon after its connection."""
+
+    _upload: HelperUpload
+    _observer: Any
+    _clock: IReactorTime
+    _later: Callable[[float, Callable[[], None]], None]
+    _linger: float  # seconds
+    _open: bool = field(default=True, init=False)
+    _telling: LoopingCall = field(init=False)
+    _told: tuple[int, int] = field(default=(-1, -1), init=False)
+    _marker: Any = field(default=None, init=False)
+    _pending: int = field(default=0, init=False)  # bytes that wait for the disk
+
+    def begin(self) -> None:
+        """Take part until the gateway is gone."""
+        self._marker = self._observer.notifyOnDisconnect(self._lost)
+        self._telling = LoopingCall(self._tell)
+        self._telling.clock = self._clock
+        self._telling.start(PROGRESS, now=False)
+
+    def end(self, forget: bool = False) -> None:
+        """Take no part any more; may be called twice."""
+        if self._stop():
+            self._upload.leave(forget)
+
+    def _stop(self) -> bool:
+        """Hear and tell nothing more; return whether this is new."""
+        was, self._open = self._open, False
+        if was:
+            self._telling.stop()
+            self._observer.dontNotifyOnDisconnect(self._marker)
+        return was
+
+    def _lost(self) -> None:
+        """The gateway may come back."""
+        if self._stop():
+            self._upload.lingering += 1
+            self._later(self._linger, self._gone)
+
+    def _gone(self) -> None:
+        self._upload.lingering -= 1
+        self._upload.leave()
+
+    def remote_push(self, offset: int, data: bytes) -> Deferred[tuple[int, bytes]]:
+        return Deferred.fromCoroutine(self._push(offset, data))
+
+    async def _push(self, offset: int, data: bytes) -> tuple[int, bytes]:
+        try:
+            self._check(offset)
+            if self._pending + len(data) > _MOST_PENDING:
+                raise Gap(self._upload.held)
+            self._pending += len(data)
+            try:
+                return await self._upload.append(offset, data), protocol.OK
+            finally:
+                self._pending -= len(data)
+        except Exception as error:
+            self._end_with(error)
+            return self._upload.held, code_of(error)[0]
+
+    def remote_finish(
+        self, size: int, root: bytes
+    ) -> Deferred[tuple[bytes, bytes, bytes, dict[int, list[bytes]]]]:
+        return Deferred.fromCoroutine(self._finish(size, root))
+
+    async def _finish(
+        self, size: int, root: bytes
+    ) -> tuple[bytes, bytes, bytes, dict[int, list[bytes]]]:
+        try:
+            self._check(size)
+            stored = await self._upload.finish(size, root)
+        except Exception as error:
+            self._end_with(error)
+            return *code_of(error), b"", {}
+        self.end()
+        return protocol.OK, b"", stored.ueb, _shares(stored)
+
+    def remote_abort(self, forget: bool) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._abort(forget))
+
+    async def _abort(self, forget: bool) -> None:
+        self.end(forget)
+        await self._upload.settled()
+
+    def _end_with(self, error: Exception) -> None:
+        """Take no part in what is over."""
+        if isinstance(error, UploadOver):
+            self.end()
+
+    def _check(self, number: int) -> None:
+        if not self._open:
+            raise UploadOver
+        if number < 0:
+            raise Gap(self._upload.held)
+
+    def _tell(self) -> None:
+        if self._upload.closed:
+            self.end()
+            return
+        now = self._upload.held, self._upload.stored
+        if now != self._told:
+            self._told = now
+            _tell(self._observer, "progress", *now)
+
+
+def _tell(observer: Any, what: str, *told: object) -> None:
+    """Tell a gateway something, if it is there."""
+    try:
+        observer.callRemoteOnly(what, *told)
+    except DeadReferenceError:
+        return
+
+
+def _shares(stored: Stored) -> dict[int, list[bytes]]:
+    return {
+        number: [name.encode("utf-8")[:200] for name in names]
+        for number, names in stored.labels().items()
+    }

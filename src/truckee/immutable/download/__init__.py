@@ -1,0 +1,1 @@
+"""From shares on servers to plaintext, any range of it."""

@@ -1,0 +1,1 @@
+"""From a body to shares on servers."""

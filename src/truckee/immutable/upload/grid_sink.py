@@ -1,0 +1,276 @@
+"""
+Ciphertext to shares on servers, from here.
+
+Each segment is coded in the workers as soon as it is whole, and its blocks go to their
+servers at once; a few segments are under way at the same time.  The hash trees, the UEB
+and the header follow when the last byte has come.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from truckee.codec.caps import ChkVerifyCap
+from truckee.codec.encoder import EncodedSegment, FileEncoder, encode_segment
+from truckee.codec.geometry import Encoding, Geometry
+from truckee.codec.hashes import Buffer
+from truckee.codec.segments import Segmenter
+from truckee.codec.share import ShareLayout
+from truckee.flow.cpu import Workers
+from truckee.flow.limits import Budget
+from truckee.flow.together import Group, Turns, together
+from truckee.grid.selection import Placement, Selector
+from truckee.immutable.samples import Samples
+from truckee.immutable.upload.acceptance import Acceptance
+from truckee.immutable.upload.existing_shares import ExistingShares, FalselyClaimed, Holders
+from truckee.immutable.upload.share_set import OutgoingShares
+from truckee.immutable.upload.sinks import (
+    ICiphertextSink,
+    ICiphertextSinks,
+    NewFile,
+    WrongSize,
+)
+from truckee.storage.journal import Journal
+
+log = Logger()
+
+# Segments of one file under way: one is coded by each core, one is written, one waits.
+WINDOW = 4
+
+
+@implementer(ICiphertextSinks)
+@define(eq=False)
+class GridSinks:
+    """Opens sinks that store files on a grid."""
+
+    encoding: Encoding
+    _selector: Selector
+    _journal: Journal
+    _cpu: Workers
+    _budget: Budget  # bytes of file data in memory
+    _clock: IReactorTime
+    _false: FalselyClaimed = field(factory=FalselyClaimed)
+
+    @property
+    def needs_known_size(self) -> bool:
+        """See ``ICiphertextSinks``."""
+        return self._selector.needs_known_size
+
+    async def open(self, file: NewFile) -> GridSink:
+        """
+        Find servers for a file.
+
+        :raises NoSpace: :raises NotEnoughServers: when it cannot be placed.
+        """
+        index = file.storage_index
+        known = file.size is not None
+        geometry = self._geometry(file)
+        layout = ShareLayout.stock(geometry) if known else ShareLayout.streamed(geometry)
+        existing = ExistingShares(index, self._cpu, self.encoding, file.size)
+
+        async def prove(claims: Holders) -> Holders:
+            if file.fresh:
+                return {}
+            # Where a key may stand for another file, a share not read might be of it.
+            clock = None if file.guarded else self._clock
+            return await existing.prove(self._false.without(index, claims), clock)
+
+        if file.guarded:
+            await existing.watch(
+                await self._selector.not_taking(index, self.encoding.total)
+            )
+        placement = await self._selector.place(
+            index,
+            self.encoding.total,
+            layout.size,
+            open_ended=not known,
+            needed=self.encoding.needed,
+            prove=prove,
+        )
+        group = Group()
+        file.status.route = "servers"
+        file.status.found = len(placement.existing)
+        shares = OutgoingShares(
+            placement,
+            self._selector.happy,
+            partial(self._selector.take, index, layout.size, not known),
+            group,
+            self._clock,
+            file.status,
+            # Of a sized file the header is known, and may be written before its turn.
+            (0, layout.pack_header()) if known else None,
+        )
+        shares.watch()
+        return GridSink(
+            file,
+            geometry.segment_size,
+            self.encoding,
+            placement,
+            shares,
+            group,
+            self._selector,
+            self._journal,
+            self._cpu,
+            self._budget,
+            existing,
+            self._false,
+            self._clock,
+        )
+
+    async def forget(self, file: NewFile) -> None:
+        """See ``ICiphertextSinks``: servers keep no share that is not whole."""
+
+    def _geometry(self, file: NewFile) -> Geometry:
+        if file.size is not None:
+            return self.encoding.geometry(file.size)
+        needed, total = self.encoding.needed, self.encoding.total
+        return Geometry(file.most, needed, total, self.encoding.streaming_segment_size)
+
+
+@implementer(ICiphertextSink)
+@define(eq=False)
+class GridSink:
+    """One file on its way to the grid."""
+
+    _file: NewFile
+    chunk_size: int  # bytes, of a segment
+    _encoding: Encoding
+    _placement: Placement
+    _shares: OutgoingShares
+    _group: Group
+    _selector: Selector
+    _journal: Journal
+    _cpu: Workers
+    _budget: Budget
+    _existing: ExistingShares
+    _false: FalselyClaimed
+    _clock: IReactorTime
+
+    _data: int = field(init=False)  # where the blocks start in a share
+    _encoder: FileEncoder = field(init=False)
+    _segmenter: Segmenter = field(init=False)
+    _samples: Samples = field(init=False)
+    _turns: Turns = field(factory=Turns, init=False)
+    _window: Budget = field(factory=lambda: Budget(WINDOW), init=False)
+    _received: int = field(default=0, init=False)  # bytes
+    _segments: int = field(default=0, init=False)  # begun so far
+    _stored: int = field(default=0, init=False)  # bytes whose blocks are on servers
+
+    def __attrs_post_init__(self) -> None:
+        k, n = self._encoding.needed, self._encoding.total
+        self._data = (
+            ShareLayout.streamed_data_offset()
+            if self._file.size is None
+            else self._layout(self._encoding.geometry(self._file.size)).data
+        )
+        self._encoder = FileEncoder(self._file.storage_index, k, n)
+        self._segmenter = Segmenter(self.chunk_size)
+        self._samples = Samples(n)
+
+    async def write(self, chunk: Buffer) -> None:
+        """See ``ICiphertextSink``."""
+        self._received += len(chunk)
+        if self._file.size is not None and self._received > self._file.size:
+            raise WrongSize(self._received, self._file.size)
+        for segment in self._segmenter.feed(chunk):
+            await self._begin(segment)
+
+    async def close(self) -> ChkVerifyCap:
+        """See ``ICiphertextSink``."""
+        rest = self._segmenter.finish()
+        if rest:
+            await self._begin(rest)
+        await self._group.join()
+        if self._file.size not in (None, self._encoder.size):
+            raise WrongSize(self._encoder.size, self._file.size or 0)
+        self._existing.check_size(self._encoder.size)
+        file = await self._cpu.run(self._encoder.finish, self.chunk_size)
+        layout = self._layout(file.geometry)
+        await self._shares.finish(file, layout)
+        if self._file.approve is not None:
+            await self._file.approve(file.ueb)
+        acceptance = self._acceptance()
+        await acceptance.check_claims(file.ueb, self._data)
+        async with self._journal.showing(self._file.storage_index, self._shares.servers):
+            await self._shares.close(layout.size)
+            await acceptance.prove(file, layout)
+            await self._shares.remove_lost()
+        await self._selector.renew(self._file.storage_index, self._placement)
+        return file.verify_cap
+
+    async def abort(self) -> None:
+        """See ``ICiphertextSink``."""
+        self._shares.stop_watching()
+        await self._group.stop()
+        await self._shares.abort()
+
+    def _layout(self, geometry: Geometry) -> ShareLayout:
+        known = self._file.size is not None
+        return ShareLayout.stock(geometry) if known else ShareLayout.streamed(geometry)
+
+    async def _begin(self, segment: Buffer) -> None:
+        """Start on the next segment when there is room for it in memory."""
+        cost = self._encoding.coded_size(len(segment))
+        await self._window.take(1)
+        try:
+            await self._budget.take(cost)
+        except Exception:
+            self._window.give(1)
+            raise
+        if self._group.failure is not None:
+            # Nothing is started any more that would give these back.
+            self._budget.give(cost)
+            self._window.give(1)
+            self._group.check()
+        self._group.start(self._segment(self._segments, segment, cost))
+        self._segments += 1
+        self._group.check()
+
+    async def _segment(self, number: int, ciphertext: Buffer, cost: int) -> None:
+        """Code one segment and store its blocks."""
+        k, n = self._encoding.needed, self._encoding.total
+        try:
+            encoded = await self._cpu.run(encode_segment, ciphertext, k, n)
+            if self._file.guarded:
+                await self._existing.check_segment(number, encoded.segment_hash)
+            self._samples.take(self._offset(number), encoded.blocks)
+            await together(
+                [
+                    self._absorb(number, ciphertext, encoded),
+                    self._shares.store(self._offset(number), encoded.blocks),
+                ]
+            )
+            self._stored += len(ciphertext)
+            status = self._file.status
+            status.stored = max(status.stored, self._stored)
+        finally:
+            self._budget.give(cost)
+            self._window.give(1)
+
+    async def _absorb(
+        self, number: int, ciphertext: Buffer, encoded: EncodedSegment
+    ) -> None:
+        await self._turns.wait(number)
+        await self._cpu.run(self._encoder.absorb, ciphertext, encoded)
+        self._turns.done()
+
+    def _offset(self, segment: int) -> int:
+        """Return where the blocks of a segment stand in their shares."""
+        return self._data + segment * (self.chunk_size // self._encoding.needed)
+
+    def _acceptance(self) -> Acceptance:
+        return Acceptance(
+            self._file,
+            self._encoding,
+            self._selector.happy,
+            self._existing,
+            self._false,
+            self._shares,
+            self._samples,
+            self._clock,
+        )

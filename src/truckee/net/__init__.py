@@ -1,0 +1,1 @@
+"""What two processes need to talk that know no Tahoe-LAFS object."""

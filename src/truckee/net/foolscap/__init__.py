@@ -1,0 +1,1 @@
+"""Foolscap between peers that do not trust each other."""

@@ -1,0 +1,343 @@
+"""A request whose resource is found, and asked, before its body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any, AnyStr
+from urllib.parse import unquote_to_bytes
+
+from attrs import define
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import server
+from twisted.web.http import datetimeToString, parse_qs
+from twisted.web.http_headers import Headers
+from twisted.web.resource import Resource
+
+from truckee.errors import TruckeeError
+from truckee.flow.inbound import Inbound
+from truckee.net.http.forwarded import client_of
+from truckee.net.http.head import Head
+from truckee.net.http.interfaces import ChannelRequest, RequestConnection, RequestSite
+from truckee.net.http.origin import Asked, CrossSite, Sender, admit
+from truckee.net.http.own_url import Connection, own_path, own_url, told
+from truckee.net.http.refusals import BodyAborted
+from truckee.net.http.respond import TEXT, BodyTooLarge, WrongMethod
+from truckee.net.http.upload_head import CONTINUE, check_upload, members
+
+log = Logger()
+
+# Of these, what a header forbids is not done, whatever the resource.
+_WRITES = (b"PUT", b"PATCH", b"DELETE")
+
+# Without a body these are uploads of nothing; any method with a body is an upload.
+_UPLOADS = (b"PUT", b"POST", b"PATCH")
+
+# What only the player of a browser says, where it does not say more.
+_PLAYER = "identity;q=1, *;q=0"
+
+
+@define(eq=False)
+class _Network:
+    """The connection as the source of one request's body."""
+
+    _channel: RequestConnection
+    _request: ChannelRequest
+
+    def pauseProducing(self) -> None:
+        self._channel.pause_body(self._request)
+
+    def resumeProducing(self) -> None:
+        self._channel.resume_body(self._request)
+
+
+class _Server(Resource):
+    """The target ``*``: the server itself, which is asked by OPTIONS only."""
+
+    def render_OPTIONS(self, request: server.Request) -> bytes:
+        request.setHeader(b"allow", b"GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS")
+        return b""
+
+
+class StreamingRequest(server.Request):
+    """
+    Looked up once and rendered once.
+
+    ``args`` come from the query only.  ``content`` is the body of a resource that does
+    not stream, in memory, and empty for GET and HEAD.
+    """
+
+    channel: RequestConnection  # type: ignore[assignment]  # in place of Twisted's
+    content: BytesIO
+    prepath: list[bytes]
+    postpath: list[bytes]
+    site: RequestSite  # type: ignore[assignment]  # in place of Twisted's
+    defaultContentType = TEXT.encode()
+    bodyLength: int | None = 0  # None for chunked
+    received: int = 0  # bytes of the body that came
+    owes_continue: bool = False  # the client waits for our word to send the body
+    endless: bool = False  # the answer has no end, so a client that hangs up is gone
+    # What comes of the body counts, whatever becomes of its client: so says a resource that
+    # keeps it for the next request.  All of it is received, and the work is not cancelled.
+    keeps_parts: bool = False
+    sender: Sender = Sender.OURS
+    _body: Inbound | None = None
+    _found: Any = None  # a resource that waits for its body in memory
+
+    # From the channel
+
+    def head_received(self, head: Head) -> None:
+        """Take the whole head."""
+        self.method, self.uri, self.clientproto = head.method, head.target, head.version
+        self.path, _, query = self.uri.partition(b"?")
+        self.args = parse_qs(query, 1) if query else {}
+        self.bodyLength = head.length
+        self.content = BytesIO()
+        self.site = self.channel.site
+        for name, value in head.headers:
+            self.requestHeaders.addRawHeader(name, value)
+        self.owes_continue = (
+            head.length != 0
+            and head.version == b"HTTP/1.1"
+            and CONTINUE in map(str.lower, members(self.header_lines("expect")))
+        )
+        for name, value in self.site.headers.items():
+            self.setHeader(name, value)
+        self.setHeader(b"Date", datetimeToString())
+
+    def begin(self) -> None:
+        """Find the resource and ask it, or keep the body for it."""
+        try:
+            self.sender = admit(self._asked(), self.site.hosts)
+            found = self._look_up()
+            self._check_player(found)
+            if self._streams(found) or self.method in _WRITES:
+                check_upload(self, getattr(found, "exists", False))
+            if self._streams(found):
+                self._stream(found)
+            elif self.bodyLength == 0 or self._needs_no_body(found):
+                self.render(found)
+            else:
+                self._keep_body(found)
+        except Exception:
+            self.processingFailed(Failure())
+
+    def part_received(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+        self.received += len(data)
+        limit = self.site.limits.max_plain_body
+        if self.finished or self._disconnected:
+            return
+        if self._body is not None:
+            self._body.received(data)
+        elif self.received > limit:
+            self.processingFailed(Failure(BodyTooLarge(limit)))
+        elif self.method not in (b"GET", b"HEAD"):
+            self.content.write(data)
+
+    def body_received(self) -> None:
+        """The body, if there is one, has come to its end."""
+        if self.finished or self._disconnected:
+            return
+        if self._body is not None:
+            self._body.finished()
+        elif self._found is None:
+            self.begin()
+        else:
+            self.content.seek(0)
+            try:
+                self.render(self._found)
+            except Exception:
+                self.processingFailed(Failure())
+
+    def take_continue(self) -> bool:
+        """Return whether to send 100 Continue now; it is owed only once."""
+        owed = self.owes_continue and not self.startedWriting and not self.received
+        self.owes_continue = False
+        return owed
+
+    def abandon(self, error: TruckeeError) -> None:
+        """End the work with *error*; the channel has answered, or nobody will."""
+        self._disconnected = True
+        self.body_broken(error)
+        self.connectionLost(Failure(error))
+
+    def body_broken(self, error: TruckeeError) -> None:
+        """No more of the body will come, for *error*."""
+        if self._body is None:
+            return
+        if self.keeps_parts:
+            self._body.broken(error)
+        else:
+            self._body.failed(error)
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self.body_broken(BodyAborted())
+
+    # Who sends it
+
+    @property
+    def by_player(self) -> bool:
+        """Whether a browser's player of films and sounds sends it; no script can say so."""
+        found = self.header_lines("sec-fetch-dest")
+        if found:
+            return found in (["audio"], ["video"])
+        return self.header_lines("accept-encoding") == [_PLAYER]
+
+    def _asked(self) -> Asked:
+        """Return what the head says of where it comes from."""
+        scheme = "https" if self.isSecure() else "http"
+        return Asked(
+            self.method.decode("latin-1"),
+            ("http", "https") if self.site.hosts.any_host else (scheme,),
+            self.header_lines("host"),
+            self.header_lines("origin"),
+            self.header_lines("sec-fetch-site"),
+            self.header_lines("sec-fetch-mode"),
+            self.header_lines("sec-fetch-dest"),
+            bool(self.header_lines("service-worker")),
+            self.by_player,
+            told(self, self.site.hosts, self.channel.client),
+        )
+
+    def _check_player(self, found: Any) -> None:
+        """:raises CrossSite: unless *found* has something to play."""
+        if self.sender is Sender.PLAYER and not getattr(found, "for_players", False):
+            raise CrossSite("cross-site")
+
+    @property
+    def client_address(self) -> str:
+        """The client's address, as far as it is known; each has its share of room."""
+        peer, proxies = self.channel.client, self.site.hosts.proxies
+        return client_of(self.header_lines, peer, proxies)
+
+    def own_url(self, path: str) -> str:
+        """Return *path* as this client can ask for it, with scheme and host if known."""
+        return own_url(self, self.site.hosts, self._connection(), path)
+
+    def own_path(self, path: str) -> str:
+        """Return *path* as a link that this client can follow."""
+        return own_path(self, self.site.hosts, self._connection(), path)
+
+    def _connection(self) -> Connection:
+        scheme = "https" if self.isSecure() else "http"
+        port = getattr(self.channel.transport.getHost(), "port", None)
+        return Connection(scheme, self.channel.client, port)
+
+    def header_lines(self, name: str) -> list[str]:
+        """Return all values of a header; bytes that are no UTF-8 are in none of ours."""
+        lines = self.requestHeaders.getRawHeaders(name.encode("ascii"), [])
+        return [line.decode("utf-8", "replace") for line in lines]
+
+    def getHeader(self, key: AnyStr) -> AnyStr | None:
+        """Return the last value of a header; Twisted fails on what is no UTF-8."""
+        if isinstance(key, bytes):
+            return super().getHeader(key)
+        lines = self.header_lines(key)
+        return lines[-1] if lines else None
+
+    # To the resource
+
+    def _look_up(self) -> Any:
+        if self.path == b"*":
+            return _Server()
+        self.prepath = []
+        self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
+        return self.site.getResourceFor(self)
+
+    def _streams(self, found: Any) -> bool:
+        if not self.site.streams(found) or self.method in (b"GET", b"HEAD"):
+            return False
+        return self.bodyLength != 0 or self.method in _UPLOADS
+
+    def _stream(self, found: Any) -> None:
+        found.accept(self)
+        self._body = Inbound(_Network(self.channel, self))
+        if self.bodyLength == 0:
+            self._body.finished()
+        self.site.responder.run(self, found.receive(self, self._body))
+
+    def _needs_no_body(self, found: Any) -> bool:
+        """Whether *found* will refuse the method, so that the body need not come."""
+        return _renders_by_name(found) and not _renders(found, self.method)
+
+    def _keep_body(self, found: Any) -> None:
+        limit = self.site.limits.max_plain_body
+        if self.bodyLength is not None and self.bodyLength > limit:
+            raise BodyTooLarge(limit)
+        self._found = found
+        self.channel.resume_body(self)
+
+    def render(self, resrc: Any) -> None:
+        if _renders_by_name(resrc) and not _renders(resrc, self.method):
+            method = self.method.decode("ascii", "replace")
+            raise WrongMethod(method, _allowed(resrc))
+        body = resrc.render(self)
+        if body == server.NOT_DONE_YET:
+            return
+        if not isinstance(body, bytes):
+            raise TypeError(f"{type(resrc).__name__} rendered {type(body).__name__}")
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.write(b"" if self.method == b"HEAD" else body)
+        self.finish()
+
+    # To the client
+
+    def say_before(self, status: int, reason: str, headers: Mapping[str, str]) -> bool:
+        """Send an interim response; return whether this client can have one now."""
+        told = Headers({name: [value] for name, value in headers.items()})
+        return not self._disconnected and self.channel.say_before(
+            self, status, reason, told
+        )
+
+    def write(self, data: bytes) -> None:
+        if not self.startedWriting and not self._disconnected:
+            self.channel.response_starts(self)
+        super().write(data)
+
+    def unregisterProducer(self) -> None:
+        # A connection that is gone has no producer, and Twisted's fails then.
+        if not self._disconnected:
+            super().unregisterProducer()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer with *reason* in plain text; only our own errors say what it was."""
+        if not isinstance(reason.value, TruckeeError):
+            log.failure("A request failed", failure=reason)
+        if self._disconnected or self.finished:
+            return reason
+        if self.startedWriting:
+            self.channel.abort()
+        else:
+            answer = self.site.responder.of_error(reason.value or Exception())
+            self.site.responder.send(self, answer)
+        return reason
+
+    def __repr__(self) -> str:
+        # A URL may be a cap.
+        method = self.method.decode("ascii", "replace")
+        return f"<{type(self).__name__} {method} at 0x{id(self):x}>"
+
+
+def _renders_by_name(found: Any) -> bool:
+    """Tell whether *found* has a method of its own for each that it answers."""
+    return isinstance(found, Resource) and type(found).render is Resource.render
+
+
+def _renders(found: Resource, method: bytes) -> bool:
+    """Tell whether *found* answers *method* by rendering."""
+    # Twisted answers HEAD as GET, which there may be no answer to.
+    if method == b"HEAD" and type(found).render_HEAD is Resource.render_HEAD:
+        method = b"GET"
+    return hasattr(found, "render_" + method.decode("latin-1"))
+
+
+def _allowed(found: Any) -> str:
+    """Return the methods that *found* answers, as in an Allow header."""
+    named = getattr(found, "allowedMethods", None)
+    if named is None:
+        every = (b"GET", b"HEAD", b"PUT", b"POST", b"PATCH", b"DELETE", b"OPTIONS")
+        named = [method for method in every if _renders(found, method)]
+    return b", ".join(named).decode("ascii")

@@ -1,0 +1,1 @@
+"""Resumable uploads: open between requests, and between processes."""

@@ -1,0 +1,108 @@
+"""The bytes of an open upload, on their way from its log to whoever stores them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from truckee.codec.hashes import Buffer
+from truckee.uploads.append_log import UploadLog
+
+# Bytes that are read at once: they are on their way when whoever added them is told.
+_PIECE = 128 * 1024
+
+
+@define(eq=False)
+class Replay:
+    """
+    All bytes of a log from its first on, then those that are added, as an iterator.
+
+    It is one run's; the next one has its own.
+    """
+
+    _log: UploadLog
+    _ended: bool = False  # whether nothing more will be added
+    position: int = field(default=0, init=False)  # bytes that were given
+    _consumer: Deferred[None] | None = field(default=None, init=False, repr=False)
+    _givers: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    stopped: bool = field(default=False, init=False)
+
+    @property
+    def behind(self) -> int:
+        """Bytes that are in the log and were not given yet."""
+        return self._log.size - self.position
+
+    # From those who add
+
+    def added(self) -> None:
+        """There is more in the log."""
+        self._wake_consumer()
+
+    def end(self) -> None:
+        """Nothing more will be added."""
+        self._ended = True
+        self._wake_consumer()
+
+    async def keep_up(self, behind: int) -> None:
+        """Return when the consumer is at most *behind* bytes behind, or has stopped."""
+        while self.behind > behind and not self.stopped:
+            giver: Deferred[None] = Deferred()
+            self._givers.append(giver)
+            await giver
+
+    # From the consumer
+
+    def stop(self) -> None:
+        """The consumer takes no more."""
+        self.stopped = True
+        self._wake_givers()
+
+    def __aiter__(self) -> Replay:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self.behind:
+            if self._ended:
+                raise StopAsyncIteration
+            self._consumer = Deferred()
+            await self._consumer
+        data = await self._log.read(self.position, _PIECE)
+        self.position += len(data)
+        self._wake_givers()
+        return data
+
+    def _wake_consumer(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None and not consumer.called:
+            consumer.callback(None)
+
+    def _wake_givers(self) -> None:
+        givers, self._givers = self._givers, []
+        for giver in givers:
+            if not giver.called:
+                giver.callback(None)
+
+
+@define(eq=False)
+class Kept:
+    """A log, as the spool of an upload whose bytes are all in it already."""
+
+    _log: UploadLog
+    given_up: Callable[[], bool]  # whether nobody will bring the rest
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        return self._log.size
+
+    async def append(self, data: Buffer) -> None:
+        """It is there."""
+
+    def read(self, piece: int) -> AsyncIterator[bytes]:
+        """Give all bytes, *piece* at a time."""
+        return self._log.read_all(piece)
+
+    def close(self) -> None:
+        """Whoever has the log closes it."""
