@@ -1,7 +1,7 @@
 """
 One line in the log for each thing that failed, for operators.
 
-Source: ``docs/reference/node-directory.md``, "The log".
+Source: ``docs/what-is-logged.md``.
 """
 
 from __future__ import annotations
