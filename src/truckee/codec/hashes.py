@@ -69,9 +69,14 @@ _SEGMENT_START = sha256(netstring(CRYPTTEXT_SEGMENT))
 _NODE_START = netstring(MERKLE_NODE) + b"32:"
 
 
-def block_hash(block: Buffer) -> bytes:
-    """Return the leaf of a block tree; padding of the tail belongs to the block."""
+def block_hash(block: Buffer, salt: bytes = b"") -> bytes:
+    """
+    Return the leaf of a block tree; padding of the tail belongs to the block.
+
+    Some blocks of mutable files have a *salt* in front of them.
+    """
     state = _BLOCK_START.copy()
+    state.update(salt)
     state.update(block)
     return sha256(state.digest()).digest()
 
