@@ -70,7 +70,8 @@ class EveryAddressTests(SynchronousTestCase):
             *("/upload/open", f"/upload/{handle}", "/tus/", f"/tus/{handle}", "/metrics"),
             *(f"/operations/{task}", f"/operations/{task}?t=cancel", "/operations"),
             *("/status", "/status?t=json", "/status/events", "/helper_status", "/storage"),
-            *("/statistics", "/statistics?t=json"),
+            *("/statistics", "/statistics?t=json", "/status/up-1", "/status/up-1?t=json"),
+            *("/report_incident", "/private", "/private/logs/v1"),
             *("/static/upload.js", "/static"),
         ]
 
@@ -165,7 +166,7 @@ class EveryAddressTests(SynchronousTestCase):
     def test_policies(self) -> None:
         """Every answer is sandboxed but the pages of the gateway, which have no frames."""
         pages = re.compile(
-            r"/(|upload|status|helper_status|storage|statistics|operations/[a-z0-9]+)"
+            r"/(|upload|status|status/up-1|helper_status|storage|statistics|operations/[a-z0-9]+)"
         )
         for path in self.addresses():
             for method in ("GET", "HEAD", "POST", "OPTIONS"):

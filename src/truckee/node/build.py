@@ -25,7 +25,9 @@ from truckee.frontends.web.events import Events
 from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.handles import UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
+from truckee.frontends.web.log_stream import LogStream
 from truckee.frontends.web.metrics import Metrics
+from truckee.frontends.web.private import PrivateResource
 from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.storage_report import StorageReporter
@@ -93,6 +95,7 @@ class Node:
     _storage: StorageReporter | None = field(default=None, init=False)
     _tasks: Tasks | None = field(default=None, init=False)
     _events: Events | None = field(default=None, init=False)
+    _logs: LogStream | None = field(default=None, init=False)
     _site: StreamingSite | None = field(default=None, init=False)
     _web: WebPort | None = field(default=None, init=False)
     _selector: Selector = field(init=False)
@@ -250,8 +253,7 @@ class Node:
         self.disks.stop()
         if self._web is not None:
             await maybeDeferred(self._web.port.stopListening)
-        if self._events is not None:
-            self._events.stop()
+        self._say_goodbye()
         if self._site is not None:
             drained = self._site.drain()
             drained.addTimeout(DRAIN_TIME, self.reactor, lambda *_: None)
@@ -280,6 +282,12 @@ class Node:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    def _say_goodbye(self) -> None:
+        """Let go who listens to what is going on."""
+        for listened in (self._events, self._logs):
+            if listened is not None:
+                listened.stop()
 
     def _storing(self) -> bool:
         """Tell whether uploads or repairs still clean up behind themselves."""
@@ -324,6 +332,13 @@ class Node:
             await self.disks.offer_helper(
                 network, self.uploads.look, partial(network.offer_helper, helper)
             )
+
+    async def _api_token(self) -> bytes:
+        """Return what clients on this machine are let in with; empty: it cannot be read."""
+        try:
+            return (await self._disk.run(self.directory.api_token.read_bytes)).strip()
+        except OSError:
+            return b""
 
     def _watch_leases(self, offered: OfferedStorage) -> None:
         """Look at the leases of the storage that is offered from now on."""
@@ -425,4 +440,6 @@ class Node:
         )
         tus = Tus(self.open_uploads, responder, time.time, limits.max_size)
         root.putChild(b"tus", TusResource(tus))
+        stream = self._logs = LogStream(tasks, self.reactor, time.time, os.urandom)
+        root.putChild(b"private", PrivateResource(self._api_token, stream, responder))
         return StreamingSite(root, responder, reactor=self.reactor, hosts=config.web_hosts)

@@ -112,7 +112,7 @@ class NodeDirectory:
 
     @property
     def api_token(self) -> Path:
-        """What stock's command line shows to the web API, which asks nobody for it."""
+        """What lets programs on this machine listen to the log."""
         return self.private / "api_auth_token"
 
     def check(self) -> None:

@@ -16,8 +16,9 @@ log = Logger()
 
 _SHOWN = 8  # characters of an id that may be used again
 _MOST = 500  # characters of a reason
-# Errors do not tell caps; should one do so, it ends here.
-_CAP = re.compile(r"URI:[^\s]*", re.IGNORECASE)
+# Errors do not tell secrets; should one do so, it ends here.
+_CAP = re.compile(r"URI(?::|%3A)\S*", re.IGNORECASE)
+_FURL = re.compile(r"pb://\S*", re.IGNORECASE)
 
 
 def shown_id(task_id: str, chosen: bool = True) -> str:
@@ -30,9 +31,14 @@ def shown_id(task_id: str, chosen: bool = True) -> str:
     return f"{task_id[:_SHOWN]}..." if chosen else task_id
 
 
+def without_secrets(text: str) -> str:
+    """Return *text* without caps and furls."""
+    return _FURL.sub("(a furl)", _CAP.sub("(a cap)", text))
+
+
 def shown_reason(text: str) -> str:
     """Return *text* in one line, without any cap."""
-    line = _CAP.sub("(a cap)", " ".join(text.split()))
+    line = without_secrets(" ".join(text.split()))
     return "".join(c if c.isprintable() else "?" for c in line)[:_MOST]
 
 

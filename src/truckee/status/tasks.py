@@ -73,6 +73,7 @@ class Tasks:
     _random: Callable[[int], bytes]
     limits: TaskLimits = field(factory=TaskLimits)
     changes: int = field(default=0, init=False)  # of states; who sees another looks again
+    on_begin: list[Callable[[Task], None]] = field(factory=list, init=False)
     on_end: list[Callable[[Task], None]] = field(factory=list, init=False)
     _active: dict[str, Task] = field(factory=dict, init=False, repr=False)
     # By kind and id, those that ended first.
@@ -119,6 +120,8 @@ class Tasks:
         )
         self._active[task_id] = task
         self.changes += 1
+        for hear in self.on_begin:
+            hear(task)
         self._watch()
         return task
 
@@ -129,6 +132,14 @@ class Tasks:
             if task is not None and not self._is_due(task):
                 return task
         raise UnknownTask
+
+    def numbered(self, kind: str, number: int) -> Task | None:
+        """Return the task of this kind and number; None: there is none any more."""
+        known = (self._active, self._over.get(kind, {}))
+        for task in chain.from_iterable(each.values() for each in known):
+            if (task.kind, task.number) == (kind, number) and not self._is_due(task):
+                return task
+        return None
 
     def active(self) -> list[Task]:
         """Return those that run, those that began last first."""

@@ -17,6 +17,7 @@ from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.handles import FormNotTaken, UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
+from truckee.frontends.web.incident import IncidentResource
 from truckee.frontends.web.metrics import Metrics, MetricsResource
 from truckee.frontends.web.operations import OperationsResource
 from truckee.frontends.web.page import set_page_headers
@@ -126,6 +127,7 @@ class RootResource(Resource):
         self.putChild(b"static", StaticResource())
         self.putChild(b"operations", OperationsResource(events.tasks, responder, frames))
         self.putChild(b"status", StatusResource(events, frames))
+        self.putChild(b"report_incident", IncidentResource())
         statistics = StatisticsResource(events.tasks, events.seconds, frames)
         self.putChild(b"statistics", statistics)
         if metrics is not None:

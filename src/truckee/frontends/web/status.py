@@ -1,9 +1,15 @@
-"""/status: what the gateway does, for people and for programs."""
+"""
+/status: what the gateway does, for people and for programs.
+
+One task is at the address that stock gateways have for it, /status/up-N or /status/down-N.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 
+from attrs import define
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from twisted.web.template import tags
@@ -16,11 +22,65 @@ from truckee.frontends.web.page import section, set_page_headers
 from truckee.frontends.web.problems import problems_section
 from truckee.frontends.web.remade import Remade
 from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT, describe
+from truckee.frontends.web.task_page import public_task_page
 from truckee.frontends.web.task_tables import active_tasks, ended_tasks
+from truckee.frontends.web.task_words import KINDS
 from truckee.net.http.request import StreamingRequest
 from truckee.net.http.respond import NotFound
+from truckee.status.task import Task
+from truckee.status.tasks import Tasks
 
 _STOCK = ("upload", "download")
+_NUMBERED = re.compile(rb"([a-z]+)-([0-9]{1,18})")
+_JSON = b"application/json; charset=utf-8"
+
+
+@define
+class NoTaskOfThatNumber(NotFound):
+    """
+    There is no such task: it is forgotten, or the gateway was restarted, or there was none.
+    Those that are remembered are listed in /status.
+    """
+
+
+def find_numbered(tasks: Tasks, segment: bytes) -> Task:
+    """
+    Return the task that is called up-N, down-N, check-N or repair-N.
+
+    :raises NoTaskOfThatNumber: when none is.
+    """
+    match = _NUMBERED.fullmatch(segment)
+    if match is not None:
+        word = match[1].decode("ascii")
+        task = tasks.numbered(KINDS.get(word, word), int(match[2]))
+        if task is not None:
+            return task
+    raise NoTaskOfThatNumber
+
+
+class NumberedTaskResource(Resource):
+    """What everybody may know of one task."""
+
+    isLeaf = True
+
+    def __init__(self, task: Task, frames: Frames) -> None:
+        super().__init__()
+        self._task = task
+        self._frames = frames
+
+    def render_GET(self, request: Request) -> bytes:
+        args = arguments(request)
+        if args.get("t", "json") != "json":
+            raise BadArgument("t", "this page has json")
+        if "t" not in args:
+            set_page_headers(request)
+            return public_task_page(self._task, self._frames.of(request))
+        request.setHeader(b"cache-control", b"no-store")
+        request.setHeader(b"content-type", _JSON)
+        return json.dumps(describe(self._task), indent=1).encode() + b"\n"
+
+    # Stock gateways answer both alike.
+    render_POST = render_GET
 
 
 class StatusResource(Resource):
@@ -34,9 +94,12 @@ class StatusResource(Resource):
         self.putChild(b"events", EventsResource(events))
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
-        if not path and not request.postpath:
+        if request.postpath:
+            raise NotFound
+        if not path:
             return self
-        raise NotFound
+        task = find_numbered(self._events.tasks, path)
+        return NumberedTaskResource(task, self._frames)
 
     def render_GET(self, request: Request) -> bytes:
         args = arguments(request)
@@ -44,7 +107,7 @@ class StatusResource(Resource):
             raise BadArgument("t", "this page has json")
         request.setHeader(b"cache-control", b"no-store")
         if "t" in args:
-            request.setHeader(b"content-type", b"application/json; charset=utf-8")
+            request.setHeader(b"content-type", _JSON)
             return self._pages.get("json", self._json)
         set_page_headers(request)
         frame = self._frames.of(request)
@@ -55,7 +118,7 @@ class StatusResource(Resource):
         if arguments(request).get("t") != "json":
             return self.render_GET(request)
         request.setHeader(b"cache-control", b"no-store")
-        request.setHeader(b"content-type", b"application/json; charset=utf-8")
+        request.setHeader(b"content-type", _JSON)
         return self._pages.get("stock", self._json_for_stock)
 
     def _json_for_stock(self) -> bytes:
@@ -77,7 +140,7 @@ class StatusResource(Resource):
             tags.h1("Status"),
             problems_section(self._events.problems or ()),
             section("Under way", active_tasks(tasks.active()[:MOST_ACTIVE], frame.root)),
-            section("Finished", ended_tasks(tasks.recent(RECENT))),
+            section("Finished", ended_tasks(tasks.recent(RECENT), frame.root)),
             frame=frame,
             here="status",
             moves=bool(tasks.active()),

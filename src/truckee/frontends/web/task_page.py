@@ -1,4 +1,4 @@
-"""The page of one task, for its holder."""
+"""The page of one task, for its holder and for everybody."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from truckee.status.task import State, Task
 
 def task_page(task: Task, frame: Frame) -> bytes:
     """Return the page of one task for its holder, cap and all."""
+    file = _file(task.cap, frame.root) if task.cap else ""
+    return _page(task, frame, _buttons(task), file)
+
+
+def public_task_page(task: Task, frame: Frame) -> bytes:
+    """Return the page of one task for everybody, with neither its id nor its cap."""
+    return _page(task, frame)
+
+
+def _page(task: Task, frame: Frame, *for_holder: Flattenable) -> bytes:
     progress = task.progress
     counts = (
         ("Received", progress.received),
@@ -36,8 +46,7 @@ def task_page(task: Task, frame: Frame) -> bytes:
         name(task),
         tags.h1(name(task)),
         tags.div(shown(task), class_="large"),
-        _buttons(task),
-        _file(task.cap, frame.root) if task.cap else "",
+        *for_holder,
         pairs([(head, told) for head, told in rows if told]),
         tags.p(tags.a("All tasks", href=f"{frame.root}status")),
         frame=frame,

@@ -8,7 +8,15 @@ from twisted.web.template import Flattenable, tags
 
 from truckee.frontends.web.page import empty
 from truckee.frontends.web.tables import table
-from truckee.frontends.web.task_words import ROUTES, name, rate, shown, time_left, words
+from truckee.frontends.web.task_words import (
+    ROUTES,
+    address,
+    name,
+    rate,
+    shown,
+    time_left,
+    words,
+)
 from truckee.frontends.web.words import amount, counted, duration, exact, moment
 from truckee.status.task import State, Task
 
@@ -22,27 +30,27 @@ def active_tasks(tasks: Sequence[Task], root: str) -> Flattenable:
     if not tasks:
         begin = tags.a("Upload or read a file", href=root or ".")
         return empty("Nothing is under way. ", begin, ", and it is shown here.")
-    rows = [_active(task) for task in tasks]
+    rows = [_active(task, root) for task in tasks]
     return tags.div(table(_UNDER_WAY, rows, "Tasks under way"), id="active")
 
 
-def ended_tasks(tasks: Sequence[Task]) -> Flattenable:
+def ended_tasks(tasks: Sequence[Task], root: str) -> Flattenable:
     """Return a folded list of *tasks* that are over, without their ids."""
     if not tasks:
         return empty("Nothing was finished lately. The last tasks are listed here.")
     failed = sum(task.state is State.FAILED for task in tasks)
     told = counted(len(tasks), "task")
     told += f", {failed} of them failed" if failed else ""
-    rows = [_ended(task) for task in tasks]
+    rows = [_ended(task, root) for task in tasks]
     return tags.details(tags.summary(told), table(_OVER, rows, "Finished tasks"))
 
 
-def _active(task: Task) -> tuple[Flattenable, ...]:
+def _active(task: Task, root: str) -> tuple[Flattenable, ...]:
     progress: list[Flattenable] = [shown(task), tags.small(_details(task))]
     way = ROUTES.get(task.progress.route)
     state = words(task, f"{task.phase}, {way}" if way is not None else task.phase)
     return (
-        _whole(name(task)),
+        _link(task, root),
         progress,
         _whole(rate(task)),
         _whole(time_left(task)),
@@ -50,7 +58,7 @@ def _active(task: Task) -> tuple[Flattenable, ...]:
     )
 
 
-def _ended(task: Task) -> tuple[Flattenable, ...]:
+def _ended(task: Task, root: str) -> tuple[Flattenable, ...]:
     result = tags.span(words(task, task.phase), class_=_KINDS.get(task.state, "fair"))
     size = task.done or task.progress.size
     ended = "" if task.ended_at is None else moment(task.ended_at)
@@ -62,7 +70,12 @@ def _ended(task: Task) -> tuple[Flattenable, ...]:
     where = tags.small(placed) if servers else ""
     took = _whole("< 1 s" if task.elapsed < 1 else duration(task.elapsed))
     told = "" if size is None else exact(size)
-    return (_whole(name(task)), [result, where], told, took, ended)
+    return (_link(task, root), [result, where], told, took, ended)
+
+
+def _link(task: Task, root: str) -> Flattenable:
+    """Return the name of a task, which leads to its page."""
+    return tags.a(_whole(name(task)), href=f"{root}{address(task)}")
 
 
 def _whole(text: str) -> Flattenable:

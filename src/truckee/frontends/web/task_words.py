@@ -16,6 +16,16 @@ ROUTES = {
 }
 
 
+# What stock gateways call tasks in addresses; others go by their own names.
+KINDS = {"up": "upload", "down": "download"}
+_SHORT = {kind: word for word, kind in KINDS.items()}
+
+
+def address(task: Task) -> str:
+    """Return where everybody may see a task, from the first page on."""
+    return f"status/{_SHORT.get(task.kind, task.kind)}-{task.number}"
+
+
 def name(task: Task) -> str:
     """Return what people call a task."""
     return f"{task.kind.capitalize()} {task.number}"

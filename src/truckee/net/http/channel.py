@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
@@ -35,6 +36,7 @@ class Phase(Enum):
     BODY = auto()
     SWALLOW = auto()  # the rest of a body whose answer is out
     WORK = auto()  # the next request, kept until this one is answered
+    SWITCHED = auto()  # of another protocol, to the end of the connection
     CLOSING = auto()  # of no interest
 
 
@@ -62,6 +64,7 @@ class StreamingChannel(RequestChannel):
     _close_when_flushed = False
     _half_sent = False
     _ended = False  # the client will send no more
+    _receive: Callable[[bytes], None]  # takes what is of another protocol
 
     def connectionMade(self) -> None:
         self.client = str(getattr(self.transport.getPeer(), "host", ""))
@@ -134,6 +137,8 @@ class StreamingChannel(RequestChannel):
     def dataReceived(self, data: bytes) -> None:
         if self._phase is Phase.CLOSING:
             self._closing.heard()
+        elif self._phase is Phase.SWITCHED:
+            self._receive(data)
         elif self._phase in (Phase.BODY, Phase.SWALLOW) and not self._buffer:
             self._take_body(data)
         else:
@@ -304,6 +309,25 @@ class StreamingChannel(RequestChannel):
             return False
         self.writeHeaders(b"HTTP/1.1", b"%d" % status, reason.encode("ascii"), headers)
         return True
+
+    def switch(self, request: ChannelRequest, receive: Callable[[bytes], None]) -> None:
+        """
+        Answer *request* with 101; what arrives from now on is given to *receive*.
+
+        The connection is written to as it is, until ``loseConnection`` or ``abort``; its
+        request hears of its end.
+        """
+        request.startedWriting = 1
+        request.endless = True
+        self.persistent = False
+        self._phase, self._receive = Phase.SWITCHED, receive
+        status = b"101", b"Switching Protocols"
+        self.writeHeaders(b"HTTP/1.1", *status, request.responseHeaders)
+        early = bytes(self._buffer)
+        self._buffer.clear()
+        self._reading.go_on(Cause.PIPELINE)
+        if early:
+            receive(early)
 
     def response_starts(self, request: ChannelRequest) -> None:
         """Settle, before its headers are written, whether a response is the last one."""

@@ -30,7 +30,7 @@ _ERROR = {"content-type": TEXT, "cache-control": "no-store"}
 _INSIDE = b"Something went wrong inside the gateway. Its log says more.\n"
 
 # Of statuses that Twisted does not know.
-_PHRASES = {460: b"Checksum Mismatch"}
+_PHRASES = {426: b"Upgrade Required", 460: b"Checksum Mismatch"}
 
 
 @frozen
