@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 from contextlib import ExitStack
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -111,6 +112,40 @@ class StorageDirectoryTests(_Case):
                 self.assertEqual(self.node.put(DATA[1:]).status, 200)
                 self.assertEqual(list(self.disk.path.iterdir()), [])
             self.recovers(self.node)
+
+    def test_read_only(self) -> None:
+        """Where one can only be read, or only its shares can, all pages say so."""
+        with ExitStack() as running:
+            with self.disk.broken("read-only"):
+                running.enter_context(self.node.running())
+                self.reads_here()
+            self.recovers(self.node)
+            with self.disk.broken("read-only"):
+                self.reads_here()
+            self.recovers(self.node)
+            shares = str(self.disk.path / "grid" / "shares")
+            subprocess.run(["mount", "--bind", shares, shares], check=True)
+            running.callback(subprocess.run, ["umount", "--lazy", shares], check=True)
+            bind = ["mount", "-o", "remount,bind,ro", shares]
+            subprocess.run(bind, check=True)
+            self.reads_here()
+
+    def reads_here(self) -> None:
+        """Check that the directory counts as one that takes nothing."""
+
+        def told() -> list[dict[str, Any]]:
+            return list(self.node.document("?t=json")["servers"])
+
+        ways = [None, "read-only", None]
+        eventually(lambda: [each["no_uploads"] for each in told()] == ways)
+        self.assertEqual([each["connection_status"] for each in told()], ["Connected"] * 3)
+        self.assertEqual(told()[1]["available_space"], 0)
+        eventually(lambda: "2 of 3 directories" in ask(f"{self.node.url}status").text)
+        page = ask(self.node.url).text
+        self.assertIn("1 of them takes no more shares.", page)
+        self.assertIn('class="fair">read-only<', page)
+        cap = self.node.put(DATA).text
+        self.assertEqual(self.node.get(cap), DATA)
 
 
 class LockTests(_Case):

@@ -55,7 +55,7 @@ class ErrorPageTests(TusCase):
             self.assertIn(f"HTTP status {status}", page.text)
             self.assertNotIn("SharesError", page.text)
             self.assertIn("Upload or read a file", page.text)
-            self.assertIn("3 of 3 servers", page.text)
+            self.assertIn("3 of 3 directories", page.text)
             # Relative ways lead to where they should from there.
             for link in re.findall('href="([^"#]+)"', page.text):
                 if link == "data:,":

@@ -80,7 +80,15 @@ class PagesTests(BrowserCase):
         self.visit("")
         reached = self.browser.do(TABBED)
         self.assertEqual(reached[0], "Skip to the content")
-        for name in ("truckee", "Files", "Status", "3 of 3 servers", "file", "uri", "Open"):
+        for name in (
+            "truckee",
+            "Files",
+            "Status",
+            "3 of 3 directories",
+            "file",
+            "uri",
+            "Open",
+        ):
             self.assertIn(name, reached)
         self.look("welcome")
         text = self.browser.do("return page.locator('main').innerText()")
@@ -196,19 +204,19 @@ class PagesTests(BrowserCase):
         """The head of a page that is looked at tells of a disk that goes and comes back."""
         self.visit("status")
         health = "return page.locator('#health').innerText()"
-        self.assertEqual(self.browser.do(health), "3 of 3 servers")
+        self.assertEqual(self.browser.do(health), "3 of 3 directories")
         self.browser.do("await page.evaluate(() => { window.same = true })")
         disk = self.grid.directory / "storage" / "1"
         away = disk.with_name("away")
         disk.rename(away)
-        eventually(lambda: "2 of 3 servers" in self.browser.do(health))
+        eventually(lambda: "2 of 3 directories" in self.browser.do(health))
         self.assertIn("1 problem", self.browser.do(health))
         told = "return page.getByRole('alert').innerText()"
         self.assertIn("Nothing more is stored there", self.browser.do(told))
         link = "await page.getByRole('link', { name: '1 problem' }).press('Enter')"
         self.browser.do(link)
         away.rename(disk)
-        eventually(lambda: self.browser.do(health) == "3 of 3 servers")
+        eventually(lambda: self.browser.do(health) == "3 of 3 directories")
         self.assertTrue(self.browser.do("return page.evaluate(() => window.same)"))
         self.check_quiet()
 

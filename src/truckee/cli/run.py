@@ -30,6 +30,7 @@ from truckee.node.process import (
     spare_what_is_loaded,
     use_monotonic_clock,
 )
+from truckee.storage.directory_status import FINE
 
 
 @click.command("run", short_help="Run a node until it is told to stop.")
@@ -102,17 +103,18 @@ def _greet(node: Node) -> None:
 def _print_greeting(node: Node) -> None:
     shape, directories = node.config.shape, node.disks.grid.statuses()
     if node.is_grid:
-        away = [each for each in directories if not each.is_there]
+        away = sum(not each.is_there for each in directories)
         places = f"{len(directories)} storage directories"
         if away:
-            places = f"{len(directories) - len(away)} of {places}"
+            places = f"{len(directories) - away} of {places}"
         click.echo(
             f"The grid in {node.directory.path} is running: any {shape.needed} of "
             f"{shape.total} shares on {places} give a file back."
         )
-        for each in away:
+        troubled = [each for each in directories if each.state != FINE]
+        for each in troubled:
             click.echo(f"Warning: {each.name}: {each.state}")
-        if away:
+        if troubled:
             click.echo(f"See: truckee storage list -d {node.directory.path}")
     else:
         click.echo(f"The node in {node.directory.path} is running and looks for servers.")

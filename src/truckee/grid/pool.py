@@ -36,7 +36,6 @@ class ServerStatus:
     over_https: bool = False  # connected in that way
     refusal: str = ""  # why nothing is uploaded to it; empty: it may be
     local: bool = False  # a storage directory of the node's own grid
-    disk: str = ""  # how that one is
 
 
 @define(eq=False)

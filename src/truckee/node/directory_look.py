@@ -15,7 +15,7 @@ from truckee.flow.durable import DiskFault, fault_of
 from truckee.flow.sizes import parse_size
 from truckee.node.config_file import ConfigFile
 from truckee.node.directory_record import DirectoryRecord, Remembered
-from truckee.node.disk_watch import LEAST, Place
+from truckee.node.disk_watch import LEAST, SHARES, Place
 from truckee.node.identity import read_identity
 from truckee.node.layout import NodeDirectory
 from truckee.node.missing_storage import OtherStorage, check_place
@@ -71,7 +71,7 @@ def look_at(
     reserved: int,
 ) -> DirectoryStatus:
     """Return how the directory *number* is, which should be at *path*."""
-    found = Place("", path, "", max(LEAST, reserved)).look()
+    found = Place("", path, "", max(LEAST, reserved), below=SHARES).look()
     known = remembered.at(path)
     identity = None if known is None else base32.encode(known)
     status = DirectoryStatus(

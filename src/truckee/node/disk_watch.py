@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -20,6 +20,8 @@ log = Logger()
 EVERY = 5.0  # seconds between two looks, which are three system calls a disk
 # Notes, records and keys take less; below it the next one may fail.
 LEAST = 256 << 10  # bytes
+# Where shares are written, in a storage directory.
+SHARES = ("shares", "shares/incoming")
 
 
 @frozen
@@ -41,6 +43,7 @@ class Place:
     reserved: int = LEAST  # bytes of its disk that count as none
     is_there: Callable[[], bool] = lambda: True  # blocks for a moment
     is_other: Callable[[], bool] = lambda: False  # what is there, if it is not; blocks
+    below: Sequence[str] = ()  # directories in it that are written to as well, if there
 
     def look(self) -> Look:
         """Return how it is; blocks for a moment."""
@@ -52,15 +55,26 @@ class Place:
             return Look(DiskFault.OTHER if self.is_other() else DiskFault.MISSING)
         size = status.f_frsize * status.f_blocks
         free = max(0, status.f_frsize * status.f_bavail - self.reserved)
-        if status.f_flag & os.ST_RDONLY:
+        refusals = [_refusal(self.path / each) for each in ("", *self.below)]
+        if DiskFault.READ_ONLY in refusals:
             return Look(DiskFault.READ_ONLY, 0, size)
         # Some file systems have no limit on files, and tell 0 of 0.
         used_up = status.f_files > 0 and status.f_favail == 0
         if not free or used_up:
             return Look(DiskFault.FULL, 0, size)
-        if not os.access(self.path, os.W_OK):
+        if DiskFault.DENIED in refusals:
             return Look(DiskFault.DENIED, 0, size)
         return Look(None, free, size)
+
+
+def _refusal(path: Path) -> DiskFault | None:
+    """Return why nothing can be made in the directory *path*, if it is there; blocks."""
+    try:
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            return DiskFault.READ_ONLY
+    except OSError:
+        return None  # it is made when it is needed
+    return None if os.access(path, os.W_OK) else DiskFault.DENIED
 
 
 @define(eq=False)

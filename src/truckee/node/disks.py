@@ -22,7 +22,7 @@ from truckee.flow.durable import ensure_directories, write_durably
 from truckee.flow.other_disk import OtherDisk
 from truckee.node.config import NodeConfig
 from truckee.node.directory_record import DirectoryRecord
-from truckee.node.disk_watch import LEAST, DiskWatch, Place
+from truckee.node.disk_watch import LEAST, SHARES, DiskWatch, Place
 from truckee.node.grid_directories import GridDirectories
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import NodeDirectory
@@ -131,6 +131,7 @@ class NodeDisks:
                 reserved,
                 opened.is_there,
                 opened.is_other,
+                SHARES,
             )
             await self.watch.add(place)
 

@@ -22,7 +22,7 @@ from truckee.node.missing_storage import OtherStorage, StorageMissing
 from truckee.node.own_grid import directory_name
 from truckee.node.recovery import GOES_ON, Recovery
 from truckee.node.storage import OpenedStorage, StorageOpener
-from truckee.storage.directory_status import DirectoryStatus
+from truckee.storage.directory_status import FINE, DirectoryStatus
 from truckee.storage.server import DiskServer
 
 log = Logger()
@@ -54,12 +54,12 @@ class GridDirectories:
             ServerStatus(
                 each.name,
                 each.name,
-                each.is_there,
+                each.is_there and number in self._grid,
                 available_space=each.free,
+                refusal="" if each.state == FINE else each.state,
                 local=True,
-                disk=each.state,
             )
-            for each in self.statuses()
+            for number, each in enumerate(self.statuses())
         ]
 
     def statuses(self) -> list[DirectoryStatus]:

@@ -52,6 +52,9 @@ class FrameTests(SynchronousTestCase):
             (Health(0, 3), "bad", "0 of 3 servers"),
             (Health(1, 1), "good", "1 of 1 server"),
             (Health(0, 0), "bad", "No servers yet"),
+            (Health(3, 3, own=True), "good", "3 of 3 directories"),
+            (Health(1, 2, own=True), "fair", "1 of 2 directories"),
+            (Health(0, 1, own=True), "bad", "0 of 1 directory"),
         ):
             told = page(Frame("../", health))
             self.assertIn(f'href=".././#grid" class="{state}">{text}</a>', told)

@@ -9,9 +9,15 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.template import tags
 
+from truckee.frontends.web.frame import Health
 from truckee.frontends.web.page import render_page
 from truckee.frontends.web.upload_routes import HelperSeen
-from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
+from truckee.frontends.web.welcome import (
+    GridStatus,
+    health_of,
+    status_json,
+    welcome_page,
+)
 from truckee.frontends.web.words import amount, moment
 from truckee.grid.pool import ServerStatus
 from truckee.immutable.download.cache import CacheStatus
@@ -81,6 +87,26 @@ class WelcomeTests(SynchronousTestCase):
         self.assertEqual(states, ["ready", "takes nothing more", "missing"])
         self.assertIn(">5 bytes<", page)
         self.assertNotIn("Version", page)
+
+    def test_directories_that_take_nothing(self) -> None:
+        """A directory that can only be read says why, and does not count as good."""
+        servers = [
+            ServerStatus("0", "0", True, available_space=5, local=True),
+            ServerStatus("1", "1", True, None, 0, refusal="read-only", local=True),
+            # Nothing is known of its space when it was not opened.
+            ServerStatus("2", "2", False, refusal="no permission", local=True),
+        ]
+        status = GridStatus(servers)
+        page = welcome_page(status, "x").decode()
+        self.assertIn("2 of 3 storage directories are there. 1 of them takes no", page)
+        states = re.findall('data-label="State"><span class="([a-z]+)">([^<]+)<', page)
+        expected = [("good", "ready"), ("fair", "read-only"), ("bad", "no permission")]
+        self.assertEqual(states, expected)
+        self.assertEqual(health_of(status, False), Health(1, 3, own=True))
+        told = json.loads(status_json(status))["servers"]
+        self.assertEqual(
+            [each["no_uploads"] for each in told], [None, "read-only", "no permission"]
+        )
 
     def test_json(self) -> None:
         """Programs get what stock gateways give, null where nothing is known."""

@@ -20,11 +20,12 @@ _DEEPEST = 100
 class Health:
     """How the node and its grid are."""
 
-    connected: int  # servers
-    known: int  # servers
+    connected: int  # servers; of directories, those that take shares too
+    known: int
     problems: int = 0
     stores: bool = False  # it is a storage server for others
     helps: bool = False  # it is a helper for others
+    own: bool = False  # the grid is its own: directories in the place of servers
 
 
 @frozen
@@ -87,14 +88,15 @@ def _navigation(frame: Frame, here: str) -> Tag:
 
 
 def _health(root: str, health: Health) -> Tag:
-    servers = f"{health.connected} of {counted(health.known, 'server')}"
+    thing = "directory" if health.own else "server"
+    grid = f"{health.connected} of {counted(health.known, thing)}"
     if not health.known:
-        state, servers = "bad", "No servers yet"
+        state, grid = "bad", "No servers yet"
     elif health.connected == health.known:
         state = "good"
     else:
         state = "fair" if health.connected else "bad"
-    told: list[Flattenable] = [tags.a(servers, href=f"{root}./#grid", class_=state)]
+    told: list[Flattenable] = [tags.a(grid, href=f"{root}./#grid", class_=state)]
     if health.problems:
         count = counted(health.problems, "problem")
         told.append(tags.a(count, href=f"{root}status#problems", class_="bad"))

@@ -23,7 +23,7 @@ from truckee.frontends.web.words import counted, exact, foreign, moment
 from truckee.grid.pool import ServerStatus
 from truckee.immutable.download.cache import CacheStatus
 from truckee.status.problems import Problem
-from truckee.storage.directory_status import FINE, DirectoryStatus
+from truckee.storage.directory_status import DirectoryStatus
 
 
 @frozen
@@ -43,12 +43,23 @@ class GridStatus:
 def health_of(status: GridStatus, stores: bool) -> Health:
     """Return the same in short; *stores*: the node is a storage server for others."""
     return Health(
-        sum(server.connected for server in status.servers),
+        sum(map(_is_fine, status.servers)),
         len(status.servers),
         len(status.problems),
         stores,
         status.helping is not None,
+        _is_own(status.servers),
     )
+
+
+def _is_own(servers: Sequence[ServerStatus]) -> bool:
+    """Tell whether the grid is the node's own: nothing but its directories."""
+    return bool(servers) and all(server.local for server in servers)
+
+
+def _is_fine(server: ServerStatus) -> bool:
+    """Tell whether a server can be reached, or a directory of our own takes shares."""
+    return server.connected and not (server.local and server.refusal)
 
 
 def welcome_page(status: GridStatus, address: str, frame: Frame = ALONE) -> bytes:
@@ -112,11 +123,20 @@ def _grid(status: GridStatus) -> Flattenable:
         none = "No storage server is known yet, so nothing can be stored. "
         return [*lines, empty(none, what)]
     reached = sum(server.connected for server in servers)
-    own = all(server.local for server in servers)
+    own = _is_own(servers)
     what = "storage directory" if own else "storage server"
     count = counted(len(servers), what)
     are = ("is" if len(servers) == 1 else "are") + " there" if own else "can be reached"
-    return [*lines, tags.p(f"{reached} of {count} {are}."), _servers(servers, what)]
+    lines.append(tags.p(f"{reached} of {count} {are}.{_less(servers) if own else ''}"))
+    return [*lines, _servers(servers, what)]
+
+
+def _less(servers: Sequence[ServerStatus]) -> str:
+    """Return a sentence on the directories that are there and take no shares."""
+    count = sum(server.connected and bool(server.refusal) for server in servers)
+    if not count:
+        return ""
+    return f" {count} of them {'takes' if count == 1 else 'take'} no more shares."
 
 
 def _commands(address: str) -> Tag:
@@ -194,10 +214,9 @@ def _state(server: ServerStatus) -> Flattenable:
 def _directory_state(server: ServerStatus) -> Tag:
     """How people are told of a storage directory of our own."""
     if not server.connected:
-        return tags.span(server.disk or "missing", class_="bad")
-    if server.available_space == 0:
-        state = server.disk if server.disk not in ("", FINE) else "takes nothing more"
-        return tags.span(state, class_="fair")
+        return tags.span(server.refusal or "missing", class_="bad")
+    if server.refusal or server.available_space == 0:
+        return tags.span(server.refusal or "takes nothing more", class_="fair")
     return tags.span("ready", class_="good")
 
 
