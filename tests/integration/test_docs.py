@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -36,6 +37,8 @@ from truckee.node.layout import NodeDirectory
 
 # More of them would be a page that nobody proves.
 _MOST_NOT_RUN = 8
+# Programs of some pages that not every machine has.
+_NEEDED = ("openssl", "base32")
 # For a page that says where a gateway runs, and not how it was started.
 _node = SharedNode(2, "")
 
@@ -108,6 +111,9 @@ class PageTests(SynchronousTestCase):
         """Run the blocks of a page, and compare what they print with what it shows."""
         run = [block for block in shell_of(page) if block.not_run is None]
         text = "\n".join([*(b.text for b in run), *(f for b in run for f in b.first)])
+        for program in _NEEDED:
+            if program in text and shutil.which(program) is None:
+                raise SkipTest(f"{program} is not installed")
         introducer = helper = "none"
         if "introducer.example" in text:
             introducer, helper = _friends()
