@@ -19,15 +19,20 @@ from truckee.codec.geometry import Encoding
 from truckee.errors import Corrupt, Misuse, Refused, TruckeeError, Unavailable
 from truckee.grid.selection import NotEnoughServers
 from truckee.helper import protocol
-from truckee.helper.errors import HelperFailed, HelperLied, HelperSilent
+from truckee.helper.errors import (
+    ContentDiffers,
+    HelperBusy,
+    HelperFailed,
+    HelperFull,
+    HelperLied,
+    HelperRefuses,
+    HelperSilent,
+)
 from truckee.helper.gateway.connection import NoHelper
 from truckee.helper.gateway.push_session import HelperForgot
 from truckee.helper.gateway.push_sink import HelperSink
 from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.protocol import RIHelper, RIPushUpload
-from truckee.helper.server.ciphertext_file import HelperFull
-from truckee.helper.server.registry import HelperBusy, HelperRefuses
-from truckee.helper.server.upload import ContentDiffers
 from truckee.immutable.upload.sinks import KeyReused
 from truckee.storage.interfaces import NoSpace
 

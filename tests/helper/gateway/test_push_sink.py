@@ -23,15 +23,20 @@ from tests.helper.helped import (
 )
 from truckee.codec.geometry import Encoding
 from truckee.grid.selection import NotEnoughServers
-from truckee.helper.errors import HelperSilent
+from truckee.helper.errors import (
+    ContentDiffers,
+    HelperBusy,
+    HelperFull,
+    HelperRefuses,
+    HelperSilent,
+)
 from truckee.helper.gateway.connection import NoHelper
 from truckee.helper.gateway.push_session import HelperForgot
 from truckee.helper.gateway.push_sink import HelperSink
 from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.ownership import NOBODY
-from truckee.helper.server.ciphertext_file import HelperFull
-from truckee.helper.server.registry import HelperBusy, HelperLimits, HelperRefuses
-from truckee.helper.server.upload import ContentDiffers, HelperUpload, Parameters
+from truckee.helper.server.registry import HelperLimits
+from truckee.helper.server.upload import HelperUpload, Parameters
 from truckee.immutable.upload.sinks import KeyReused, NewFile
 
 SIZE = 300

@@ -25,8 +25,8 @@ from tests.helper.helped import (
 )
 from truckee.codec.hashes import storage_index_of
 from truckee.flow.cpu import Workers
-from truckee.helper.server.ciphertext_file import HelperFull
-from truckee.helper.server.registry import HelperBusy, HelperLimits, HelperRefuses
+from truckee.helper.errors import HelperBusy, HelperFull, HelperRefuses
+from truckee.helper.server.registry import HelperLimits
 from truckee.helper.server.upload import HelperUpload, Parameters, Stored
 from truckee.immutable.upload.sinks import ICiphertextSinks, NewFile
 from truckee.status.ages import GRACE

@@ -16,16 +16,9 @@ from tests.grids import calm, failing, hanging, new_small_disk, pause, until
 from tests.helper.helped import INDEX, PARAMETERS, Content, Helped, begin
 from truckee.codec.geometry import Encoding
 from truckee.grid.selection import NotEnoughServers
-from truckee.helper.server.ciphertext_file import HelperFull
-from truckee.helper.server.registry import HelperBusy, HelperLimits
-from truckee.helper.server.upload import (
-    ContentDiffers,
-    Gap,
-    HelperUpload,
-    Parameters,
-    Stored,
-    UploadOver,
-)
+from truckee.helper.errors import ContentDiffers, Gap, HelperBusy, HelperFull, UploadOver
+from truckee.helper.server.registry import HelperLimits
+from truckee.helper.server.upload import HelperUpload, Parameters, Stored
 
 # More than two segments and a tail.
 SIZE = 200

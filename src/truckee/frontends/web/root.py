@@ -30,8 +30,7 @@ from truckee.frontends.web.storage_report import StorageReporter
 from truckee.frontends.web.storage_status import StorageStatusResource
 from truckee.frontends.web.upload_page import StaticResource
 from truckee.frontends.web.welcome import GridStatus, status_json, welcome_page
-from truckee.helper.server.ciphertext_file import HelperFull
-from truckee.helper.server.registry import HelperRefuses
+from truckee.helper.errors import HelperFull, HelperRefuses
 from truckee.immutable.download.downloader import Downloader
 from truckee.immutable.download.sources import NotEnoughShares
 from truckee.immutable.upload.body import FileTooLarge

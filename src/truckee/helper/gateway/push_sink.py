@@ -25,15 +25,20 @@ from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
 from truckee.grid.placement import happiness
 from truckee.helper import protocol
-from truckee.helper.errors import HelperFailed, HelperLied, HelperSilent, error_of
+from truckee.helper.errors import (
+    ContentDiffers,
+    HelperBusy,
+    HelperFailed,
+    HelperLied,
+    HelperSilent,
+    error_of,
+)
 from truckee.helper.gateway.connection import HelperConnection, NoHelper
 from truckee.helper.gateway.integrity import CiphertextProof
 from truckee.helper.gateway.push_session import HelperForgot, Message, PushSession
 from truckee.helper.gateway.timeouts import HelperPatience, Watch
 from truckee.helper.ownership import SECRET_SIZE
 from truckee.helper.protocol import RIHelper, RIPushObserver, RIPushUpload
-from truckee.helper.server.registry import HelperBusy
-from truckee.helper.server.upload import ContentDiffers
 from truckee.immutable.upload.sinks import (
     ICiphertextSink,
     ICiphertextSinks,

@@ -11,10 +11,14 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from truckee.grid.selection import Selector
-from truckee.helper.errors import HelperFailed, HelperSilent
+from truckee.helper.errors import (
+    HelperBusy,
+    HelperFailed,
+    HelperFull,
+    HelperRefuses,
+    HelperSilent,
+)
 from truckee.helper.gateway.connection import HelperConnection, NoHelper
-from truckee.helper.server.ciphertext_file import HelperFull
-from truckee.helper.server.registry import HelperBusy, HelperRefuses
 from truckee.immutable.upload.sinks import (
     ICiphertextSink,
     ICiphertextSinks,

@@ -17,19 +17,11 @@ from typing import Any
 from attrs import define, field
 
 from truckee.codec.hashes import Buffer
-from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import disk_faults, sync_directory
+from truckee.helper.errors import HelperFull
 
 _CHUNK = 1 << 20  # bytes that are hashed at once
-
-
-@define
-class HelperFull(Unavailable):
-    """
-    The helper has no space left for ciphertext. Try again later, upload with helper=no, or
-    have its operator free some space or raise [helper] spool-limit.
-    """
 
 
 def disk_full() -> AbstractContextManager[None]:

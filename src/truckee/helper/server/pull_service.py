@@ -18,10 +18,11 @@ from truckee import __version__
 from truckee.errors import Misuse
 from truckee.flow.limits import Exclusive
 from truckee.helper import protocol
+from truckee.helper.errors import HelperBusy
 from truckee.helper.protocol import LARGEST_PIECE, RIUploadHelper
 from truckee.helper.pull_results import UploadResults, results_of, results_of_upload
 from truckee.helper.server.pull_client import ClientPatience, StockClient
-from truckee.helper.server.registry import HelperBusy, Uploads
+from truckee.helper.server.registry import Uploads
 from truckee.helper.server.upload import HelperUpload, Stored
 from truckee.net.foolscap.peer_safe_failures import answered
 from truckee.storage.foolscap_schema import serves

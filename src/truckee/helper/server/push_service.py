@@ -18,26 +18,16 @@ from twisted.logger import Logger
 
 from truckee import __version__
 from truckee.errors import TruckeeError
-from truckee.grid.selection import NotEnoughServers
 from truckee.helper import protocol
+from truckee.helper.errors import Gap, UploadOver, code_of
 from truckee.helper.gateway.push_session import MOST
 from truckee.helper.ownership import Owner
 from truckee.helper.protocol import RIHelper, RIPushUpload
-from truckee.helper.server.ciphertext_file import HelperFull
-from truckee.helper.server.registry import HelperBusy, HelperRefuses, Uploads
-from truckee.helper.server.upload import (
-    ContentDiffers,
-    Gap,
-    HelperUpload,
-    Parameters,
-    Stored,
-    UploadOver,
-)
-from truckee.immutable.upload.acceptance import DamagedShares, NotProved
+from truckee.helper.server.registry import Uploads
+from truckee.helper.server.upload import HelperUpload, Parameters, Stored
 from truckee.net.foolscap.call_failures import tub_of
 from truckee.net.foolscap.peer_safe_failures import answered
 from truckee.storage.foolscap_schema import serves
-from truckee.storage.interfaces import NoSpace
 
 log = Logger()
 
@@ -46,37 +36,15 @@ log = Logger()
 LINGER = 60.0  # seconds
 # How often a gateway is told how far its upload is.
 PROGRESS = 0.5  # seconds
-_MAX_DETAIL = 1000  # bytes
 # Of one gateway in memory: a whole window on one connection, and one on that before it.
 _MOST_PENDING = 2 * MOST  # bytes
 
-_CODES: tuple[tuple[type[Exception], bytes], ...] = (
-    (HelperFull, protocol.FULL),
-    (HelperBusy, protocol.BUSY),
-    (HelperRefuses, protocol.TOO_LARGE),
-    (Gap, protocol.GAP),
-    (UploadOver, protocol.CLOSED),
-    (ContentDiffers, protocol.DIFFERS),
-    (NotEnoughServers, protocol.NO_SERVERS),
-    (DamagedShares, protocol.NO_SERVERS),
-    (NotProved, protocol.NO_SERVERS),
-    (NoSpace, protocol.NO_SPACE),
-)
 
-
-def code_of(error: Exception) -> tuple[bytes, bytes]:
-    """Return how an error is told to a gateway: a code, and what belongs to it."""
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), protocol.FAILED)
-    if isinstance(error, (NotEnoughServers, DamagedShares, NotProved)):
-        return code, b"%d %d" % (error.found, error.needed)
-    if isinstance(error, NoSpace):
-        return code, error.where.encode("utf-8")[:_MAX_DETAIL]
-    if code is protocol.FAILED and isinstance(error, TruckeeError):
-        return code, str(error).encode("utf-8")[:_MAX_DETAIL]
-    if code is protocol.FAILED:
-        # Not for strangers: it may name files of this machine.
+def _tell_error(error: Exception) -> tuple[bytes, bytes]:
+    """Return what a gateway is told of *error*, and the log what it is not."""
+    if not isinstance(error, TruckeeError):
         log.error("An upload failed: {error}", error=repr(error))
-    return code, b""
+    return code_of(error)
 
 
 @serves(RIHelper)
@@ -142,7 +110,7 @@ class Helper(Referenceable):
                     storage_index, wanted, size, longer=True, owner=owner
                 )
             except Exception as error:
-                return protocol.REFUSED, code_of(error)[0], 0, b"", None, b""
+                return protocol.REFUSED, _tell_error(error)[0], 0, b"", None, b""
             if isinstance(upload, Stored):
                 _tell(observer, "placed", _shares(upload))
                 return protocol.PRESENT, protocol.OK, 0, b"", None, upload.ueb
@@ -156,7 +124,7 @@ class Helper(Referenceable):
                 push.end()  # it ended in between: it is stored now, or begins again
             except Exception as error:
                 push.end()
-                return protocol.REFUSED, code_of(error)[0], 0, b"", None, b""
+                return protocol.REFUSED, _tell_error(error)[0], 0, b"", None, b""
             else:
                 return protocol.RECEIVE, protocol.OK, held, digest, push, b""
 
@@ -222,7 +190,7 @@ class PushUpload(Referenceable):
                 self._pending -= len(data)
         except Exception as error:
             self._end_with(error)
-            return self._upload.held, code_of(error)[0]
+            return self._upload.held, _tell_error(error)[0]
 
     def remote_finish(
         self, size: int, root: bytes
@@ -237,7 +205,7 @@ class PushUpload(Referenceable):
             stored = await self._upload.finish(size, root)
         except Exception as error:
             self._end_with(error)
-            return *code_of(error), b"", {}
+            return *_tell_error(error), b"", {}
         self.end()
         return protocol.OK, b"", stored.ueb, _shares(stored)
 

@@ -13,14 +13,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from truckee.errors import Misuse, Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import make_directories, sync_directory, write_durably
 from truckee.flow.limits import Exclusive
 from truckee.grid.placement import happiness
 from truckee.grid.selection import Selector
+from truckee.helper.errors import HelperBusy, HelperFull, HelperRefuses
 from truckee.helper.ownership import NOBODY, Owner, name_of, parse_name
-from truckee.helper.server.ciphertext_file import CiphertextFile, HelperFull, disk_full
+from truckee.helper.server.ciphertext_file import CiphertextFile, disk_full
 from truckee.helper.server.stored_files import StoredFiles
 from truckee.helper.server.upload import HelperUpload, Parameters, Stored
 from truckee.immutable.upload.existing_shares import ExistingShares, Holders
@@ -51,16 +51,6 @@ _LARGEST_SEGMENT = 128 << 20  # bytes
 _MOST_USERS = 16
 # Files on the disk, of all clients and of one.
 _MOST_FILES, _MOST_OF_CLIENT = 10_000, 2_000
-
-
-@define
-class HelperBusy(Unavailable):
-    """The helper has as many uploads under way as it takes. Try again soon."""
-
-
-@define
-class HelperRefuses(Misuse):
-    """The file, or a segment of it, is larger than the helper takes. Use helper=no."""
 
 
 @frozen

@@ -20,12 +20,13 @@ from truckee.codec import base32
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import Buffer
 from truckee.codec.ueb import parse_ueb
-from truckee.errors import Misuse, Unavailable
+from truckee.errors import Misuse
 from truckee.flow.changes import Changes
 from truckee.flow.limits import Exclusive
 from truckee.flow.together import Work
+from truckee.helper.errors import ContentDiffers, Gap, HelperFull, UploadOver
 from truckee.helper.ownership import NOBODY, Owner
-from truckee.helper.server.ciphertext_file import CiphertextFile, HelperFull
+from truckee.helper.server.ciphertext_file import CiphertextFile
 from truckee.immutable.upload.sinks import FalseClaims, ICiphertextSinks, NewFile
 from truckee.immutable.upload.status import UploadStatus
 
@@ -39,30 +40,10 @@ _ATTEMPTS = 3
 
 
 @define
-class Gap(Misuse):
-    """The helper holds {held} bytes of this file, and those that follow are missing."""
-
-    held: int
-
-
-@define
 class TooLongToStream(Misuse):
     """A file of unknown size has more than {most} bytes, so it is stored in the end."""
 
     most: int
-
-
-@define
-class UploadOver(Unavailable):
-    """This upload is over at the helper: begin it again."""
-
-
-@define
-class ContentDiffers(Unavailable):
-    """
-    What the helper held of this file was not its content, and was forgotten. Upload the
-    file again.
-    """
 
 
 @frozen
