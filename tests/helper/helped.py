@@ -28,7 +28,8 @@ from truckee.helper.ownership import Owner
 from truckee.helper.server.pull_service import StockUploads
 from truckee.helper.server.push_service import Helper
 from truckee.helper.server.registry import HelperLimits, Uploads
-from truckee.helper.server.upload import HelperUpload, Parameters
+from truckee.helper.server.upload import HelperUpload
+from truckee.helper.wire import Parameters
 from truckee.immutable.upload.grid_sink import GridSinks
 from truckee.immutable.upload.sinks import NewFile
 

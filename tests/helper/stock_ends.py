@@ -14,7 +14,7 @@ from tests.grids import NOW, REACTOR, Grid, make_file, until
 from tests.helper.helped import INDEX, KEY, PATIENCE, Content, Helped, new_tub
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.share import ShareOffsets
-from truckee.helper import protocol
+from truckee.helper import wire
 from truckee.helper.gateway.connection import HelperConnection
 from truckee.helper.gateway.pull_sink import StockHelperSink, StockHelperSinks
 from truckee.helper.gateway.timeouts import HelperPatience
@@ -119,7 +119,7 @@ class PullingUpload(Referenceable):  # type: ignore[misc]
     readers: list[Any] = field(factory=list)
 
     def remote_get_version(self) -> dict[bytes, object]:
-        return {protocol.CHK_UPLOAD: {}, b"application-version": b"tahoe-lafs/1.20.0"}
+        return {wire.CHK_UPLOAD: {}, b"application-version": b"tahoe-lafs/1.20.0"}
 
     def remote_upload(self, reader: Any) -> Any:
         self.readers.append(reader)
@@ -135,7 +135,7 @@ class PullingHelper(Referenceable):  # type: ignore[misc]
     opened: int = field(default=0, init=False)
 
     def remote_get_version(self) -> dict[bytes, object]:
-        return {protocol.HELPER: {}, b"application-version": b"tahoe-lafs/1.20.0"}
+        return {wire.HELPER: {}, b"application-version": b"tahoe-lafs/1.20.0"}
 
     def remote_upload_chk(self, si: bytes) -> Any:
         self.opened += 1

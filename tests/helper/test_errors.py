@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.errors import Misuse
 from truckee.grid.selection import NotEnoughServers
-from truckee.helper import protocol
+from truckee.helper import wire
 from truckee.helper.errors import (
     ContentDiffers,
     Gap,
@@ -39,12 +39,12 @@ class CodeTests(SynchronousTestCase):
     def test_same_at_both_ends(self) -> None:
         """What the gateway can raise is what the helper raised."""
         for error, code in (
-            (HelperFull(), protocol.FULL),
-            (HelperBusy(), protocol.BUSY),
-            (HelperRefuses(), protocol.TOO_LARGE),
-            (ContentDiffers(), protocol.DIFFERS),
-            (NotEnoughServers(2, 7), protocol.NO_SERVERS),
-            (NoSpace("two servers"), protocol.NO_SPACE),
+            (HelperFull(), wire.FULL),
+            (HelperBusy(), wire.BUSY),
+            (HelperRefuses(), wire.TOO_LARGE),
+            (ContentDiffers(), wire.DIFFERS),
+            (NotEnoughServers(2, 7), wire.NO_SERVERS),
+            (NoSpace("two servers"), wire.NO_SPACE),
         ):
             told = code_of(error)
             self.assertEqual(told[0], code)
@@ -53,19 +53,19 @@ class CodeTests(SynchronousTestCase):
     def test_told_as_another(self) -> None:
         """Errors that are the same to a gateway have one code."""
         for error, code, detail in (
-            (DamagedShares(1, 4), protocol.NO_SERVERS, b"1 4"),
-            (NotProved(3, 4), protocol.NO_SERVERS, b"3 4"),
-            (NotWritable("a disk", "broken"), protocol.NO_SPACE, b"a disk"),
-            (Gap(17), protocol.GAP, b""),
-            (UploadOver(), protocol.CLOSED, b""),
-            (_Odd("odd"), protocol.FAILED, b"Bytes are odd."),
+            (DamagedShares(1, 4), wire.NO_SERVERS, b"1 4"),
+            (NotProved(3, 4), wire.NO_SERVERS, b"3 4"),
+            (NotWritable("a disk", "broken"), wire.NO_SPACE, b"a disk"),
+            (Gap(17), wire.GAP, b""),
+            (UploadOver(), wire.CLOSED, b""),
+            (_Odd("odd"), wire.FAILED, b"Bytes are odd."),
         ):
             self.assertEqual(code_of(error), (code, detail))
 
     def test_nothing_of_this_machine(self) -> None:
         """Of an error that is not ours no word is told."""
         error = FileNotFoundError(2, "no such file", "/home/somebody")
-        self.assertEqual(code_of(error), (protocol.FAILED, b""))
+        self.assertEqual(code_of(error), (wire.FAILED, b""))
 
     def test_length(self) -> None:
         """A detail has at most 1000 bytes, of which a gateway shows 500 characters."""
@@ -78,19 +78,19 @@ class CodeTests(SynchronousTestCase):
     def test_what_a_helper_makes_up(self) -> None:
         """Any code with any detail is an error, which names no more than it was told."""
         for code, detail, reason in (
-            (protocol.OK, b"", ""),
-            (protocol.GAP, b"", "gap"),
-            (protocol.CLOSED, b"", "closed"),
-            (protocol.FAILED, b"a\nb", "a\\nb"),
-            (protocol.NO_SERVERS, b"", "no-servers"),
-            (protocol.NO_SERVERS, b"1", "1"),
-            (protocol.NO_SERVERS, b"1 -2", "1 -2"),
-            (protocol.NO_SERVERS, "1 ٣".encode(), "1 \\u0663"),
+            (wire.OK, b"", ""),
+            (wire.GAP, b"", "gap"),
+            (wire.CLOSED, b"", "closed"),
+            (wire.FAILED, b"a\nb", "a\\nb"),
+            (wire.NO_SERVERS, b"", "no-servers"),
+            (wire.NO_SERVERS, b"1", "1"),
+            (wire.NO_SERVERS, b"1 -2", "1 -2"),
+            (wire.NO_SERVERS, "1 ٣".encode(), "1 \\u0663"),
             (b"\xff\x1b", b"", "\\ufffd\\x1b"),
         ):
             self.assertSame(error_of(code, detail), HelperFailed(reason))
         digits = b"9" * 400
         self.assertSame(
-            error_of(protocol.NO_SERVERS, digits + b" " + digits),
+            error_of(wire.NO_SERVERS, digits + b" " + digits),
             NotEnoughServers(999_999_999, 999_999_999),
         )

@@ -23,7 +23,7 @@ from tests.helper.stock_ends import (
 from tests.hostile.test_lying_helper import SHORT, Story
 from tests.storage.liars import Lair
 from truckee.codec.share import ShareOffsets
-from truckee.helper import protocol
+from truckee.helper import wire
 from truckee.helper.errors import HelperLied
 from truckee.helper.gateway.proved_sink import CannotProve, NotProved, ProvedSinks
 from truckee.helper.gateway.route import Routes
@@ -202,7 +202,7 @@ class PushedTests(_Case):
     async def test_claim(self) -> None:
         """Of a file that is said to be there, and is not, nothing is waited for."""
         self.story.helper["open_push"] = lambda *_: (
-            protocol.PRESENT,
+            wire.PRESENT,
             b"",
             0,
             b"",
@@ -226,7 +226,7 @@ class PushedTests(_Case):
         for number, share in enumerate(make_file(other.plaintext, KEY, ENCODING).shares):
             put_share(self.grid.servers[number], INDEX, number, share)
         self.story.helper["open_push"] = lambda *_: (
-            protocol.PRESENT,
+            wire.PRESENT,
             b"",
             0,
             b"",
@@ -238,7 +238,7 @@ class PushedTests(_Case):
         smaller = Story(Content(200), True)
         self.sinks._avoided.clear()
         self.story.helper["open_push"] = lambda *_: (
-            protocol.PRESENT,
+            wire.PRESENT,
             b"",
             0,
             b"",

@@ -39,7 +39,7 @@ from truckee.codec.hashes import storage_index_of
 from truckee.codec.secrets import KEY_SIZE, convergence_hasher
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
-from truckee.helper import protocol
+from truckee.helper import wire
 from truckee.helper.gateway.proved_sink import ProvedSinks
 from truckee.helper.gateway.route import Routes
 from truckee.helper.ownership import (
@@ -97,11 +97,11 @@ class IsolationTests(_Case):
         for attacker in await self.attackers():
             for forget in (True, False):
                 answer = await attacker.open(SIZE)
-                self.assertEqual(answer[:4], (protocol.RECEIVE, b"", 0, b""))
+                self.assertEqual(answer[:4], (wire.RECEIVE, b"", 0, b""))
                 held = await answer[4].callRemote("push", 150, b"x" * 100)
-                self.assertEqual(held, (0, protocol.GAP))
+                self.assertEqual(held, (0, wire.GAP))
                 told = await answer[4].callRemote("finish", 200, bytes(32))
-                self.assertEqual(told[0], protocol.GAP)
+                self.assertEqual(told[0], wire.GAP)
                 await answer[4].callRemote("abort", forget)
         self.assertEqual(self.helped.uploads.used, 200)
         await sink.write(self.content.ciphertext[200:])
@@ -299,7 +299,7 @@ class VersionTests(_Case):
     async def test_gateway_of_before(self) -> None:
         """One without secrets is known by its tub, and goes on after a cut."""
         version = self.helped.helper.remote_get_version()
-        del version[protocol.PUSH_OWNED]
+        del version[wire.PUSH_OWNED]
         self.patch(Helper, "remote_get_version", lambda _: version)
         cut(self.helped.tub)
         await self.gateway.reconnected()
@@ -341,15 +341,15 @@ class QuotaTests(_Case):
         for number in range(10):
             attacker.secret = bytes([number]) * 32
             states.append((await attacker.open(SIZE, index=self.index(number)))[:2])
-        self.assertEqual(states[:3], [(protocol.RECEIVE, b"")] * 3)
-        self.assertEqual(states[3:], [(protocol.REFUSED, protocol.BUSY)] * 7)
+        self.assertEqual(states[:3], [(wire.RECEIVE, b"")] * 3)
+        self.assertEqual(states[3:], [(wire.REFUSED, wire.BUSY)] * 7)
         self.assertEqual((await self.gateway.push(self.content)), self.content.cap)
 
     async def test_spool(self) -> None:
         """One client takes its part of the spool, also with what it leaves behind."""
         await self.start(limits=HelperLimits(spool=1000, client_spool=500))
         attacker = await Peer.of(self.helped, 2)
-        for number, code in ((1, b""), (2, protocol.FULL)):
+        for number, code in ((1, b""), (2, wire.FULL)):
             attacker.secret = bytes([number]) * 32
             upload = await attacker.begin(None, self.index(number))
             _, answer = await upload.callRemote("push", 0, bytes(300))
@@ -359,7 +359,7 @@ class QuotaTests(_Case):
         attacker = await Peer.of(self.helped, 2)
         attacker.secret = bytes(32)
         answers = await attacker.open(300, index=self.index(3))
-        self.assertEqual(answers[:2], (protocol.REFUSED, protocol.FULL))
+        self.assertEqual(answers[:2], (wire.REFUSED, wire.FULL))
         await until(lambda: self.gateway.connection.connected)
         self.assertEqual((await self.gateway.push(self.content)), self.content.cap)
 
@@ -380,7 +380,7 @@ class QuotaTests(_Case):
         attacker = await Peer.of(self.helped, 2)
         attacker.secret = b"a" * 32
         states = [(await attacker.open(SIZE))[0] for _ in range(20)]
-        self.assertIn(protocol.REFUSED, states)
+        self.assertIn(wire.REFUSED, states)
         self.assertEqual((await self.gateway.push(self.content)), self.content.cap)
 
     def test_stored_files(self) -> None:

@@ -18,7 +18,7 @@ from tests.storage.liars import MIB, Lair, Liar, never, raises, string_of
 from truckee.codec.geometry import Encoding
 from truckee.errors import Corrupt, Misuse, Refused, TruckeeError, Unavailable
 from truckee.grid.selection import NotEnoughServers
-from truckee.helper import protocol
+from truckee.helper import wire
 from truckee.helper.errors import (
     ContentDiffers,
     HelperBusy,
@@ -64,7 +64,7 @@ class Story:
         return Liar(HELPER if self.claims else "", self.helper, self)
 
     def remote_get_version(self) -> Any:
-        return {protocol.PUSH: {}, b"application-version": b"story"}
+        return {wire.PUSH: {}, b"application-version": b"story"}
 
     def remote_open_push(self, index: bytes, shape: Any, size: Any, observer: Any) -> Any:
         self.opened += 1
@@ -74,7 +74,7 @@ class Story:
     def receive(self, held: Any, digest: Any) -> Any:
         """Return an answer that opens an upload."""
         part = Liar(UPLOAD, self.upload, self)
-        return protocol.RECEIVE, b"", held, digest, part, b""
+        return wire.RECEIVE, b"", held, digest, part, b""
 
     def remote_push(self, offset: int, data: bytes) -> Any:
         assert offset <= len(self.held)
@@ -192,7 +192,7 @@ class UebTests(_Case):
         for ueb in self.wrong():
             for options in ({}, CONVERGENT, GIVEN):
                 self.new_story()
-                self.story.helper["open_push"] = (protocol.PRESENT, b"", 0, b"", None, ueb)
+                self.story.helper["open_push"] = (wire.PRESENT, b"", 0, b"", None, ueb)
                 await self.fails(HelperLied, why=ueb, **options)
                 self.assertEqual(self.story.held, b"")
 
@@ -202,9 +202,9 @@ class UebTests(_Case):
             self.new_story()
 
             def lost(offset: int, data: bytes, ueb: bytes = ueb) -> Any:
-                answer = (protocol.PRESENT, b"", 0, b"", None, ueb)
+                answer = (wire.PRESENT, b"", 0, b"", None, ueb)
                 self.story.helper["open_push"] = answer
-                return 0, protocol.CLOSED
+                return 0, wire.CLOSED
 
             self.story.upload["push"] = lost
             await self.fails(Corrupt, Unavailable, why=ueb)
@@ -216,7 +216,7 @@ class UebTests(_Case):
             self.story.upload["finish"] = (b"", b"", ueb, {})
             await self.fails(HelperLied, HelperFailed)
             self.new_story()
-            self.story.helper["open_push"] = (protocol.PRESENT, b"", 0, b"", None, ueb)
+            self.story.helper["open_push"] = (wire.PRESENT, b"", 0, b"", None, ueb)
             await self.fails(HelperFailed)
 
 
@@ -269,7 +269,7 @@ class HeldTests(_Case):
     def hold_then_lose(self, offset: int, data: bytes) -> Any:
         if offset >= 192:
             self.story.held = b""
-            return 0, protocol.GAP
+            return 0, wire.GAP
         return self.story.remote_push(offset, data)
 
     async def test_negative_acks(self) -> None:
@@ -282,27 +282,27 @@ class HeldTests(_Case):
 
 class CodeTests(_Case):
     KINDS: tuple[tuple[bytes, bytes, type[Exception], type[Exception]], ...] = (
-        (protocol.FULL, b"", HelperFull, Unavailable),
-        (protocol.BUSY, b"", HelperBusy, Unavailable),
-        (protocol.TOO_LARGE, b"", HelperRefuses, Misuse),
-        (protocol.DIFFERS, b"", ContentDiffers, Unavailable),
-        (protocol.NO_SERVERS, b"3 7", NotEnoughServers, Unavailable),
-        (protocol.NO_SERVERS, b"3", HelperFailed, Unavailable),
-        (protocol.NO_SERVERS, b"-3 7", HelperFailed, Unavailable),
-        (protocol.NO_SERVERS, "² ³".encode(), HelperFailed, Unavailable),
+        (wire.FULL, b"", HelperFull, Unavailable),
+        (wire.BUSY, b"", HelperBusy, Unavailable),
+        (wire.TOO_LARGE, b"", HelperRefuses, Misuse),
+        (wire.DIFFERS, b"", ContentDiffers, Unavailable),
+        (wire.NO_SERVERS, b"3 7", NotEnoughServers, Unavailable),
+        (wire.NO_SERVERS, b"3", HelperFailed, Unavailable),
+        (wire.NO_SERVERS, b"-3 7", HelperFailed, Unavailable),
+        (wire.NO_SERVERS, "² ³".encode(), HelperFailed, Unavailable),
         (
-            protocol.NO_SERVERS,
+            wire.NO_SERVERS,
             b"9" * 499 + b" " + b"9" * 499,
             NotEnoughServers,
             Unavailable,
         ),
-        (protocol.NO_SPACE, b"server", NoSpace, Unavailable),
-        (protocol.NO_SPACE, b"\x1b[2J\n{0} {where}" + bytes(900), NoSpace, Unavailable),
-        (protocol.FAILED, b"{reason} %s\r\n\0", HelperFailed, Unavailable),
-        (protocol.FAILED, b"\xff" * 1000, HelperFailed, Unavailable),
+        (wire.NO_SPACE, b"server", NoSpace, Unavailable),
+        (wire.NO_SPACE, b"\x1b[2J\n{0} {where}" + bytes(900), NoSpace, Unavailable),
+        (wire.FAILED, b"{reason} %s\r\n\0", HelperFailed, Unavailable),
+        (wire.FAILED, b"\xff" * 1000, HelperFailed, Unavailable),
         (b"\x00\xff{}", b"", HelperFailed, Unavailable),
         (b"unknown" * 5, b"", HelperFailed, Unavailable),
-        (protocol.PRESENT, b"", HelperFailed, Unavailable),
+        (wire.PRESENT, b"", HelperFailed, Unavailable),
     )
 
     async def test_at_the_end(self) -> None:
@@ -322,7 +322,7 @@ class CodeTests(_Case):
 
     async def test_refused(self) -> None:
         """And each refusal, also such as make no sense."""
-        for state in (protocol.REFUSED, b"", b"later", b"\xff" * 40):
+        for state in (wire.REFUSED, b"", b"later", b"\xff" * 40):
             codes: dict[bytes, type[Exception]] = {b"": HelperFailed}
             codes |= {code: error for code, _, error, _ in self.KINDS}
             for code, error in codes.items():
@@ -343,9 +343,9 @@ class CodeTests(_Case):
         sink_seen = await self.two_messages(answers)
         self.assertGreater(sink_seen, 1)
         for answer in reversed(answers[1:]):
-            answer.callback((0, protocol.GAP))
+            answer.callback((0, wire.GAP))
         await pause(0.05)
-        answers[0].callback((0, protocol.FULL))
+        answers[0].callback((0, wire.FULL))
         await pushing
         self.assertEqual(self.story.opened, 1)
 
@@ -358,7 +358,7 @@ class CodeTests(_Case):
 class SilenceTests(_Case):
     async def test_version(self) -> None:
         """A helper that does not say what it is, is not used."""
-        for version in (never, raises, b"bytes", 5, [protocol.PUSH]):
+        for version in (never, raises, b"bytes", 5, [wire.PUSH]):
             story = Story(self.content, self.claims, helper={"get_version": version})
             furl = self.lair.furl(story.helper_liar())
             connection = type(self.gateway.connection)(
@@ -397,7 +397,7 @@ class SilenceTests(_Case):
 
     async def test_busy_for_ever(self) -> None:
         """Who lets itself be opened and nothing else is given up, and is not pestered."""
-        for code in (protocol.GAP, protocol.CLOSED):
+        for code in (wire.GAP, wire.CLOSED):
             for method, answer in (
                 ("push", (0, code)),
                 ("finish", (code, b"", b"", {})),
@@ -491,7 +491,7 @@ class TypeTests(_Case):
 
     async def test_open(self) -> None:
         """Of the answer to an opening."""
-        right = (protocol.RECEIVE, b"", 0, b"", None, b"")
+        right = (wire.RECEIVE, b"", 0, b"", None, b"")
         for wrong in (*self.WRONG, *self.each_changed(right)):
             self.new_story()
             self.story.helper["open_push"] = lambda *_, wrong=wrong: wrong
@@ -499,7 +499,7 @@ class TypeTests(_Case):
         uploads: tuple[Any, ...] = (5, b"upload", [], Liar(HELPER), Liar(""), {})
         for upload in uploads:
             self.new_story()
-            wrong = (protocol.RECEIVE, b"", 0, b"", upload, b"")
+            wrong = (wire.RECEIVE, b"", 0, b"", upload, b"")
             self.story.helper["open_push"] = lambda *_, wrong=wrong: wrong
             await self.any_but_a_cap(wrong)
 
@@ -573,7 +573,7 @@ class SizeTests(_Case):
         """Strings of 64 MiB where there are short ones."""
         long = bytes(64 * MIB)
         for method, answers, what in (
-            ("open_push", self.story.helper, (protocol.PRESENT, b"", 0, b"", None, long)),
+            ("open_push", self.story.helper, (wire.PRESENT, b"", 0, b"", None, long)),
             ("open_push", self.story.helper, (long, b"", 0, b"", None, b"")),
             ("push", self.story.upload, (0, long)),
             ("finish", self.story.upload, (b"", long, b"", {})),

@@ -13,7 +13,7 @@ from attrs import define, frozen
 
 from truckee.errors import Corrupt, Misuse, TruckeeError, Unavailable
 from truckee.grid.selection import NotEnoughServers
-from truckee.helper import protocol
+from truckee.helper import wire
 from truckee.immutable.upload.acceptance import DamagedShares, NotProved
 from truckee.immutable.upload.sinks import NotThroughHelper
 from truckee.storage.interfaces import NoSpace
@@ -108,31 +108,31 @@ def _counts(error: NotEnoughServers | DamagedShares | NotProved) -> str:
 def _read_counts(detail: str) -> Exception:
     numbers = detail.split()
     if len(numbers) != 2 or not all(each.isascii() and each.isdigit() for each in numbers):
-        return _failed(protocol.NO_SERVERS, detail)
+        return _failed(wire.NO_SERVERS, detail)
     found, needed = (int(each[:_MOST_DIGITS]) for each in numbers)
     return NotEnoughServers(found, needed)
 
 
 # The first row that fits counts, whichever way the table is read.
 _MEANINGS = (
-    _Meaning(HelperFull, protocol.FULL, read=lambda _: HelperFull()),
-    _Meaning(HelperBusy, protocol.BUSY, read=lambda _: HelperBusy()),
-    _Meaning(HelperRefuses, protocol.TOO_LARGE, read=lambda _: HelperRefuses()),
-    _Meaning(Gap, protocol.GAP),
-    _Meaning(UploadOver, protocol.CLOSED),
-    _Meaning(ContentDiffers, protocol.DIFFERS, read=lambda _: ContentDiffers()),
-    _Meaning(NotEnoughServers, protocol.NO_SERVERS, _counts, _read_counts),
-    _Meaning(DamagedShares, protocol.NO_SERVERS, _counts),
-    _Meaning(NotProved, protocol.NO_SERVERS, _counts),
+    _Meaning(HelperFull, wire.FULL, read=lambda _: HelperFull()),
+    _Meaning(HelperBusy, wire.BUSY, read=lambda _: HelperBusy()),
+    _Meaning(HelperRefuses, wire.TOO_LARGE, read=lambda _: HelperRefuses()),
+    _Meaning(Gap, wire.GAP),
+    _Meaning(UploadOver, wire.CLOSED),
+    _Meaning(ContentDiffers, wire.DIFFERS, read=lambda _: ContentDiffers()),
+    _Meaning(NotEnoughServers, wire.NO_SERVERS, _counts, _read_counts),
+    _Meaning(DamagedShares, wire.NO_SERVERS, _counts),
+    _Meaning(NotProved, wire.NO_SERVERS, _counts),
     _Meaning(
         NoSpace,
-        protocol.NO_SPACE,
+        wire.NO_SPACE,
         lambda error: error.where,
         lambda detail: NoSpace(_harmless(detail)),
     ),
-    _Meaning(TruckeeError, protocol.FAILED, str),
+    _Meaning(TruckeeError, wire.FAILED, str),
     # Its words are not for strangers: they may name files of this machine.
-    _Meaning(Exception, protocol.FAILED),
+    _Meaning(Exception, wire.FAILED),
 )
 
 

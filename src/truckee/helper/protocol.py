@@ -1,6 +1,8 @@
 """
 The helper's protocols as foolscap carries them: names, arguments, results.
 
+``wire`` has the values that these are made of.
+
 Source: ``docs/formats/helper-push.md`` and ``docs/formats/helper-stock.md``.
 """
 
@@ -9,30 +11,7 @@ from __future__ import annotations
 from foolscap.api import Any, ChoiceOf, DictOf, ListOf, RemoteInterface, TupleOf
 from foolscap.constraint import ByteStringConstraint, IntegerConstraint
 
-# Keys of the answers to get_version.
-HELPER = b"http://allmydata.org/tahoe/protocols/helper/v1"
-CHK_UPLOAD = b"http://allmydata.org/tahoe/protocols/helper/chk-upload/v1"
-PUSH = b"truckee/helper-push/v1"
-PUSH_OWNED = b"truckee/helper-push/v2"  # as v1, and uploads have secrets
-
-LARGEST_PUSH = 1 << 20  # bytes of one message
-LARGEST_PIECE = 256 * 1024  # bytes that a stock client is asked for at once
-MOST_PIECES = 64  # in which they come
-
-# What open_push answers first.
-PRESENT, RECEIVE, REFUSED = b"present", b"receive", b"refused"
-
-# Codes of answers; all is well without one.
-OK = b""
-FULL = b"full"
-BUSY = b"busy"
-TOO_LARGE = b"too-large"
-GAP = b"gap"
-CLOSED = b"closed"
-DIFFERS = b"differs"
-NO_SERVERS = b"no-servers"
-NO_SPACE = b"no-space"
-FAILED = b"failed"
+from truckee.helper.wire import LARGEST_PIECE, LARGEST_PUSH, MOST_PIECES
 
 StorageIndex = ByteStringConstraint(16)
 Size = IntegerConstraint(8)
@@ -104,7 +83,7 @@ class RIUploadHelper(RemoteInterface):
         return Any()
 
 
-# Of open_push: state, code, bytes held, their digest, upload, UEB.
+# See ``wire.Opened``.
 Opened = TupleOf(
     Code,
     Code,

@@ -23,7 +23,7 @@ from truckee.helper.ownership import upload_secret
 from truckee.helper.server.pull_service import StockUploads
 from truckee.helper.server.push_service import Helper
 from truckee.helper.server.registry import HelperLimits, Home, Uploads
-from truckee.helper.server.upload import Parameters
+from truckee.helper.wire import Parameters
 from truckee.immutable.upload.grid_sink import GridSinks
 from truckee.immutable.upload.presence import PresenceProver
 from truckee.immutable.upload.sinks import ICiphertextSinks

@@ -42,7 +42,8 @@ from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
 from truckee.helper.gateway.push_session import LARGEST_PIECE
 from truckee.helper.server.registry import HelperLimits, Uploads
-from truckee.helper.server.upload import HelperUpload, Parameters
+from truckee.helper.server.upload import HelperUpload
+from truckee.helper.wire import Parameters
 from truckee.immutable.upload.grid_sink import GridSinks
 from truckee.net.http.respond import Responder
 from truckee.net.http.site import StreamingSite

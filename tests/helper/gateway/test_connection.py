@@ -13,12 +13,12 @@ from twisted.trial.unittest import TestCase
 from tests.grids import NOW, pause, until
 from tests.helper.helped import begin, cut, new_tub
 from tests.ports import free_port
-from truckee.helper import protocol
+from truckee.helper import wire
 from truckee.helper.gateway.connection import HelperConnection, NoHelper
 from truckee.helper.protocol import RIHelper
 from truckee.storage.foolscap_schema import serves
 
-VERSION = {protocol.PUSH: {}, b"application-version": b"truckee/1"}
+VERSION = {wire.PUSH: {}, b"application-version": b"truckee/1"}
 
 
 @serves(RIHelper)
@@ -69,7 +69,7 @@ class ConnectionTests(TestCase):
 
     async def test_stock(self) -> None:
         """A helper that says nothing of pushing is not pushed to."""
-        self.far.version = {protocol.HELPER: {}, b"application-version": b"tahoe/1"}
+        self.far.version = {wire.HELPER: {}, b"application-version": b"tahoe/1"}
         self.listen()
         connection = self.new()
         await until(lambda: connection.connected)

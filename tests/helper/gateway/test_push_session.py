@@ -10,12 +10,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.helper.gateway.push_session import (
     LARGEST,
-    MOST,
     SMALLEST,
     HelperForgot,
     Message,
     PushSession,
 )
+from truckee.helper.wire import LARGEST_WINDOW
 
 
 class Pipe:
@@ -90,12 +90,12 @@ class WindowTests(SynchronousTestCase):
             pipe, used = carry(rate, delay, int(rate * 10))
             self.assertGreater(used, 0.9, (mbit, milliseconds))
             enough = 2.5 * rate * delay + 4 * max(SMALLEST, min(LARGEST, rate / 20))
-            self.assertLess(pipe.deepest, min(enough, MOST), (mbit, milliseconds))
+            self.assertLess(pipe.deepest, min(enough, LARGEST_WINDOW), (mbit, milliseconds))
 
     def test_bounded(self) -> None:
         """However good the line is, what is in flight has a bound."""
         pipe, _ = carry(1e9, 0.2, 100 << 20)
-        self.assertLessEqual(pipe.deepest, MOST)
+        self.assertLessEqual(pipe.deepest, LARGEST_WINDOW)
 
     def test_message_sizes(self) -> None:
         """Messages are small on a thin line and large on a good one, never too large."""

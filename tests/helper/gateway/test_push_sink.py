@@ -36,7 +36,8 @@ from truckee.helper.gateway.push_sink import HelperSink
 from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.ownership import NOBODY
 from truckee.helper.server.registry import HelperLimits
-from truckee.helper.server.upload import HelperUpload, Parameters
+from truckee.helper.server.upload import HelperUpload
+from truckee.helper.wire import Parameters
 from truckee.immutable.upload.sinks import KeyReused, NewFile
 
 SIZE = 300

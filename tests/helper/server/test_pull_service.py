@@ -25,16 +25,11 @@ from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import ueb_hash
 from truckee.codec.ueb import ueb_of_fields
 from truckee.helper.ownership import Owner, name_of
-from truckee.helper.protocol import (
-    CHK_UPLOAD,
-    HELPER,
-    LARGEST_PIECE,
-    MOST_PIECES,
-    RIEncryptedUploadable,
-)
+from truckee.helper.protocol import RIEncryptedUploadable
 from truckee.helper.pull_results import UploadResults
 from truckee.helper.server.pull_client import ClientPatience
 from truckee.helper.server.registry import HelperLimits
+from truckee.helper.wire import CHK_UPLOAD, HELPER, LARGEST_PIECE, MOST_PIECES
 
 SIZE = 3000
 LARGE = Encoding(2, 3, 1 << 16)

@@ -21,13 +21,13 @@ from tests.helper.helped import (
 )
 from truckee.codec.geometry import Encoding
 from truckee.codec.ueb import parse_ueb
-from truckee.helper import protocol
-from truckee.helper.gateway.push_session import MOST
+from truckee.helper import wire
 from truckee.helper.protocol import RIPushObserver
 from truckee.helper.server.push_service import PushUpload
 from truckee.helper.server.registry import HelperLimits
 from truckee.helper.server.stored_files import StoredFiles
 from truckee.helper.server.upload import HelperUpload
+from truckee.helper.wire import LARGEST_WINDOW
 from truckee.storage.foolscap_schema import serves
 
 SIZE = 200
@@ -71,7 +71,7 @@ class Peer:
     async def begin(self, size: int | None = SIZE, index: bytes = INDEX) -> Any:
         """Return the upload."""
         state, code, _, _, upload, ueb = await self.open(size, index=index)
-        assert (state, code, ueb) == (protocol.RECEIVE, protocol.OK, b"")
+        assert (state, code, ueb) == (wire.RECEIVE, wire.OK, b"")
         return upload
 
 
@@ -107,7 +107,7 @@ class OpenTests(_Case):
         await until(lambda: not self.helped.uploads.active)
         self.peer = await Peer.of(self.helped)
         state, code, held, digest, upload, ueb = await self.peer.open()
-        self.assertEqual((state, code, held, ueb), (protocol.RECEIVE, b"", 70, b""))
+        self.assertEqual((state, code, held, ueb), (wire.RECEIVE, b"", 70, b""))
         self.assertEqual(digest, hashlib.sha256(self.data[:70]).digest())
         await upload.callRemote("push", 70, self.data[70:])
         code, detail, ueb, shares = await upload.callRemote(
@@ -121,7 +121,7 @@ class OpenTests(_Case):
         )
         await self.helped.assert_stored(self.content)
         answer = await self.peer.open()
-        self.assertEqual(answer, (protocol.PRESENT, b"", 0, b"", None, ueb))
+        self.assertEqual(answer, (wire.PRESENT, b"", 0, b"", None, ueb))
         self.assertEqual(parse_ueb(ueb).crypttext_root_hash, self.content.root)
         self.assertEqual(self.registered(), [])
 
@@ -188,23 +188,23 @@ class OpenTests(_Case):
     async def test_too_large_for_any(self) -> None:
         """A file larger than any disk is refused with a code."""
         answer = await self.peer.open(2**64 - 1)
-        self.assertEqual(answer[:2], (protocol.REFUSED, protocol.TOO_LARGE))
+        self.assertEqual(answer[:2], (wire.REFUSED, wire.TOO_LARGE))
         await self.helped.assert_nothing_kept()
 
     async def test_codes(self) -> None:
         """Each reason to refuse has its code."""
         limits = HelperLimits(spool=500, size=1000, uploads=2)
         await self.start(limits=limits)
-        self.assertEqual((await self.peer.open(1001))[1], protocol.TOO_LARGE)
-        self.assertEqual((await self.peer.open(501))[1], protocol.FULL)
+        self.assertEqual((await self.peer.open(1001))[1], wire.TOO_LARGE)
+        self.assertEqual((await self.peer.open(501))[1], wire.FULL)
         first = await self.peer.begin()
         second = await self.peer.begin(None, b"2" * 16)
         third = await self.peer.open(SIZE, index=b"3" * 16)
-        self.assertEqual(third[:2], (protocol.REFUSED, protocol.BUSY))
-        self.assertEqual((await self.peer.open(SIZE + 1))[1], protocol.BUSY)
-        self.assertEqual(await second.callRemote("push", 0, bytes(501)), (0, protocol.FULL))
+        self.assertEqual(third[:2], (wire.REFUSED, wire.BUSY))
+        self.assertEqual((await self.peer.open(SIZE + 1))[1], wire.BUSY)
+        self.assertEqual(await second.callRemote("push", 0, bytes(501)), (0, wire.FULL))
         await second.callRemote("push", 0, bytes(400))
-        self.assertEqual(await first.callRemote("push", 0, bytes(101)), (0, protocol.FULL))
+        self.assertEqual(await first.callRemote("push", 0, bytes(101)), (0, wire.FULL))
         await first.callRemote("abort", True)
         await second.callRemote("abort", True)
         await self.helped.assert_nothing_kept()
@@ -216,13 +216,13 @@ class OpenTests(_Case):
         upload = await self.peer.begin(None)
         (disk / "filler").write_bytes(bytes(40_000))
         answer = await upload.callRemote("push", 0, bytes(50_000))
-        self.assertEqual(answer, (0, protocol.FULL))
+        self.assertEqual(answer, (0, wire.FULL))
         await upload.callRemote("abort", True)
         await self.helped.assert_nothing_kept()
         for place in ("CHK_incoming", "CHK_encoding"):
             (self.helped.home / place).rename(self.helped.home / f"{place}.gone")
         answer = await self.peer.open()
-        self.assertEqual(answer[:2], (protocol.REFUSED, protocol.FULL))
+        self.assertEqual(answer[:2], (wire.REFUSED, wire.FULL))
         self.assertNotIn(str(disk).encode(), repr(answer).encode())
         self.flushLoggedErrors()
 
@@ -256,11 +256,11 @@ class OpenTests(_Case):
             for _ in range(steps):
                 await pause()
             answer = await other.open()
-            self.assertIn(answer[0], (protocol.PRESENT, protocol.RECEIVE), answer)
+            self.assertIn(answer[0], (wire.PRESENT, wire.RECEIVE), answer)
             self.assertEqual((await finishing)[0], b"")
-            if answer[0] == protocol.RECEIVE:
+            if answer[0] == wire.RECEIVE:
                 told = await answer[4].callRemote("finish", SIZE, self.content.root)
-                self.assertIn(told[0], (protocol.OK, protocol.CLOSED))
+                self.assertIn(told[0], (wire.OK, wire.CLOSED))
             await self.helped.assert_stored(self.content)
             self.assertEqual(self.registered(), [])
             self.helped.remove_shares()
@@ -270,13 +270,13 @@ class PushTests(_Case):
     async def test_offsets(self) -> None:
         """Gaps and what is past the end are refused, overlaps are passed over."""
         upload = await self.peer.begin()
-        self.assertEqual(await upload.callRemote("push", 1, b"x"), (0, protocol.GAP))
+        self.assertEqual(await upload.callRemote("push", 1, b"x"), (0, wire.GAP))
         await upload.callRemote("push", 0, self.data[:50])
         for offset in (51, SIZE, 2**63, 2**64 - 1, -1, -(2**63)):
             answer = await upload.callRemote("push", offset, b"x")
-            self.assertEqual(answer, (50, protocol.GAP), offset)
+            self.assertEqual(answer, (50, wire.GAP), offset)
         answer = await upload.callRemote("push", 50, bytes(SIZE))
-        self.assertEqual(answer, (50, protocol.GAP))
+        self.assertEqual(answer, (50, wire.GAP))
         answer = await upload.callRemote("push", 20, self.data[20:90])
         self.assertEqual(answer, (90, b""))
         self.assertEqual(await upload.callRemote("push", 90, b""), (90, b""))
@@ -305,14 +305,18 @@ class PushTests(_Case):
         turn = begin(self.hold(gate))
         piece = 1 << 20
         pushes = [upload.callRemote("push", at * piece, bytes(piece)) for at in range(40)]
-        await until(lambda: sum(each.called for each in pushes) >= 40 - 2 * MOST // piece)
-        self.assertLessEqual(part._pending, 2 * MOST)
+        await until(
+            lambda: sum(each.called for each in pushes) >= 40 - 2 * LARGEST_WINDOW // piece
+        )
+        self.assertLessEqual(part._pending, 2 * LARGEST_WINDOW)
         gate.callback(None)
         await turn
         answers = [await each for each in pushes]
         taken = [held for held, code in answers if not code]
-        self.assertEqual(taken, [piece * (at + 1) for at in range(2 * MOST // piece)])
-        self.assertEqual({code for _, code in answers}, {b"", protocol.GAP})
+        self.assertEqual(
+            taken, [piece * (at + 1) for at in range(2 * LARGEST_WINDOW // piece)]
+        )
+        self.assertEqual({code for _, code in answers}, {b"", wire.GAP})
         self.assertEqual(part._pending, 0)
         await upload.callRemote("abort", True)
         await self.helped.assert_nothing_kept()
@@ -334,7 +338,7 @@ class PushTests(_Case):
             for at in range(0, content.size, step):
                 data = content.ciphertext[at : at + step]
                 held, code = await upload.callRemote("push", at, data)
-                if code == protocol.CLOSED:
+                if code == wire.CLOSED:
                     return [code]
                 assert code == b""
                 assert held >= at + len(data)
@@ -344,7 +348,7 @@ class PushTests(_Case):
         codes = sorted([(await each)[0] for each in work])
         # The later one may come when it is over; then it asks again and finds it stored.
         self.assertEqual(codes[0], b"")
-        self.assertIn(codes[1], (b"", protocol.CLOSED))
+        self.assertIn(codes[1], (b"", wire.CLOSED))
         taken = self.helped.uploads.counters["fetched_bytes"]
         self.assertEqual(taken, content.size)
         await self.helped.assert_stored(content)
@@ -374,11 +378,11 @@ class FinishTests(_Case):
         root = self.content.root
         for size in (0, 1, SIZE - 1, SIZE + 1, 2**63, -1, -SIZE):
             told = await upload.callRemote("finish", size, root)
-            self.assertEqual(told, (protocol.GAP, b"", b"", {}), size)
+            self.assertEqual(told, (wire.GAP, b"", b"", {}), size)
         told = await upload.callRemote("finish", SIZE, b"r" * 32)
-        self.assertEqual(told, (protocol.DIFFERS, b"", b"", {}))
+        self.assertEqual(told, (wire.DIFFERS, b"", b"", {}))
         told = await upload.callRemote("finish", SIZE, root)
-        self.assertEqual(told, (protocol.CLOSED, b"", b"", {}))
+        self.assertEqual(told, (wire.CLOSED, b"", b"", {}))
         await self.helped.assert_nothing_kept()
         self.assertEqual(self.registered(), [])
 
@@ -391,9 +395,9 @@ class FinishTests(_Case):
         self.assertEqual(told[0][0], b"")
         self.assertEqual(told[0], told[1])
         late = await upload.callRemote("finish", SIZE, self.content.root)
-        self.assertEqual(late[0], protocol.CLOSED)
+        self.assertEqual(late[0], wire.CLOSED)
         answer = await upload.callRemote("push", 0, self.data)
-        self.assertEqual(answer[1], protocol.CLOSED)
+        self.assertEqual(answer[1], wire.CLOSED)
         await upload.callRemote("abort", True)
         await self.helped.assert_stored(self.content)
 
@@ -405,12 +409,12 @@ class FinishTests(_Case):
         upload = await self.peer.begin()
         await upload.callRemote("push", 0, self.data)
         told = await upload.callRemote("finish", SIZE, self.content.root)
-        self.assertEqual(told, (protocol.NO_SERVERS, b"0 1", b"", {}))
+        self.assertEqual(told, (wire.NO_SERVERS, b"0 1", b"", {}))
         for server in servers:
             server.mood = calm
             server.reserved_space = 1 << 60
         told = await upload.callRemote("finish", SIZE, self.content.root)
-        self.assertEqual(told[0], protocol.NO_SPACE)
+        self.assertEqual(told[0], wire.NO_SPACE)
         names = sorted(told[1].split(b", "))
         self.assertEqual(names, [b"server 0", b"server 1", b"server 2"])
         self.assertEqual(told[2:], (b"", {}))
@@ -477,7 +481,7 @@ class LingerTests(_Case):
             await upload.callRemote("push", at, self.data[at : at + 20])
             await self.cut()
         state, _, held, digest, upload, _ = await self.peer.open()
-        self.assertEqual((state, held), (protocol.RECEIVE, SIZE))
+        self.assertEqual((state, held), (wire.RECEIVE, SIZE))
         self.assertEqual(digest, hashlib.sha256(self.data).digest())
         told = await upload.callRemote("finish", SIZE, self.content.root)
         self.assertEqual(told[0], b"")
@@ -518,7 +522,7 @@ class LingerTests(_Case):
         self.assertEqual(self.helped.upload().held, 130)
         await self.cut()
         answer = await self.peer.open(shape=(2, 2, 3, 64))
-        self.assertEqual((answer[0], answer[2]), (protocol.RECEIVE, 130))
+        self.assertEqual((answer[0], answer[2]), (wire.RECEIVE, 130))
         await answer[4].callRemote("push", 130, self.data[130:])
         self.assertIsNotNone(upload)
         told = await answer[4].callRemote("finish", SIZE, self.content.root)
@@ -533,7 +537,7 @@ class LingerTests(_Case):
         third = await self.peer.begin(SIZE, b"3" * 16)
         self.assertTrue(first.ended)
         answer = await self.peer.open(SIZE, index=b"4" * 16)
-        self.assertEqual(answer[1], protocol.BUSY)
+        self.assertEqual(answer[1], wire.BUSY)
         for upload in (second, third):
             await upload.callRemote("abort", True)
         await self.helped.assert_settled()
@@ -556,15 +560,15 @@ class LingerTests(_Case):
         self.assertEqual(len(grid.shares(INDEX)), 2)
         self.peer = await Peer.of(self.helped)
         state, _, _, _, _, ueb = await self.peer.open()
-        self.assertEqual(state, protocol.PRESENT)
+        self.assertEqual(state, wire.PRESENT)
         self.assertEqual(parse_ueb(ueb).crypttext_root_hash, self.content.root)
         # Not if a server has lost its share meanwhile, and happiness with it.
         answer = await self.peer.open(shape=(2, 3, 3, 64))
-        self.assertEqual(answer[0], protocol.RECEIVE)
+        self.assertEqual(answer[0], wire.RECEIVE)
         await answer[4].callRemote("abort", True)
         self.helped.uploads._stored = StoredFiles()
         answer = await self.peer.open()
-        self.assertEqual(answer[0], protocol.RECEIVE)
+        self.assertEqual(answer[0], wire.RECEIVE)
         await answer[4].callRemote("abort", True)
 
 
@@ -593,7 +597,7 @@ class AbortTests(_Case):
         await pause(0.05)
         await upload.callRemote("abort", True)
         await self.helped.assert_nothing_kept()
-        self.assertEqual((await finishing)[0], protocol.CLOSED)
+        self.assertEqual((await finishing)[0], wire.CLOSED)
 
     async def test_twice(self) -> None:
         """A second abort does nothing, whatever it says."""

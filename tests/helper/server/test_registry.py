@@ -27,7 +27,8 @@ from truckee.codec.hashes import storage_index_of
 from truckee.flow.cpu import Workers
 from truckee.helper.errors import HelperBusy, HelperFull, HelperRefuses
 from truckee.helper.server.registry import HelperLimits
-from truckee.helper.server.upload import HelperUpload, Parameters, Stored
+from truckee.helper.server.upload import HelperUpload, Stored
+from truckee.helper.wire import Parameters
 from truckee.immutable.upload.sinks import ICiphertextSinks, NewFile
 from truckee.status.ages import GRACE
 

@@ -18,7 +18,8 @@ from truckee.codec.geometry import Encoding
 from truckee.grid.selection import NotEnoughServers
 from truckee.helper.errors import ContentDiffers, Gap, HelperBusy, HelperFull, UploadOver
 from truckee.helper.server.registry import HelperLimits
-from truckee.helper.server.upload import HelperUpload, Parameters, Stored
+from truckee.helper.server.upload import HelperUpload, Stored
+from truckee.helper.wire import Parameters
 
 # More than two segments and a tail.
 SIZE = 200

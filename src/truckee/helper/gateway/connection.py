@@ -12,14 +12,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from truckee.errors import Unavailable
-from truckee.helper import protocol
+from truckee.helper.protocol import RIHelper
+from truckee.helper.wire import Version
 from truckee.net.foolscap.checked_calls import call
 
 log = Logger()
 
 # Tries to connect are never further apart than this.
 MAX_DELAY = 15.0  # seconds
-_LONGEST = 100  # characters of what a helper calls itself, or of its error
+_LONGEST = 100  # characters of a helper's error
 
 
 @define
@@ -93,13 +94,10 @@ class HelperConnection:
         Deferred.fromCoroutine(self._greet(remote)).addErrback(self._failed)
 
     async def _greet(self, remote: Any) -> None:
-        version = await call(remote, protocol.RIHelper, "get_version")
+        told = Version.from_wire(await call(remote, RIHelper, "get_version"))
         if self._reconnector is None:
             return  # nobody wants it any more
-        name = str(version.get(b"application-version", b"?"), "ascii", "replace")
-        self.version = ascii(name[:_LONGEST])[1:-1]
-        self.pushes = protocol.PUSH in version
-        self.owns = protocol.PUSH_OWNED in version
+        self.version, self.pushes, self.owns = told.software, told.pushes, told.owns
         self.last_received = self._now()
         remote.notifyOnDisconnect(self._lost, remote)
         self.remote = remote

@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred
 from truckee.errors import Misuse, Unavailable
 from truckee.helper.gateway.pull_window import PullWindow
 from truckee.helper.gateway.push_session import HelperForgot
-from truckee.helper.protocol import LARGEST_PIECE, RIEncryptedUploadable
+from truckee.helper.protocol import RIEncryptedUploadable
+from truckee.helper.wire import LARGEST_PIECE, Parameters
 from truckee.storage.foolscap_schema import serves
 
 
@@ -37,7 +38,7 @@ class PulledFile(Referenceable):
     """One file for one upload at the helper.  ``stop`` it in the end."""
 
     _window: PullWindow
-    _parameters: tuple[int, int, int, int]  # k, happy, N, segment size
+    _parameters: Parameters
     _asked: Callable[[], None]  # the helper shows that it works
     _failed: Callable[[Exception], None]  # the helper asks for what is gone
     _open: bool = field(default=True, init=False)
@@ -59,7 +60,7 @@ class PulledFile(Referenceable):
             # It would ask for the size if it wanted any bytes.
             self._window.skip()
         self._note()
-        return self._parameters
+        return self._parameters.to_wire()
 
     def remote_read_encrypted(self, offset: int, length: int) -> Deferred[list[bytes]]:
         self._note()

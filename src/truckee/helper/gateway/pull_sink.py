@@ -31,6 +31,7 @@ from truckee.helper.gateway.pull_window import PullWindow
 from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.protocol import RIHelper
 from truckee.helper.pull_results import check_results, found_in, holders_in, ueb_in
+from truckee.helper.wire import Parameters, PullOpened
 from truckee.immutable.upload.sinks import (
     ICiphertextSink,
     ICiphertextSinks,
@@ -214,7 +215,7 @@ class StockHelperSink:
             encoding = self._encoding
             self._reader = PulledFile(
                 self.window,
-                (encoding.needed, self._happy, encoding.total, self.chunk_size),
+                Parameters(encoding.needed, self._happy, encoding.total, self.chunk_size),
                 self._sign,
                 self._changes.fail,
             )
@@ -263,16 +264,16 @@ class StockHelperSink:
         asking: Deferred[Any] = call(remote, RIHelper, "upload_chk", index)
         asking.addTimeout(silent, self._clock)
         try:
-            results, upload = await asking
+            opened = PullOpened.from_wire(await asking)
         except TimeoutError:
             raise HelperSilent(silent) from None
         except Exception as error:
             if is_lost(error):
                 return None
             raise HelperFailed(reason_of(error)) from None
-        if upload is None:
-            self._got(results)
-        return upload
+        if opened.upload is None:
+            self._got(opened.results)
+        return opened.upload
 
     def _got(self, results: Any) -> None:
         self._results.append(results)

@@ -12,11 +12,11 @@ from attrs import define, field, frozen
 
 from truckee.codec.hashes import Buffer
 from truckee.errors import Unavailable
+from truckee.helper.wire import LARGEST_WINDOW
 
 # Bytes of one message: what the line takes in a moment, since small calls wait behind it.
 SMALLEST, LARGEST = 16 * 1024, 256 * 1024
 MOMENT = 0.05  # seconds
-MOST = 8 << 20  # bytes of a window
 FEWEST = 3  # messages in a window: one is sent, one is written over there, one waits
 
 # Bytes that the gateway works on at once: what has not left yet waits at the end.
@@ -51,7 +51,7 @@ class Line:
     def window(self) -> int:
         """Bytes that may be on their way."""
         filled = int(SLACK * self._rate * (self._round_trip or 0.0))
-        return min(MOST, max(FEWEST * self.message, filled))
+        return min(LARGEST_WINDOW, max(FEWEST * self.message, filled))
 
     @property
     def message(self) -> int:

@@ -24,7 +24,7 @@ from truckee.codec.hashes import Buffer
 from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
 from truckee.grid.placement import happiness
-from truckee.helper import protocol
+from truckee.helper import wire
 from truckee.helper.errors import (
     ContentDiffers,
     HelperBusy,
@@ -39,6 +39,7 @@ from truckee.helper.gateway.push_session import HelperForgot, Message, PushSessi
 from truckee.helper.gateway.timeouts import HelperPatience, Watch
 from truckee.helper.ownership import SECRET_SIZE
 from truckee.helper.protocol import RIHelper, RIPushObserver, RIPushUpload
+from truckee.helper.wire import Finished, Opened, Parameters, Pushed, Shares
 from truckee.immutable.upload.sinks import (
     ICiphertextSink,
     ICiphertextSinks,
@@ -117,12 +118,12 @@ class _Observer(Referenceable):
     """Hears of progress, and where a file is that need not be sent."""
 
     _heard: Callable[[int, int], None]
-    _placed: Callable[[dict[int, list[bytes]]], None]
+    _placed: Callable[[Shares], None]
 
     def remote_progress(self, held: int, stored: int) -> None:
         self._heard(held, stored)
 
-    def remote_placed(self, shares: dict[int, list[bytes]]) -> None:
+    def remote_placed(self, shares: Shares) -> None:
         self._placed(shares)
 
 
@@ -311,22 +312,22 @@ class HelperSink:
                 self._pushed, self._not_pushed, (upload, message), {}, (upload,)
             )
 
-    def _pushed(self, answer: tuple[int, bytes], upload: Any, message: Message) -> None:
+    def _pushed(self, told: tuple[int, bytes], upload: Any, message: Message) -> None:
         if upload is not self._upload:
             return  # of a connection that is given up
         del self._flying[message]
         if self._changes.error is not None:
             return  # what was sent behind a refusal says nothing new
-        held, code = answer
-        if code in (protocol.GAP, protocol.CLOSED):
+        answer = Pushed.from_wire(told)
+        if answer.code in wire.OPEN_AGAIN:
             if self._refused is None or message.offset < self._refused:
                 self._refused = message.offset
-        elif code:
-            self._changes.fail(error_of(code))
+        elif answer.code:
+            self._changes.fail(error_of(answer.code))
             return
         else:
             before = self.session.held
-            self.session.acknowledged(message, held, self._clock.seconds())
+            self.session.acknowledged(message, answer.held, self._clock.seconds())
             self._file.status.held = max(self._file.status.held, self.session.held)
             if self.session.held > before:
                 self._sign()
@@ -354,7 +355,7 @@ class HelperSink:
             self._sign()
         self._heard_of = stored
 
-    def _report(self, shares: dict[int, list[bytes]]) -> None:
+    def _report(self, shares: Shares) -> None:
         """Take note of where the helper says that the shares are."""
         status, total = self._file.status, self._encoding.total
         status.shares = {
@@ -428,31 +429,35 @@ class HelperSink:
     async def _open(self, remote: Any) -> tuple[int, bytes]:
         """Return how many bytes the helper holds, and their digest."""
         encoding = self._encoding
-        parameters = (encoding.needed, self._happy, encoding.total, self.segment_size)
+        parameters = Parameters(
+            encoding.needed, self._happy, encoding.total, self.segment_size
+        )
         index, size = self._file.storage_index, self._file.size
-        asked: tuple[Any, ...] = index, parameters, size, self._observer
+        asked: tuple[Any, ...] = index, parameters.to_wire(), size, self._observer
         method = "open_push"
         if self._connection.owns:
             method, asked = "open_push_v2", (*asked, self._secret(tub_of(remote), index))
         try:
-            answer = await self._or_part(call(remote, RIHelper, method, *asked))
+            opened = Opened.from_wire(
+                await self._or_part(call(remote, RIHelper, method, *asked))
+            )
         except TimeoutError:
             raise HelperSilent(self._patience.silent) from None
         except Exception as error:
             if is_lost(error) or isinstance(error, CancelledError):
                 raise
             raise HelperFailed(reason_of(error)) from None
-        state, code, held, digest, upload, ueb = answer
         self._opened_at = self._clock.seconds()
-        if state == protocol.PRESENT and ueb:
-            self._ueb = ueb
+        if opened.state == wire.PRESENT and opened.ueb:
+            self._ueb = opened.ueb
             return 0, b""
-        if state != protocol.RECEIVE or upload is None or held < 0:
-            raise error_of(code)
+        upload = opened.upload
+        if opened.state != wire.RECEIVE or upload is None or opened.held < 0:
+            raise error_of(opened.code)
         self._upload = upload
         self._marker = upload.notifyOnDisconnect(self._lost, upload)
         self._heard_of = 0
-        return held, digest
+        return opened.held, opened.digest
 
     async def _or_part(self, opening: Deferred[Any]) -> Any:
         """Wait for an upload to be opened; one that nobody waits for any more is left."""
@@ -461,10 +466,12 @@ class HelperSink:
         def came(answer: Any) -> None:
             if not opened.called:
                 opened.callback(answer)
-            elif not isinstance(answer, Failure) and answer[4] is not None:
-                forget = not self._file.resumable
-                parting = call(answer[4], RIPushUpload, "abort", forget)
-                parting.addErrback(lambda _: None)
+            elif not isinstance(answer, Failure):
+                upload = Opened.from_wire(answer).upload
+                if upload is not None:
+                    forget = not self._file.resumable
+                    parting = call(upload, RIPushUpload, "abort", forget)
+                    parting.addErrback(lambda _: None)
 
         opening.addBoth(came)
         opened.addTimeout(self._patience.silent, self._clock)
@@ -488,16 +495,16 @@ class HelperSink:
                 raise HelperFailed(reason_of(error))
             self._lost(upload)
         elif answer is not None:
-            code, detail, ueb, shares = answer
-            if code in (protocol.GAP, protocol.CLOSED):
+            finished = Finished.from_wire(answer)
+            if finished.code in wire.OPEN_AGAIN:
                 self._give_up(upload)
-            elif code:
-                raise error_of(code, detail)
-            elif not ueb:
+            elif finished.code:
+                raise error_of(finished.code, finished.detail)
+            elif not finished.ueb:
                 raise HelperLied
             else:
-                self._ueb = ueb
-                self._report(shares)
+                self._ueb = finished.ueb
+                self._report(finished.shares)
 
     # The end
 

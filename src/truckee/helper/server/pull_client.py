@@ -17,7 +17,7 @@ from twisted.internet.task import deferLater
 from truckee.errors import Misuse, Unavailable
 from truckee.helper.ownership import Owner
 from truckee.helper.protocol import RIEncryptedUploadable
-from truckee.helper.server.upload import Parameters
+from truckee.helper.wire import Parameters
 from truckee.net.foolscap.call_failures import is_lost, reason_of, tub_of
 from truckee.net.foolscap.checked_calls import call
 
@@ -79,12 +79,14 @@ class StockClient:
         """
         told = await self._ask(self._patience.silent, "get_all_encoding_parameters")
         try:
-            parameters = Parameters(*told)
+            parameters = Parameters.from_wire(told)
         except ValueError as error:
             raise ClientFailed(str(error)) from None
         if parameters.encoding.geometry(size).segment_size != parameters.segment_size:
             # The client would not know the UEB that comes of it.
-            raise ClientFailed(f"a segment of {told[3]} bytes is not one of this file")
+            raise ClientFailed(
+                f"a segment of {parameters.segment_size} bytes is not one of this file"
+            )
         return parameters
 
     async def read(self, offset: int, length: int) -> bytes:

@@ -17,13 +17,13 @@ from twisted.internet.interfaces import IReactorTime
 from truckee import __version__
 from truckee.errors import Misuse
 from truckee.flow.limits import Exclusive
-from truckee.helper import protocol
 from truckee.helper.errors import HelperBusy
-from truckee.helper.protocol import LARGEST_PIECE, RIUploadHelper
+from truckee.helper.protocol import RIUploadHelper
 from truckee.helper.pull_results import UploadResults, results_of, results_of_upload
 from truckee.helper.server.pull_client import ClientPatience, StockClient
 from truckee.helper.server.registry import Uploads
 from truckee.helper.server.upload import HelperUpload, Stored
+from truckee.helper.wire import CHK_UPLOAD, LARGEST_PIECE, SOFTWARE, PullOpened
 from truckee.net.foolscap.peer_safe_failures import answered
 from truckee.storage.foolscap_schema import serves
 
@@ -49,17 +49,15 @@ class StockUploads:
     # Of the clients with one file, one at a time is asked for it.
     _turns: Exclusive = field(factory=Exclusive, init=False)
 
-    async def open(
-        self, storage_index: bytes
-    ) -> tuple[UploadResults | None, StockUpload | None]:
+    async def open(self, storage_index: bytes) -> tuple[Any, Any]:
         """
-        Return a way to bring a file to the grid.
+        Return a way to bring a file to the grid, as ``PullOpened`` is told.
 
         That it is there already is said when it is known who asks.
         """
         if len(storage_index) != 16:
             raise BadStorageIndex
-        return None, StockUpload(storage_index, self)
+        return PullOpened(None, StockUpload(storage_index, self)).to_wire()
 
     async def upload(self, storage_index: bytes, reader: Any) -> UploadResults:
         """Store the file that *reader* has."""
@@ -125,8 +123,8 @@ class StockUpload(Referenceable):
 
     def remote_get_version(self) -> dict[bytes, object]:
         return {
-            protocol.CHK_UPLOAD: {},
-            b"application-version": b"truckee/" + __version__.encode(),
+            CHK_UPLOAD: {},
+            SOFTWARE: b"truckee/" + __version__.encode(),
         }
 
     def remote_upload(self, reader: Any) -> Deferred[UploadResults]:

@@ -18,13 +18,21 @@ from twisted.logger import Logger
 
 from truckee import __version__
 from truckee.errors import TruckeeError
-from truckee.helper import protocol
+from truckee.helper import wire
 from truckee.helper.errors import Gap, UploadOver, code_of
-from truckee.helper.gateway.push_session import MOST
 from truckee.helper.ownership import Owner
 from truckee.helper.protocol import RIHelper, RIPushUpload
 from truckee.helper.server.registry import Uploads
-from truckee.helper.server.upload import HelperUpload, Parameters, Stored
+from truckee.helper.server.upload import HelperUpload, Stored
+from truckee.helper.wire import (
+    LARGEST_WINDOW,
+    Finished,
+    Opened,
+    Parameters,
+    Pushed,
+    Shares,
+    Version,
+)
 from truckee.net.foolscap.call_failures import tub_of
 from truckee.net.foolscap.peer_safe_failures import answered
 from truckee.storage.foolscap_schema import serves
@@ -37,7 +45,7 @@ LINGER = 60.0  # seconds
 # How often a gateway is told how far its upload is.
 PROGRESS = 0.5  # seconds
 # Of one gateway in memory: a whole window on one connection, and one on that before it.
-_MOST_PENDING = 2 * MOST  # bytes
+_MOST_PENDING = 2 * LARGEST_WINDOW  # bytes
 
 
 def _tell_error(error: Exception) -> tuple[bytes, bytes]:
@@ -58,12 +66,7 @@ class Helper(Referenceable):
     _linger: float = LINGER
 
     def remote_get_version(self) -> dict[bytes, object]:
-        return {
-            protocol.HELPER: {},
-            protocol.PUSH: {},
-            protocol.PUSH_OWNED: {},
-            b"application-version": b"truckee/" + __version__.encode(),
-        }
+        return Version.ours(__version__).to_wire()
 
     def remote_upload_chk(self, si: bytes) -> Deferred[tuple[Any, Any]]:
         return answered(self._pull(si))
@@ -74,11 +77,10 @@ class Helper(Referenceable):
         parameters: tuple[int, int, int, int],
         size: int | None,
         observer: Any,
-    ) -> Deferred[tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]]:
+    ) -> Deferred[tuple[bytes, bytes, int, bytes, Any, bytes]]:
         # A gateway of before has no secrets.
         owner = Owner.by_tub(tub_of(observer))
-        opening = self._open(storage_index, parameters, size, observer, owner)
-        return Deferred.fromCoroutine(opening)
+        return self._answer(storage_index, parameters, size, observer, owner)
 
     def remote_open_push_v2(
         self,
@@ -87,10 +89,20 @@ class Helper(Referenceable):
         size: int | None,
         observer: Any,
         secret: bytes,
-    ) -> Deferred[tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]]:
+    ) -> Deferred[tuple[bytes, bytes, int, bytes, Any, bytes]]:
         owner = Owner.by_secret(secret, tub_of(observer))
+        return self._answer(storage_index, parameters, size, observer, owner)
+
+    def _answer(
+        self,
+        storage_index: bytes,
+        parameters: tuple[int, int, int, int],
+        size: int | None,
+        observer: Any,
+        owner: Owner,
+    ) -> Deferred[tuple[bytes, bytes, int, bytes, Any, bytes]]:
         opening = self._open(storage_index, parameters, size, observer, owner)
-        return Deferred.fromCoroutine(opening)
+        return Deferred.fromCoroutine(opening).addCallback(Opened.to_wire)
 
     async def _open(
         self,
@@ -99,10 +111,10 @@ class Helper(Referenceable):
         size: int | None,
         observer: Any,
         owner: Owner,
-    ) -> tuple[bytes, bytes, int, bytes, PushUpload | None, bytes]:
+    ) -> Opened:
         if len(storage_index) != 16 or (size is not None and size < 1):
             raise ValueError("a storage index has 16 bytes, and a file at least one")
-        wanted = Parameters(*parameters)
+        wanted = Parameters.from_wire(parameters)
         while True:
             try:
                 # Whose file it is that is here, if it is longer, only the gateway can tell.
@@ -110,10 +122,10 @@ class Helper(Referenceable):
                     storage_index, wanted, size, longer=True, owner=owner
                 )
             except Exception as error:
-                return protocol.REFUSED, _tell_error(error)[0], 0, b"", None, b""
+                return Opened.refused(_tell_error(error)[0])
             if isinstance(upload, Stored):
                 _tell(observer, "placed", _shares(upload))
-                return protocol.PRESENT, protocol.OK, 0, b"", None, upload.ueb
+                return Opened.present(upload.ueb)
             push = PushUpload(
                 upload, observer, self._clock, self._uploads.later, self._linger
             )
@@ -124,9 +136,9 @@ class Helper(Referenceable):
                 push.end()  # it ended in between: it is stored now, or begins again
             except Exception as error:
                 push.end()
-                return protocol.REFUSED, _tell_error(error)[0], 0, b"", None, b""
+                return Opened.refused(_tell_error(error)[0])
             else:
-                return protocol.RECEIVE, protocol.OK, held, digest, push, b""
+                return Opened.receive(held, digest, push)
 
 
 @serves(RIPushUpload)
@@ -176,38 +188,38 @@ class PushUpload(Referenceable):
         self._upload.leave()
 
     def remote_push(self, offset: int, data: bytes) -> Deferred[tuple[int, bytes]]:
-        return Deferred.fromCoroutine(self._push(offset, data))
+        pushing = Deferred.fromCoroutine(self._push(offset, data))
+        return pushing.addCallback(Pushed.to_wire)
 
-    async def _push(self, offset: int, data: bytes) -> tuple[int, bytes]:
+    async def _push(self, offset: int, data: bytes) -> Pushed:
         try:
             self._check(offset)
             if self._pending + len(data) > _MOST_PENDING:
                 raise Gap(self._upload.held)
             self._pending += len(data)
             try:
-                return await self._upload.append(offset, data), protocol.OK
+                return Pushed(await self._upload.append(offset, data))
             finally:
                 self._pending -= len(data)
         except Exception as error:
             self._end_with(error)
-            return self._upload.held, _tell_error(error)[0]
+            return Pushed(self._upload.held, _tell_error(error)[0])
 
     def remote_finish(
         self, size: int, root: bytes
-    ) -> Deferred[tuple[bytes, bytes, bytes, dict[int, list[bytes]]]]:
-        return Deferred.fromCoroutine(self._finish(size, root))
+    ) -> Deferred[tuple[bytes, bytes, bytes, Shares]]:
+        finishing = Deferred.fromCoroutine(self._finish(size, root))
+        return finishing.addCallback(Finished.to_wire)
 
-    async def _finish(
-        self, size: int, root: bytes
-    ) -> tuple[bytes, bytes, bytes, dict[int, list[bytes]]]:
+    async def _finish(self, size: int, root: bytes) -> Finished:
         try:
             self._check(size)
             stored = await self._upload.finish(size, root)
         except Exception as error:
             self._end_with(error)
-            return *_tell_error(error), b"", {}
+            return Finished(*_tell_error(error))
         self.end()
-        return protocol.OK, b"", stored.ueb, _shares(stored)
+        return Finished(wire.OK, b"", stored.ueb, _shares(stored))
 
     def remote_abort(self, forget: bool) -> Deferred[None]:
         return Deferred.fromCoroutine(self._abort(forget))
@@ -245,7 +257,7 @@ def _tell(observer: Any, what: str, *told: object) -> None:
         return
 
 
-def _shares(stored: Stored) -> dict[int, list[bytes]]:
+def _shares(stored: Stored) -> Shares:
     return {
         number: [name.encode("utf-8")[:200] for name in names]
         for number, names in stored.labels().items()

@@ -22,7 +22,8 @@ from truckee.helper.errors import HelperBusy, HelperFull, HelperRefuses
 from truckee.helper.ownership import NOBODY, Owner, name_of, parse_name
 from truckee.helper.server.ciphertext_file import CiphertextFile, disk_full
 from truckee.helper.server.stored_files import StoredFiles
-from truckee.helper.server.upload import HelperUpload, Parameters, Stored
+from truckee.helper.server.upload import HelperUpload, Stored
+from truckee.helper.wire import Parameters
 from truckee.immutable.upload.existing_shares import ExistingShares, Holders
 from truckee.immutable.upload.sinks import ICiphertextSinks
 from truckee.status.ages import LastUse

@@ -17,7 +17,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from truckee.codec import base32
-from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import Buffer
 from truckee.codec.ueb import parse_ueb
 from truckee.errors import Misuse
@@ -27,6 +26,7 @@ from truckee.flow.together import Work
 from truckee.helper.errors import ContentDiffers, Gap, HelperFull, UploadOver
 from truckee.helper.ownership import NOBODY, Owner
 from truckee.helper.server.ciphertext_file import CiphertextFile
+from truckee.helper.wire import Parameters
 from truckee.immutable.upload.sinks import FalseClaims, ICiphertextSinks, NewFile
 from truckee.immutable.upload.status import UploadStatus
 
@@ -44,26 +44,6 @@ class TooLongToStream(Misuse):
     """A file of unknown size has more than {most} bytes, so it is stored in the end."""
 
     most: int
-
-
-@frozen
-class Parameters:
-    """How a client wants its file to be stored."""
-
-    needed: int
-    happy: int
-    total: int
-    segment_size: int  # bytes, a multiple of k
-
-    def __attrs_post_init__(self) -> None:
-        Encoding(self.needed, self.total, self.segment_size)
-        if self.segment_size % self.needed or not 1 <= self.happy <= self.total:
-            raise ValueError("no file is stored like that")
-
-    @property
-    def encoding(self) -> Encoding:
-        """The same without happiness."""
-        return Encoding(self.needed, self.total, self.segment_size)
 
 
 @frozen
