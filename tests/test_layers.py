@@ -38,7 +38,8 @@ LAYERS = [
     ["__main__"],
 ]
 HEIGHTS = {name: height for height, names in enumerate(LAYERS) for name in names}
-# The packages of the one layer that has some: which of them may import which.
+# The packages inside a layer's package: which of them may import which.  A module beside
+# them is below all of them.
 FRONTENDS: dict[str, set[str]] = {
     "http": set(),
     "web": {"http"},
@@ -46,6 +47,9 @@ FRONTENDS: dict[str, set[str]] = {
     "webdav": {"http"},
     "sftp": set(),
 }
+# Two ends of one wire: what they share stands beside them.
+HELPER: dict[str, set[str]] = {"gateway": set(), "server": set()}
+INSIDE = {"frontends": FRONTENDS, "helper": HELPER}
 # Test doubles that are shipped: they may know all, nobody may know them.
 DOUBLES = "testing"
 
@@ -121,10 +125,11 @@ def why_not(module: tuple[str, ...], target: tuple[str, ...]) -> str | None:
         return "upward"
     if HEIGHTS[there] == HEIGHTS[here] and there != here:
         return "sideways"
-    if here == there == "frontends":
+    if here == there and here in INSIDE:
+        packages = INSIDE[here]
         package, other = module[1:2], target[1:2]
-        known = FRONTENDS.get(package[0], set()) if package else set()
-        if other and other != package and other[0] in FRONTENDS and other[0] not in known:
+        known = packages.get(package[0], set()) if package else set()
+        if other and other != package and other[0] in packages and other[0] not in known:
             return "sideways"
     return None
 
@@ -360,6 +365,9 @@ class CheckTests(SynchronousTestCase):
             ("frontends/sftp/server.py", "from ..webdav import locks"),
             ("frontends/__init__.py", "from truckee.frontends.web import pages"),
             ("helper/errors.py", "from truckee.uploads import registry"),
+            ("helper/errors.py", "from truckee.helper.server import registry"),
+            ("helper/gateway/route.py", "from truckee.helper.server.registry import Busy"),
+            ("helper/server/upload.py", "from ..gateway import push_session"),
             ("cli/run.py", "from truckee import plugin"),
             ("plugin.py", "from truckee.cli.run import main"),
         ):
@@ -379,6 +387,8 @@ class CheckTests(SynchronousTestCase):
             ("codec/caps.py", "from truckee import __version__"),
             ("flow/inbound.py", "from twisted.internet.defer import Deferred"),
             ("frontends/tus/uploads.py", "from truckee.frontends.tus import protocol"),
+            ("helper/gateway/route.py", "from truckee.helper.errors import HelperBusy"),
+            ("helper/server/upload.py", "from truckee.helper.server import state"),
             (
                 "frontends/web/files.py",
                 "from truckee.immutable.upload.uploader import upload",

@@ -19,7 +19,8 @@ from truckee.helper.gateway.connection import HelperConnection
 from truckee.helper.gateway.pull_sink import StockHelperSink, StockHelperSinks
 from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.protocol import RIEncryptedUploadable, RIHelper, RIUploadHelper
-from truckee.helper.pull_results import UploadResults, results_of_upload
+from truckee.helper.pull_results import UploadResults
+from truckee.helper.server.pull_results import results_of_upload
 from truckee.helper.server.upload import Stored
 from truckee.immutable.upload.sinks import NewFile
 from truckee.storage.foolscap_schema import serves

@@ -63,12 +63,30 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(wire.OPEN_AGAIN, {b"gap", b"closed"})
 
 
-class ParameterTests(SynchronousTestCase):
-    def test_impossible(self) -> None:
-        """What no file is stored like is refused when it comes."""
-        for told in ((0, 1, 3, 6), (3, 4, 3, 6), (3, 0, 3, 6), (3, 1, 3, 7), (3, 1, 3, 0)):
-            with self.assertRaises(ValueError, msg=str(told)):
-                Parameters.from_wire(told)
+class ParametersTests(SynchronousTestCase):
+    def test_nonsense(self) -> None:
+        """Shapes that no file has are refused."""
+        for numbers in (
+            (0, 1, 1, 1),
+            (-1, 1, 1, 1),
+            (4, 1, 3, 64),
+            (1, 1, 257, 64),
+            (2, 0, 3, 64),
+            (2, -1, 3, 64),
+            (2, 4, 3, 64),
+            (2, 1, 3, 0),
+            (2, 1, 3, -2),
+            (2, 1, 3, 63),
+            (2, 1, 3, 2**31),
+            (2, 1, 3, 2**64),
+            (2**64, 1, 2**64, 2**64),
+        ):
+            self.assertRaises(ValueError, Parameters.from_wire, numbers)
+
+    def test_sense(self) -> None:
+        """All that stock clients do is taken."""
+        for numbers in ((1, 1, 1, 1), (3, 7, 10, 3), (256, 256, 256, 1 << 20)):
+            self.assertEqual(Parameters.from_wire(numbers).to_wire(), numbers)
 
 
 class VersionTests(SynchronousTestCase):

@@ -25,32 +25,6 @@ from truckee.helper.wire import Parameters
 SIZE = 200
 
 
-class ParametersTests(SynchronousTestCase):
-    def test_nonsense(self) -> None:
-        """Shapes that no file has are refused."""
-        for numbers in (
-            (0, 1, 1, 1),
-            (-1, 1, 1, 1),
-            (4, 1, 3, 64),
-            (1, 1, 257, 64),
-            (2, 0, 3, 64),
-            (2, -1, 3, 64),
-            (2, 4, 3, 64),
-            (2, 1, 3, 0),
-            (2, 1, 3, -2),
-            (2, 1, 3, 63),
-            (2, 1, 3, 2**31),
-            (2, 1, 3, 2**64),
-            (2**64, 1, 2**64, 2**64),
-        ):
-            self.assertRaises(ValueError, Parameters, *numbers)
-
-    def test_sense(self) -> None:
-        """All that stock clients do is taken."""
-        for numbers in ((1, 1, 1, 1), (3, 7, 10, 3), (256, 256, 256, 1 << 20)):
-            Parameters(*numbers)
-
-
 class _Case(TestCase):
     timeout = 60
 

@@ -27,10 +27,10 @@ from truckee.helper.errors import HelperFailed, HelperLied, HelperSilent
 from truckee.helper.gateway.connection import HelperConnection, NoHelper
 from truckee.helper.gateway.integrity import CiphertextProof
 from truckee.helper.gateway.pull_reader import PulledFile
+from truckee.helper.gateway.pull_results import check_results, found_in, holders_in, ueb_in
 from truckee.helper.gateway.pull_window import PullWindow
 from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.protocol import RIHelper
-from truckee.helper.pull_results import check_results, found_in, holders_in, ueb_in
 from truckee.helper.wire import Parameters, PullOpened
 from truckee.immutable.upload.sinks import (
     ICiphertextSink,

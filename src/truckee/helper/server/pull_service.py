@@ -19,8 +19,9 @@ from truckee.errors import Misuse
 from truckee.flow.limits import Exclusive
 from truckee.helper.errors import HelperBusy
 from truckee.helper.protocol import RIUploadHelper
-from truckee.helper.pull_results import UploadResults, results_of, results_of_upload
+from truckee.helper.pull_results import UploadResults
 from truckee.helper.server.pull_client import ClientPatience, StockClient
+from truckee.helper.server.pull_results import results_of, results_of_upload
 from truckee.helper.server.registry import Uploads
 from truckee.helper.server.upload import HelperUpload, Stored
 from truckee.helper.wire import CHK_UPLOAD, LARGEST_PIECE, SOFTWARE, PullOpened
