@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from tests.contracts.storage_server import StorageServerContract
 from tests.grids import REACTOR
 from truckee.node.tub import make_tub
-from truckee.storage.foolscap_client import CallFailed, FoolscapServer
+from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
-from truckee.storage.interfaces import IStorageServer
+from truckee.storage.interfaces import CallFailed, IStorageServer
 from truckee.storage.limited import LimitedServer
 from truckee.storage.quotas import QuotaLimits, ShareQuotas
 

@@ -15,10 +15,9 @@ from tests.storage.gbs_served import (
 from tests.storage.gbs_served import new_client as new_https_client
 from tests.storage.test_foolscap_client import new_client, new_disk, serve
 from tests.storage.test_open_files import descriptors_below
-from truckee.storage.foolscap_client import CallFailed
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.gbs_server import GbsStorage
-from truckee.storage.interfaces import IStorageServer
+from truckee.storage.interfaces import CallFailed, IStorageServer
 from truckee.storage.promises import GRACE
 from truckee.storage.quotas import QuotaLimits, ShareQuotas
 

@@ -25,8 +25,9 @@ from tests.storage.liars import (
 )
 from tests.storage.test_foolscap_client import INDEX, new_client
 from truckee.errors import TruckeeError
-from truckee.storage.foolscap_client import BadAnswer, FoolscapServer
+from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import AVAILABLE_SPACE, PROTOCOL
+from truckee.storage.interfaces import BadAnswer
 from truckee.storage.limited import LimitedServer, Patience, TooSlow
 
 Work = Coroutine[Deferred[Any], Any, Any]

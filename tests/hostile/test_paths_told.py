@@ -13,10 +13,9 @@ from tests.storage.gbs_served import SWISSNUM, certificate, listen, stop
 from tests.storage.gbs_served import new_client as new_https_client
 from tests.storage.test_foolscap_client import new_client, new_disk, serve
 from truckee.errors import TruckeeError
-from truckee.storage.foolscap_client import CallFailed
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.gbs_server import GbsStorage
-from truckee.storage.interfaces import IStorageServer
+from truckee.storage.interfaces import CallFailed, IStorageServer
 
 INDEX, OTHER = b"i" * 16, b"j" * 16
 

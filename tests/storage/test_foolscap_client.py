@@ -21,12 +21,7 @@ from tests.grids import (
 from tests.ports import free_port
 from truckee.codec import base32
 from truckee.node.tub import make_tub
-from truckee.storage.foolscap_client import (
-    BadAnswer,
-    CallFailed,
-    FoolscapServer,
-    NotConnected,
-)
+from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
     MAX_SHARE_SIZE,
@@ -36,7 +31,13 @@ from truckee.storage.foolscap_schema import (
     serves,
 )
 from truckee.storage.foolscap_server import IDLE_LIMIT, FoolscapStorage
-from truckee.storage.interfaces import Allocation, IStorageServer
+from truckee.storage.interfaces import (
+    Allocation,
+    BadAnswer,
+    CallFailed,
+    IStorageServer,
+    NotConnected,
+)
 from truckee.storage.server import DiskServer
 from truckee.storage.sharefiles import ShareDirectory
 

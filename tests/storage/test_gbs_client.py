@@ -33,12 +33,18 @@ from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Unavailable
 from truckee.grid.announcements import tubid_of
 from truckee.storage import gbs_schema
-from truckee.storage.foolscap_client import BadAnswer, CallFailed, NotConnected
 from truckee.storage.gbs_client import GbsServer
 from truckee.storage.gbs_connection import WrongKey
 from truckee.storage.gbs_schema import Nurl
 from truckee.storage.gbs_server import certificate_hash, tls_options
-from truckee.storage.interfaces import Allocation, IShareWriter, IStorageServer
+from truckee.storage.interfaces import (
+    Allocation,
+    BadAnswer,
+    CallFailed,
+    IShareWriter,
+    IStorageServer,
+    NotConnected,
+)
 from truckee.storage.limited import Patience, TooSlow
 
 

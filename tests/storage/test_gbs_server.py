@@ -25,12 +25,11 @@ from tests.processes import ask
 from tests.storage.gbs_served import SWISSNUM, Served, certificate, listen, new_client, stop
 from truckee.codec import base32
 from truckee.storage import gbs_schema
-from truckee.storage.foolscap_client import CallFailed
 from truckee.storage.gbs_client import NeedsKnownSize, ShareIncomplete
 from truckee.storage.gbs_connection import Reply, _AnyCertificate
 from truckee.storage.gbs_schema import Nurl
 from truckee.storage.gbs_server import GbsStorage
-from truckee.storage.interfaces import IStorageServer, ShareTooLarge
+from truckee.storage.interfaces import CallFailed, IStorageServer, ShareTooLarge
 from truckee.storage.quotas import QuotaLimits, ShareQuotas
 
 ANY = range(1000)

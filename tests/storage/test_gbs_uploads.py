@@ -8,8 +8,8 @@ from twisted.trial.unittest import TestCase
 from tests.contracts.storage_server import INDEX
 from tests.grids import SECRETS, until
 from tests.storage.gbs_served import Served, new_client
-from truckee.storage.foolscap_client import CallFailed
 from truckee.storage.gbs_client import GbsServer, GbsWriter
+from truckee.storage.interfaces import CallFailed
 
 
 class IdleTests(TestCase):

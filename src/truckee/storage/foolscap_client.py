@@ -24,36 +24,15 @@ from truckee.storage.foolscap_schema import (
 )
 from truckee.storage.interfaces import (
     Allocation,
+    BadAnswer,
+    CallFailed,
     IShareReader,
     IShareWriter,
     IStorageServer,
+    NotConnected,
 )
 
 _MAX_REASON = 200  # characters of what a peer says of its error
-
-
-@define
-class NotConnected(Unavailable):
-    """There is no connection to {server} now."""
-
-    server: str
-
-
-@define
-class CallFailed(Unavailable):
-    """{server} did not do what it was asked ({call}): {reason}"""
-
-    server: str
-    call: str
-    reason: str
-
-
-@define
-class BadAnswer(Corrupt):
-    """{server} answered {call} with something that is no answer."""
-
-    server: str
-    call: str
 
 
 @implementer(IStorageServer)

@@ -24,11 +24,12 @@ from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Corrupt, Misuse, Unavailable
 from truckee.flow.limits import Budget
 from truckee.storage import gbs_schema
-from truckee.storage.foolscap_client import BadAnswer, CallFailed
 from truckee.storage.gbs_connection import Connect, Connections, Reply
 from truckee.storage.gbs_schema import Nurl, Version
 from truckee.storage.interfaces import (
     Allocation,
+    BadAnswer,
+    CallFailed,
     IShareReader,
     IShareWriter,
     IStorageServer,

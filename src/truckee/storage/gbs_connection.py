@@ -48,8 +48,8 @@ from zope.interface import implementer
 
 from truckee.errors import Corrupt
 from truckee.storage import gbs_schema
-from truckee.storage.foolscap_client import BadAnswer, NotConnected
 from truckee.storage.gbs_schema import Nurl
+from truckee.storage.interfaces import BadAnswer, NotConnected
 
 T = TypeVar("T")
 Connect = Callable[[str, int], IStreamClientEndpoint]  # to a host and port

@@ -17,6 +17,30 @@ from truckee.errors import Corrupt, Misuse, Refused, TruckeeError, Unavailable
 
 
 @define
+class NotConnected(Unavailable):
+    """There is no connection to {server} now."""
+
+    server: str
+
+
+@define
+class CallFailed(Unavailable):
+    """{server} did not do what it was asked ({call}): {reason}"""
+
+    server: str
+    call: str
+    reason: str
+
+
+@define
+class BadAnswer(Corrupt):
+    """{server} answered {call} with something that is no answer."""
+
+    server: str
+    call: str
+
+
+@define
 class NoSpace(Unavailable):
     """There is no space left on {where}. Free some, or add a storage directory."""
 

@@ -40,7 +40,7 @@ from truckee.flow.together import together
 from truckee.immutable.download.fetch import MOST_AT_ONCE, BrokenFile, Fetcher
 from truckee.immutable.download.sources import Located, NotEnoughShares, Source
 from truckee.immutable.download.speculative_reads import HeadStart
-from truckee.storage.foolscap_client import NotConnected
+from truckee.storage.interfaces import NotConnected
 
 nothing: Any = None
 

@@ -31,7 +31,7 @@ from truckee.immutable.download.open_files import OpenFiles
 from truckee.immutable.download.shared_file import SharedFile
 from truckee.immutable.download.sources import NotEnoughShares
 from truckee.immutable.upload.keys import GivenKey
-from truckee.storage.foolscap_client import NotConnected
+from truckee.storage.interfaces import NotConnected
 
 KEY = b"k" * 16
 INDEX = storage_index_of(KEY)
