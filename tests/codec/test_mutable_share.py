@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import cycle
 
 from attrs import evolve
@@ -21,6 +22,7 @@ from truckee.codec.mutable_segment import encode_segment
 from truckee.codec.mutable_share import ShareParser
 from truckee.codec.mutable_version import SignedVersion, UnsignedVersion, VersionEncoder
 from truckee.codec.rsa_keys import BadPublicKey, SigningKey
+from truckee.errors import Corrupt
 
 CAP = write_cap().read_cap()
 FINGERPRINT = CAP.fingerprint
@@ -121,6 +123,28 @@ class ParserTests(SynchronousTestCase):
                     prove(FINGERPRINT, 0, share[:end])
                 with self.assertRaisesRegex(BadShare, f"it ends in its ({name})"):
                     prove(FINGERPRINT, 0, share[:end], 4000)
+
+    @settings(deadline=None, max_examples=150)
+    @given(
+        st.booleans(),
+        st.lists(
+            st.tuples(st.integers(0, 2300), st.binary(min_size=1, max_size=20)), max_size=4
+        ),
+        st.integers(0, 2400),
+    )
+    def test_hostile(
+        self, salted: bool, changes: list[tuple[int, bytes]], length: int
+    ) -> None:
+        """Whatever a server sends, it is proved or refused, and nothing else happens."""
+        share = bytearray(MDMF_SHARES[0] if salted else SHARE_0)
+        for at, data in changes:
+            share[at : at + len(data)] = data
+        for sent in (bytes(share), bytes(share[:length])):
+            with contextlib.suppress(Corrupt):
+                proved = prove(FINGERPRINT, 0, sent)
+                whole = prove(FINGERPRINT, 0, MDMF_SHARES[0] if salted else SHARE_0)
+                self.assertEqual(proved.header.prefix, whole.header.prefix)
+                self.assertEqual(proved.blocks.root, whole.blocks.root)
 
     def test_bounded(self) -> None:
         """However much it is fed, a parser keeps what it needs only."""
