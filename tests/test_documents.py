@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import click
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.documents import TOP, anchors, links, pages
 from tests.grids import new_directory
+from truckee.cli import main
 
 
 def problem_of(page: Path, target: str) -> str | None:
@@ -40,6 +42,14 @@ def reached(start: Path) -> set[Path]:
                 place = (page.parent / unquote(path.path)).resolve()
                 if place.exists():
                     waiting.append(place)
+    return found
+
+
+def options_of(command: click.Command) -> list[click.Option]:
+    """Return the options of a command and of those below it."""
+    found = [each for each in command.params if isinstance(each, click.Option)]
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        found += options_of(each)
     return found
 
 
@@ -93,3 +103,22 @@ class FactTests(SynchronousTestCase):
                         found = part.strip(" .:;,()") in said
                         self.assertTrue(found or "Failed to connect" in part, message)
         self.assertGreater(parts, 30)
+
+    def test_options_are_those_of_the_commands(self) -> None:
+        """The page of commands has each option of each command, and no other ones."""
+        text = (TOP / "docs" / "reference" / "commands.md").read_text()
+        parts = re.split(r"(?m)^## truckee (\S+)", text.partition("\n## twistd")[0])
+        sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+        context = click.Context(main)
+        known = {"--help", "--version"}
+        for name in main.list_commands(context):
+            command = main.get_command(context, name)
+            assert command is not None
+            self.assertIn(name, sections)
+            said = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", sections[name]))
+            for option in options_of(command):
+                self.assertTrue(said.intersection(option.opts), f"{name} {option.opts}")
+                known.update(option.opts)
+        for name, section in sections.items():
+            said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section))
+            self.assertEqual(said - known, set(), name)
