@@ -179,7 +179,11 @@ RUN: dict[str, tuple[str, Check]] = {
         lambda c, _: c.web_port is None,
     ),
     "a client of a grid manager": (
-        created(more="[grid_managers]\nalice = pub-v0-" + "a" * 52 + "\n"),
+        created(
+            more="[storage]\nenabled = false\n[grid_managers]\nalice = pub-v0-"
+            + "a" * 52
+            + "\n"
+        ),
         lambda c, _: len(c.grid_managers) == 1,
     ),
     "a server with certificates": (

@@ -40,7 +40,7 @@ from truckee.node.config_values import (
     parse_guard,
     parse_key,
     parse_memory,
-    parse_path,
+    parse_storage_dir,
 )
 from truckee.node.grid_managers import (
     OwnCertificate,
@@ -169,7 +169,7 @@ def _storage(node: NodeDirectory, file: ConfigFile) -> StorageConfig | None:
         return None
     directory = node.path / "storage"
     return StorageConfig(
-        get("storage", "storage_dir", directory, partial(parse_path, node.path)),
+        get("storage", "storage_dir", directory, partial(parse_storage_dir, node.path)),
         get("storage", "readonly", False, parse_boolean),
         get("storage", "reserved_space", 0, parse_size),
         get("storage", "force_foolscap", False, parse_boolean),

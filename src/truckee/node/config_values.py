@@ -90,6 +90,20 @@ def parse_path(directory: Path, text: str) -> Path:
     return directory / path
 
 
+def parse_storage_dir(directory: Path, text: str) -> Path:
+    """
+    Return the same for ``storage_dir``, where stock nodes know no home directories.
+
+    What one of them made under such a name in the node *directory* is meant, if there.
+    """
+    literal = directory / text
+    return (
+        literal
+        if text.startswith("~") and literal.is_dir()
+        else parse_path(directory, text)
+    )
+
+
 def endpoint_text(text: str) -> str:
     """Return an endpoint for Twisted; where only a port begins it, tcp is meant."""
     text = text.strip()
