@@ -1,11 +1,15 @@
-"""Real clients of tus: tuspy, and tus-js-client in Node."""
+"""Real clients of tus: tuspy, aiotus, and tus-js-client in Node."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from tusclient.client import TusClient
 
@@ -78,6 +82,48 @@ class TuspyTests(_Case):
         self.assertEqual(second.offset, MIB)
         second.upload()
         self.check_file(self.cap(first.url), data)
+
+
+class AiotusTests(_Case):
+    """It takes nothing but an absolute address of what it made."""
+
+    def setUp(self) -> None:
+        if find_spec("aiotus") is None:
+            raise SkipTest("aiotus is not installed")
+        super().setUp()
+
+    def upload(self, *paths: Path) -> tuple[str, dict[str, str | None]]:
+        """Return the address of an upload of these files, and what is known of it."""
+        program = ("-m", "tests.integration.aiotus_upload")
+        done = subprocess.run(
+            [sys.executable, *program, f"{self.url}tus/", *map(str, paths)],
+            stdout=subprocess.PIPE,
+            check=True,
+            cwd=Path(__file__).parents[2],
+        )
+        url, metadata = done.stdout.decode().splitlines()
+        return url, json.loads(metadata)
+
+    def check(self, url: str, data: bytes) -> None:
+        """Check what the upload at *url* became."""
+        told = json.loads(self.say("GET", url[len(self.url) - 1 :]).body)
+        self.check_file(str(told["cap"]), data)
+
+    def test_round_trip(self) -> None:
+        """A file in several pieces comes back as it was, with what was said of it."""
+        data = self.file(3 * MIB + 1)
+        url, metadata = self.upload(self.path)
+        self.assertTrue(url.startswith(f"{self.url}tus/"), url)
+        self.check(url, data)
+        self.assertEqual(metadata, {"filename": "ü b.bin", "empty": None})
+
+    def test_several(self) -> None:
+        """Several that come at once are one in the end."""
+        first = self.file(2 * MIB)
+        other = self.path.with_name("other")
+        other.write_bytes(content(MIB + 5))
+        url, _ = self.upload(self.path, other)
+        self.check(url, first + content(MIB + 5))
 
 
 class TusJsTests(_Case):
