@@ -26,7 +26,13 @@ from truckee.cli import main
 
 TIME = 60.0  # seconds in which a command ends
 # Before a command has no right to read them, or no file to open them with.
-_LOADED = (*LOADED["truckee"], "difflib")
+_LOADED = (
+    *LOADED["truckee"],
+    "truckee.cli.storage",
+    "difflib",
+    "encodings.utf_8_sig",
+    "encodings.ascii",
+)
 _LIMITS = {
     "files": resource.RLIMIT_NOFILE,
     "size": resource.RLIMIT_FSIZE,

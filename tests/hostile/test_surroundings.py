@@ -11,6 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.cli.forked import Forks
+from tests.hostile.storage_surroundings import storage
 from tests.hostile.surroundings import Case, Places, all_cases
 from tests.processes import Done, GridProcess, running
 
@@ -48,7 +49,9 @@ def run_cases(chosen: Callable[[Sequence[Case]], Sequence[Case]]) -> tuple[int, 
         stack.enter_context(running(grid))
         place = top / "place"
         place.mkdir()
-        cases = chosen(all_cases(Places(place, grid.url), stack))
+        places = Places(place, grid.url)
+        table = [*all_cases(places, stack), *storage(places, grid.directory)]
+        cases = chosen(table)
         forks = Forks()
         stack.callback(forks.close)
         faults = []
@@ -65,4 +68,4 @@ class SurroundingsTests(SynchronousTestCase):
         """A third of the table; tests/soak/surroundings.py runs the whole."""
         count, faults = run_cases(lambda cases: cases[::3])
         self.assertEqual(faults, [])
-        self.assertGreaterEqual(count, 70)
+        self.assertGreaterEqual(count, 110)

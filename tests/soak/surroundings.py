@@ -1,5 +1,5 @@
 """
-Every command in 200 bad surroundings and more.
+Every command in 350 bad surroundings and more.
 
     python -m tests.soak.surroundings
 

@@ -19,6 +19,7 @@ _CURE = (
     "Does it run? Start it with truckee run, or name another gateway with -u URL or "
     "-d NODEDIR"
 )
+_NOWHERE = "the current directory is not there any more: change to another one"
 _LONGEST = 600  # characters of what others wrote
 
 # What the system's own words leave open.
@@ -85,7 +86,7 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, OSError):
         named = error.filename
         if named is None or isinstance(named, int):
-            return reason_within(error)
+            return _NOWHERE if _is_nowhere() else reason_within(error)
         return f"{os.fsdecode(named)}: {reason_within(error)}"
     if isinstance(error, MemoryError):
         return _REASONS[errno.ENOMEM]
@@ -93,6 +94,15 @@ def sentence_of(error: BaseException) -> str:
         f"this is a fault of truckee itself ({type(error).__name__} in {_place(error)}). "
         "Please report it, with what you did"
     )
+
+
+def _is_nowhere() -> bool:
+    """Tell whether the directory in which the command began was removed."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _place(error: BaseException) -> str:

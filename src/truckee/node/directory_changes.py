@@ -84,6 +84,7 @@ def add_directory(
 
     :raises NoNewDirectory: :raises CannotEdit: :raises OSError:
     """
+    OwnGrid.read(node)  # of a node that has none nothing is locked
     with DirectoryRecord(node.path).locked():
         grid = OwnGrid.read(node)
         identity = check_new(grid, path) or random(SERVER_ID_SIZE)
@@ -109,6 +110,7 @@ def replace_directory(
     :raises NoSuchDirectory: :raises StillGood: unless *force*.
     :raises NoNewDirectory: :raises CannotEdit: :raises OSError:
     """
+    OwnGrid.read(node)
     record = DirectoryRecord(node.path)
     with record.locked():
         grid = OwnGrid.read(node)
