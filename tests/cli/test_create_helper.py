@@ -8,7 +8,7 @@ from tests.cli.making import ODD, MakingCase, run_here
 from tests.integration.stock_grid import NodeProcess
 from tests.ports import free_port
 from tests.processes import Done, run
-from truckee.helper.server.registry import HelperLimits
+from truckee.helper.server.limits import HelperLimits
 from truckee.node.config import GridShape
 from truckee.node.peers import check_furl, load_introducers
 

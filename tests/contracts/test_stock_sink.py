@@ -38,7 +38,7 @@ class StockHelperSinkTests(ciphertext_sink.CiphertextSinkContract):
         for path in self.helped.kept:
             # Stock helpers cannot be told to forget; they keep it for the next attempt.
             (self.helped.home / path).unlink()
-        self.helped.uploads.used = 0
+        self.helped.uploads.quotas.clear()
         if len(self.grid.shares(INDEX)) == ENCODING.total:
             # It was all there before it was aborted, and was stored.
             self.remove_shares()

@@ -25,9 +25,11 @@ from truckee.helper.gateway.connection import HelperConnection
 from truckee.helper.gateway.push_sink import HelperSink, HelperSinks
 from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.ownership import Owner
+from truckee.helper.server.limits import HelperLimits
 from truckee.helper.server.pull_service import StockUploads
 from truckee.helper.server.push_service import Helper
-from truckee.helper.server.registry import HelperLimits, Uploads
+from truckee.helper.server.registry import Uploads, new_uploads
+from truckee.helper.server.state import Event
 from truckee.helper.server.upload import HelperUpload
 from truckee.helper.wire import Parameters
 from truckee.immutable.upload.grid_sink import GridSinks
@@ -137,7 +139,7 @@ class Helped:
                 selector=self.grid.selector.demanding(parameters.happy),
             )
 
-        self.uploads = Uploads(
+        self.uploads = new_uploads(
             self.home,
             self.limits,
             self.grid.selector,
@@ -170,7 +172,7 @@ class Helped:
             await self.tub.stopService()
         for upload in list(self.uploads.active.values()):
             upload.users = 0
-            upload._close(forget=False)
+            upload._close(Event.LEAVE)
         await until(lambda: not self.uploads.active)
 
     async def restart(self) -> None:

@@ -21,7 +21,7 @@ from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.protocol import RIEncryptedUploadable, RIHelper, RIUploadHelper
 from truckee.helper.pull_results import UploadResults
 from truckee.helper.server.pull_results import results_of_upload
-from truckee.helper.server.upload import Stored
+from truckee.helper.server.stored import Stored
 from truckee.immutable.upload.sinks import NewFile
 from truckee.storage.foolscap_schema import serves
 

@@ -49,8 +49,8 @@ from truckee.helper.ownership import (
     parse_name,
     upload_secret,
 )
+from truckee.helper.server.limits import HelperLimits
 from truckee.helper.server.push_service import Helper
-from truckee.helper.server.registry import HelperLimits
 from truckee.helper.server.stored_files import StoredFiles
 from truckee.helper.server.upload import HelperUpload
 from truckee.immutable.upload.presence import PresenceProver

@@ -18,7 +18,7 @@ from truckee.frontends.web.storage_report import DiskReport, StorageReport
 from truckee.frontends.web.upload_routes import HelperSeen
 from truckee.frontends.web.welcome import GridStatus, health_of, welcome_page
 from truckee.grid.pool import ServerStatus
-from truckee.helper.server.registry import HelperLimits
+from truckee.helper.server.limits import HelperLimits
 from truckee.status.problems import Problem
 from truckee.storage.crawl_state import CrawlCounts, CrawlState
 

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE
 from truckee.codec.lease_expiry import ExpiryPolicy, ShareKind
 from truckee.errors import Misuse
-from truckee.helper.server.registry import HelperLimits
+from truckee.helper.server.limits import HelperLimits
 from truckee.immutable.download.cache import CacheLimits
 from truckee.node.config import (
     DEFAULT_MEMORY_LIMIT,

@@ -23,7 +23,7 @@ from truckee.codec.lease_expiry import (
 from truckee.flow.durations import parse_duration
 from truckee.flow.sizes import parse_size
 from truckee.grid.addresses import AddressPolicy
-from truckee.helper.server.registry import HelperLimits
+from truckee.helper.server.limits import HelperLimits
 from truckee.immutable.download.cache import CacheLimits
 from truckee.immutable.upload.uploader import UploadLimits
 from truckee.net.http.base_url import parse_base_url

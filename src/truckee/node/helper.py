@@ -20,9 +20,11 @@ from truckee.helper.gateway.pull_sink import StockHelperSinks
 from truckee.helper.gateway.push_sink import HelperSinks
 from truckee.helper.gateway.route import Routes
 from truckee.helper.ownership import upload_secret
+from truckee.helper.server.limits import HelperLimits
 from truckee.helper.server.pull_service import StockUploads
 from truckee.helper.server.push_service import Helper
-from truckee.helper.server.registry import HelperLimits, Home, Uploads
+from truckee.helper.server.registry import Uploads, new_uploads
+from truckee.helper.server.spool import Home
 from truckee.helper.wire import Parameters
 from truckee.immutable.upload.grid_sink import GridSinks
 from truckee.immutable.upload.presence import PresenceProver
@@ -56,7 +58,7 @@ def build_uploads(
             selector=selector.demanding(parameters.happy),
         )
 
-    return Uploads(
+    return new_uploads(
         spool.path,
         limits.for_strangers(),
         selector,

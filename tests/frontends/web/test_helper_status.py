@@ -41,7 +41,8 @@ from truckee.frontends.web.helper_report import MOST_KEPT, HelperReporter
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.welcome import GridStatus
 from truckee.helper.gateway.push_session import LARGEST_PIECE
-from truckee.helper.server.registry import HelperLimits, Uploads
+from truckee.helper.server.limits import HelperLimits
+from truckee.helper.server.registry import Uploads, new_uploads
 from truckee.helper.server.upload import HelperUpload
 from truckee.helper.wire import Parameters
 from truckee.immutable.upload.grid_sink import GridSinks
@@ -98,7 +99,7 @@ class _Case(TestCase):
             )
 
         grid, home = self.grid, self.grid.root / "helper"
-        uploads = Uploads(
+        uploads = new_uploads(
             home, limits or HelperLimits(), grid.selector, sinks, grid.disk, REACTOR, now
         )
         uploads.look()
@@ -311,9 +312,9 @@ class KeptTests(_Case):
     async def test_kept(self) -> None:
         """What nobody brings is told with when it expires, what expires first at first."""
         young = base32.encode(b"y" * 16)
-        self.put(self.uploads.incoming, young, 300, 1 * DAY)
-        self.put(self.uploads.encoding, NAME, 700, 3 * DAY)
-        self.put(self.uploads.encoding, f"{NAME}.json", 9, 3 * DAY)
+        self.put(self.uploads.spool.incoming, young, 300, 1 * DAY)
+        self.put(self.uploads.spool.encoding, NAME, 700, 3 * DAY)
+        self.put(self.uploads.spool.encoding, f"{NAME}.json", 9, 3 * DAY)
         told = await self.told()
         self.assertEqual(
             told["truckee"]["kept"],
@@ -345,7 +346,7 @@ class KeptTests(_Case):
         """However many files are kept, a page has a bounded number of them."""
         for number in range(MOST_KEPT + 3):
             name = base32.encode(number.to_bytes(16, "big"))
-            self.put(self.uploads.incoming, name, 1, float(number))
+            self.put(self.uploads.spool.incoming, name, 1, float(number))
         told = (await self.told())["truckee"]
         self.assertEqual(
             (len(told["kept"]), told["kept_count"]), (MOST_KEPT, MOST_KEPT + 3)
@@ -365,18 +366,18 @@ class KeptTests(_Case):
 
     async def test_strange_disk(self) -> None:
         """What is not ours on the disk is not told, and what is gone does no harm."""
-        (self.uploads.incoming / "lost+found").mkdir()
-        (self.uploads.incoming / base32.encode(b"d" * 16)).mkdir()
-        (self.uploads.incoming / base32.encode(b"l" * 16)).symlink_to("/nowhere")
-        self.put(self.uploads.incoming, "<b>letter", 5, 0.0)
-        self.put(self.uploads.incoming, NAME, 7, 0.0)
-        self.uploads.encoding.rmdir()
+        (self.uploads.spool.incoming / "lost+found").mkdir()
+        (self.uploads.spool.incoming / base32.encode(b"d" * 16)).mkdir()
+        (self.uploads.spool.incoming / base32.encode(b"l" * 16)).symlink_to("/nowhere")
+        self.put(self.uploads.spool.incoming, "<b>letter", 5, 0.0)
+        self.put(self.uploads.spool.incoming, NAME, 7, 0.0)
+        self.uploads.spool.encoding.rmdir()
         told = await self.told()
         self.assertEqual(told["chk_upload_helper.incoming_count"], 1)
         self.assertEqual(told["chk_upload_helper.incoming_size"], 7)
         self.assertEqual(told["chk_upload_helper.encoding_count"], 0)
         self.assertNotIn("letter", await self.page())
-        shutil.rmtree(self.uploads.directory)
+        shutil.rmtree(self.uploads.spool.directory)
         told = await self.told()
         self.assertEqual(told["truckee"]["disk_free"], None)
         self.assertEqual((await self.ask()).status, 200)
@@ -414,7 +415,7 @@ class PageTests(_Case):
     async def test_storage_index(self) -> None:
         """Nobody learns a whole storage index, by which shares could be asked for."""
         upload = await self.open(1000)
-        self.put(self.uploads.incoming, base32.encode(b"y" * 16), 300, 0.0)
+        self.put(self.uploads.spool.incoming, base32.encode(b"y" * 16), 300, 0.0)
         for text in (await self.page(), json.dumps(await self.told())):
             self.assertIn(NAME[:5], text)
             self.assertNotIn(NAME[:6], text)
@@ -440,7 +441,7 @@ class PageTests(_Case):
 
     async def test_expiry(self) -> None:
         """People see after how long, and when, what is kept will be deleted."""
-        self.put(self.uploads.incoming, NAME, 300, 0.0)
+        self.put(self.uploads.spool.incoming, NAME, 300, 0.0)
         page = await self.page()
         self.assertIn("deleted 14 days after its last byte", page)
         self.assertIn("28 Nov 2023, 22:13 UTC", page)

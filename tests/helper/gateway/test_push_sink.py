@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.grids import calm, failing, hanging, new_small_disk, pause, until
+from tests.grids import REACTOR, calm, failing, hanging, new_small_disk, pause, until
 from tests.helper.helped import (
     INDEX,
     KEY,
@@ -35,7 +35,7 @@ from truckee.helper.gateway.push_session import HelperForgot
 from truckee.helper.gateway.push_sink import HelperSink
 from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.ownership import NOBODY
-from truckee.helper.server.registry import HelperLimits
+from truckee.helper.server.limits import HelperLimits
 from truckee.helper.server.upload import HelperUpload
 from truckee.helper.wire import Parameters
 from truckee.immutable.upload.sinks import KeyReused, NewFile
@@ -586,7 +586,7 @@ class RefusalTests(_Case):
         for server in self.helped.grid.servers:
             server.mood = failing("write")
         await sink.write(content.ciphertext[1_500_000:2_500_000])
-        await until(lambda: self.helped.upload()._coding is None)
+        await until(lambda: not self.helped.upload().coding)
         for server in self.helped.grid.servers:
             server.mood = calm
         await sink.write(content.ciphertext[2_500_000:])
@@ -601,7 +601,7 @@ class PatienceTests(_Case):
     async def fails(self, error: type[Exception], work: Any, seconds: float = 5.0) -> None:
         """Check that *work* fails in this way, soon."""
         waiting = begin(work)
-        waiting.addTimeout(seconds, self.helped.uploads._clock)
+        waiting.addTimeout(seconds, REACTOR)
         with self.assertRaises(error):
             await waiting
 
@@ -675,7 +675,7 @@ class PatienceTests(_Case):
         turn = begin(self.hold_turn(gate))
         await self.fails(HelperSilent, self.all_of(sink))
         aborting = begin(sink.abort())
-        aborting.addTimeout(5.0, self.helped.uploads._clock)
+        aborting.addTimeout(5.0, REACTOR)
         await aborting
         gate.callback(None)
         await turn
@@ -717,7 +717,7 @@ class PatienceTests(_Case):
             server.mood = slow
         sink = await self.gateway.open(None)
         await sink.write(content.ciphertext)
-        clock = self.helped.uploads._clock
+        clock = REACTOR
         began = clock.seconds()
         self.assertEqual((await sink.close()).read_cap(KEY), content.cap)
         self.assertGreater(clock.seconds() - began, 3.0)

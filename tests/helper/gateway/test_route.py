@@ -12,7 +12,7 @@ from tests.grids import calm, hanging, pause, until
 from tests.helper.helped import INDEX, KEY, Content, Gateway, Helped, begin, cut
 from truckee.helper.gateway.connection import NoHelper
 from truckee.helper.gateway.route import Routes
-from truckee.helper.server.registry import HelperLimits
+from truckee.helper.server.limits import HelperLimits
 from truckee.immutable.upload.sinks import (
     ICiphertextSink,
     ICiphertextSinks,

@@ -27,8 +27,8 @@ from truckee.codec.ueb import ueb_of_fields
 from truckee.helper.ownership import Owner, name_of
 from truckee.helper.protocol import RIEncryptedUploadable
 from truckee.helper.pull_results import UploadResults
+from truckee.helper.server.limits import HelperLimits
 from truckee.helper.server.pull_client import ClientPatience
-from truckee.helper.server.registry import HelperLimits
 from truckee.helper.wire import CHK_UPLOAD, HELPER, LARGEST_PIECE, MOST_PIECES
 
 SIZE = 3000

@@ -23,8 +23,9 @@ from truckee.codec.geometry import Encoding
 from truckee.codec.ueb import parse_ueb
 from truckee.helper import wire
 from truckee.helper.protocol import RIPushObserver
+from truckee.helper.server.limits import HelperLimits
 from truckee.helper.server.push_service import PushUpload
-from truckee.helper.server.registry import HelperLimits
+from truckee.helper.server.state import is_vouched
 from truckee.helper.server.stored_files import StoredFiles
 from truckee.helper.server.upload import HelperUpload
 from truckee.helper.wire import LARGEST_WINDOW
@@ -490,7 +491,7 @@ class LingerTests(_Case):
 
     async def test_stays_away(self) -> None:
         """After a while it is waited for no more, and what it brought is kept."""
-        self.helped.helper._linger = 0.3
+        self.helped.helper._linger = 2.0
         await self.lose()
         self.assertEqual(len(self.helped.uploads.active), 1)
         await pause(0.1)
@@ -554,7 +555,7 @@ class LingerTests(_Case):
         await upload.callRemote("push", 0, self.data)
         finishing = upload.callRemote("finish", SIZE, self.content.root)
         finishing.addErrback(lambda _: None)
-        await until(lambda: self.helped.upload()._vouched)
+        await until(lambda: is_vouched(self.helped.upload().state))
         cut(self.helped.tub)
         await until(lambda: not self.helped.uploads.active)
         self.assertEqual(len(grid.shares(INDEX)), 2)
@@ -566,7 +567,7 @@ class LingerTests(_Case):
         answer = await self.peer.open(shape=(2, 3, 3, 64))
         self.assertEqual(answer[0], wire.RECEIVE)
         await answer[4].callRemote("abort", True)
-        self.helped.uploads._stored = StoredFiles()
+        self.helped.uploads._present._stored = StoredFiles()
         answer = await self.peer.open()
         self.assertEqual(answer[0], wire.RECEIVE)
         await answer[4].callRemote("abort", True)

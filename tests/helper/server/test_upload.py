@@ -10,15 +10,16 @@ from itertools import product
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
 from tests.grids import calm, failing, hanging, new_small_disk, pause, until
 from tests.helper.helped import INDEX, PARAMETERS, Content, Helped, begin
 from truckee.codec.geometry import Encoding
 from truckee.grid.selection import NotEnoughServers
 from truckee.helper.errors import ContentDiffers, Gap, HelperBusy, HelperFull, UploadOver
-from truckee.helper.server.registry import HelperLimits
-from truckee.helper.server.upload import HelperUpload, Stored
+from truckee.helper.server.limits import HelperLimits
+from truckee.helper.server.stored import Stored
+from truckee.helper.server.upload import HelperUpload
 from truckee.helper.wire import Parameters
 
 # More than two segments and a tail.
@@ -108,16 +109,6 @@ class PushTests(_Case):
         self.assertEqual(self.helped.path("incoming").read_bytes(), self.data[:50])
 
 
-class LabelTests(SynchronousTestCase):
-    def test_alike(self) -> None:
-        """Servers whose names are alike can be told apart, and only those have more."""
-        shares = {0: ["a", "b"], 1: ["b"], 2: ["c", "c"]}
-        seeds = {0: [b"1" * 20, b"2" * 20], 1: [b"2" * 20], 2: [b"3" * 20, b"4" * 20]}
-        labels = Stored(b"", shares, 0, seeds).labels()
-        self.assertEqual((labels[0], labels[1]), (["a", "b"], ["b"]))
-        self.assertEqual(labels[2], ["c (gmztgmzt)", "c (gq2dinbu)"])
-
-
 class UnknownSizeTests(_Case):
     async def test_streams(self) -> None:
         """A file is coded while it comes, also if nobody knows how long it will be."""
@@ -141,7 +132,7 @@ class UnknownSizeTests(_Case):
         await until(lambda: upload.stored == 128)
         await pause(0.1)
         await upload.append(150, self.data[150:])
-        await until(lambda: upload._coding is None)
+        await until(lambda: not upload.coding)
         for server in self.helped.grid.servers:
             server.mood = calm
         (await self.open()).leave()
@@ -152,10 +143,10 @@ class UnknownSizeTests(_Case):
 
     async def test_longer_than_servers_were_asked_for(self) -> None:
         """So is one that becomes longer than what servers were asked to have room for."""
-        self.helped.uploads.limits = HelperLimits(open_ended=150)
+        self.helped.uploads.quotas.limits = HelperLimits(open_ended=150)
         upload = await self.open()
         await upload.append(0, self.data)
-        await until(lambda: upload._coding is None)
+        await until(lambda: not upload.coding)
         self.assertEqual(self.helped.incoming_shares(), [])
         await self.finish(upload)
         upload.leave()
@@ -489,7 +480,7 @@ class ServersTests(_Case):
             server.mood = failing("allocate")
         upload = await self.open(SIZE)
         await upload.append(0, self.data[:100])
-        await until(lambda: upload._failure is not None)
+        await until(lambda: upload.shares.failure is not None)
         for server in self.helped.grid.servers:
             server.mood = calm
         await upload.append(100, self.data[100:])

@@ -11,7 +11,8 @@ from attrs import define, field, frozen
 
 from truckee.codec import base32
 from truckee.flow.cpu import Workers
-from truckee.helper.server.registry import HelperLimits, Uploads
+from truckee.helper.server.limits import HelperLimits
+from truckee.helper.server.registry import Uploads
 from truckee.helper.server.upload import HelperUpload
 from truckee.status.problems import Problem, Problems
 
@@ -89,7 +90,7 @@ class HelperReporter:
     async def report(self) -> HelperReport:
         """Look at the helper, and at its disk."""
         uploads = self._uploads
-        free = await self._disk.run(_free_space, uploads.directory)
+        free = await self._disk.run(_free_space, uploads.spool.directory)
         incoming, encoding = await self._disk.run(self._files)
         active = {upload.file.path.name for upload in uploads.active.values()}
         kept = [
@@ -125,12 +126,13 @@ class HelperReporter:
         """Return what is incoming, and what is complete; runs in a thread."""
         incoming: list[_File] = []
         encoding: list[_File] = []
+        spool = self._uploads.spool
         # Files come and go meanwhile.
         with suppress(OSError):
-            for path in self._uploads.files():
+            for path in spool.files():
                 with suppress(OSError):
                     status = path.stat()
-                    kind = incoming if path.parent == self._uploads.incoming else encoding
+                    kind = incoming if path.parent == spool.incoming else encoding
                     kind.append(_File(path.name, status.st_size, status.st_mtime))
         return incoming, encoding
 
@@ -152,14 +154,11 @@ def _free_space(directory: Path) -> int | None:
 
 
 def _tell(upload: HelperUpload) -> UploadReport:
-    phase = upload.phase
-    if phase == "receiving" and upload.complete:
-        phase = "storing"
     return UploadReport(
         base32.encode(upload.storage_index)[:_SHOWN],
         upload.held,
         upload.stored,
         upload.size,
-        phase,
+        upload.phase,
         upload.users,
     )

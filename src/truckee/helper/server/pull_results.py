@@ -12,7 +12,7 @@ from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.hashes import ueb_hash
 from truckee.codec.ueb import fields_in_ueb, geometry_in_ueb
 from truckee.helper.pull_results import UploadResults
-from truckee.helper.server.upload import Stored
+from truckee.helper.server.stored import Stored
 
 
 def results_of(stored: Stored, server_id: Callable[[bytes], bytes]) -> UploadResults:

@@ -23,7 +23,8 @@ from truckee.helper.pull_results import UploadResults
 from truckee.helper.server.pull_client import ClientPatience, StockClient
 from truckee.helper.server.pull_results import results_of, results_of_upload
 from truckee.helper.server.registry import Uploads
-from truckee.helper.server.upload import HelperUpload, Stored
+from truckee.helper.server.stored import Stored
+from truckee.helper.server.upload import HelperUpload
 from truckee.helper.wire import CHK_UPLOAD, LARGEST_PIECE, SOFTWARE, PullOpened
 from truckee.net.foolscap.peer_safe_failures import answered
 from truckee.storage.foolscap_schema import serves

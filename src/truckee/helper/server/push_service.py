@@ -23,7 +23,8 @@ from truckee.helper.errors import Gap, UploadOver, code_of
 from truckee.helper.ownership import Owner
 from truckee.helper.protocol import RIHelper, RIPushUpload
 from truckee.helper.server.registry import Uploads
-from truckee.helper.server.upload import HelperUpload, Stored
+from truckee.helper.server.stored import Stored
+from truckee.helper.server.upload import HelperUpload
 from truckee.helper.wire import (
     LARGEST_WINDOW,
     Finished,

@@ -8,27 +8,33 @@ complete.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from attrs import define, field, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from truckee.codec import base32
 from truckee.codec.hashes import Buffer
-from truckee.codec.ueb import parse_ueb
-from truckee.errors import Misuse
 from truckee.flow.changes import Changes
 from truckee.flow.limits import Exclusive
-from truckee.flow.together import Work
 from truckee.helper.errors import ContentDiffers, Gap, HelperFull, UploadOver
 from truckee.helper.ownership import NOBODY, Owner
 from truckee.helper.server.ciphertext_file import CiphertextFile
+from truckee.helper.server.coding import Coding
+from truckee.helper.server.state import (
+    Event,
+    State,
+    after,
+    is_ended,
+    is_kept,
+    is_vouched,
+    takes_part,
+)
+from truckee.helper.server.stored import Stored
 from truckee.helper.wire import Parameters
-from truckee.immutable.upload.sinks import FalseClaims, ICiphertextSinks, NewFile
-from truckee.immutable.upload.status import UploadStatus
+from truckee.immutable.upload.sinks import FalseClaims
 
 log = Logger()
 
@@ -37,38 +43,6 @@ IDLE = 60.0  # seconds
 # How often a complete file is coded, while servers are found to hold another file's shares
 # under its storage index: they are passed over the next time.
 _ATTEMPTS = 3
-
-
-@define
-class TooLongToStream(Misuse):
-    """A file of unknown size has more than {most} bytes, so it is stored in the end."""
-
-    most: int
-
-
-@frozen
-class Stored:
-    """A file that is on the grid."""
-
-    ueb: bytes = field(repr=False)
-    shares: Mapping[int, list[str]]  # names of the servers of each
-    found: int  # how many shares were there before
-    # The lease seeds of the same servers in the same order; their names may be alike.
-    seeds: Mapping[int, list[bytes]] = field(factory=dict, repr=False)
-
-    def labels(self) -> dict[int, list[str]]:
-        """Return the servers of each share by names of which no two are alike."""
-        known: dict[str, set[bytes]] = {}
-        for share, names in self.shares.items():
-            for name, seed in zip(names, self.seeds[share], strict=True):
-                known.setdefault(name, set()).add(seed)
-        return {
-            share: [
-                name if len(known[name]) == 1 else f"{name} ({base32.encode(seed)[:8]})"
-                for name, seed in zip(names, self.seeds[share], strict=True)
-            ]
-            for share, names in self.shares.items()
-        }
 
 
 class Room(Protocol):
@@ -93,6 +67,12 @@ class Room(Protocol):
         Incomplete ones of others stop, and begin anew when they are complete.
         """
 
+    async def keep(self, upload: HelperUpload) -> None:
+        """Record that *upload* is complete, so that it survives a restart."""
+
+    def over(self, upload: HelperUpload) -> None:
+        """Nothing more happens to *upload*."""
+
 
 @define(eq=False)
 class HelperUpload:
@@ -108,52 +88,24 @@ class HelperUpload:
     parameters: Parameters
     size: int | None  # bytes; None: not known yet
     file: CiphertextFile
-    _sinks: ICiphertextSinks
+    shares: Coding
     _room: Room
-    _complete: Callable[[HelperUpload], Work[None]]  # keeps a complete file
-    _over: Callable[[HelperUpload], None]  # nothing more happens to it
-    _open_ended: int  # bytes that servers have room for while its size is not known
     _seconds: Callable[[], float]
     owner: Owner = NOBODY
-    stored: int = field(default=0, init=False)  # bytes that went to the grid
-    phase: str = field(default="receiving", init=False)
+    state: State = field(default=State.RECEIVING, init=False)
     users: int = field(default=0, init=False)
     lingering: int = field(default=0, init=False)  # of them, gone and maybe coming back
-    _root: bytes | None = field(default=None, init=False)  # what a client says
-    _vouched: bool = field(default=False, init=False)  # one said that this is the file
-    _result: Stored | None = field(default=None, init=False)
-    _coding: Deferred[None] | None = field(default=None, init=False)
-    _failure: Exception | None = field(default=None, init=False)  # of the last attempt
-    _whole: bool = field(default=False, init=False)  # the last attempt began with all bytes
-    _streamed: bool = field(default=False, init=False)  # one began without a size
-    _kept: bool = field(default=False, init=False)  # as complete
-    closed: bool = field(default=False, init=False)  # it takes no more part
-    ended: bool = field(default=False, init=False)  # and nothing is open any more
-    forgotten: bool = field(default=False, init=False)  # nor kept
-    _ueb: bytes = field(default=b"", init=False, repr=False)
+    root: bytes | None = field(default=None, init=False)  # what a client says
     _last_byte: float = field(init=False)  # when it came, in seconds
-    changes: Changes = field(factory=Changes, init=False, repr=False)
     _turn: Exclusive = field(factory=Exclusive, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._last_byte = self._seconds()
 
     @property
-    def coding(self) -> bool:
-        """Whether its shares are being made."""
-        return self._coding is not None
-
-    @property
-    def idle(self) -> bool:
-        """Whether it is incomplete, and its client brought nothing for long."""
-        return not self._kept and self._seconds() - self._last_byte > IDLE
-
-    async def make_way(self) -> None:
-        """Stop making shares, unless they are those of a complete file."""
-        coding = self._coding
-        if coding is not None and not (self._vouched and self.complete):
-            coding.cancel()
-        await self._attempt()
+    def changes(self) -> Changes:
+        """What is woken when anything here changes."""
+        return self.shares.changes
 
     @property
     def held(self) -> int:
@@ -161,14 +113,65 @@ class HelperUpload:
         return self.file.size
 
     @property
+    def stored(self) -> int:
+        """Bytes of ciphertext that went to the grid."""
+        return self.shares.stored
+
+    @property
     def complete(self) -> bool:
         """Whether all ciphertext is here."""
         return self.held == self.size
 
     @property
+    def coding(self) -> bool:
+        """Whether its shares are being made."""
+        return self.shares.under_way
+
+    @property
     def result(self) -> Stored | None:
         """The file, once it is on the grid."""
-        return self._result
+        return self.shares.result
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more part."""
+        return not takes_part(self.state)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is open any more, either."""
+        return is_ended(self.state)
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether there is no file any more, either."""
+        return self.state is State.FORGOTTEN
+
+    @property
+    def judged(self) -> bool:
+        """Whether a client said what the file is, or none is left to say it."""
+        return is_vouched(self.state) or not self.users
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is incomplete, and its client brought nothing for long."""
+        return not is_kept(self.state) and self._seconds() - self._last_byte > IDLE
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether an incomplete file only waits for those who may come back."""
+        return 0 < self.users == self.lingering and not is_kept(self.state)
+
+    @property
+    def phase(self) -> str:
+        """What people are told of it: "receiving", "storing", "closing" or "over"."""
+        if self.closed:
+            return "over"
+        if self.shares.closing:
+            return "closing"
+        return "storing" if self.complete else "receiving"
+
+    # Taking part
 
     def join(self) -> None:
         """Take part."""
@@ -179,36 +182,21 @@ class HelperUpload:
         self.users -= 1
         self.changes.wake()
         if forget and self.users == self.lingering:
-            self._close(forget)
+            self._close(Event.FORGET)
         # What was found here is a whole file if it is kept as one, or somebody says so.
-        elif not self.users and (not self._kept or self._coding is None):
-            self._close(forget=False)
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether an incomplete file only waits for those who may come back."""
-        return 0 < self.users == self.lingering and not self._kept
+        elif not self.users and not (is_kept(self.state) and self.coding):
+            self._close(Event.LEAVE)
 
     async def give_up(self) -> None:
         """Keep what is held, and wait for nobody."""
-        self._close(forget=False)
+        self._close(Event.LEAVE)
         await self.settled()
 
-    def start(self) -> None:
-        """Code what is there and what comes, if it can be; else ``finish`` does it."""
-        if self._coding is not None or self.closed or not self._room.may_code(self):
-            return
-        if self.size is None:
-            if self._streamed or self._sinks.needs_known_size:
-                return
-            self._streamed = True
-        elif self.held > self.size:
-            return  # more than there is of the file is the start of another one
-        self._failure = None
-        self._whole = self.complete
-        self.stored = 0
-        coding = self._coding = Deferred.fromCoroutine(self._code())
-        coding.addBoth(self._coded)
+    async def settled(self) -> None:
+        """Return when nothing is open any more, if it is over."""
+        await self.changes.until(lambda: self.ended or not self.closed)
+
+    # Ciphertext
 
     async def digest(self) -> tuple[int, bytes]:
         """Return how many bytes are held, and SHA-256 of these; nothing for none."""
@@ -251,9 +239,33 @@ class HelperUpload:
 
     async def _keep(self) -> None:
         """Let a complete file survive a restart; it is the caller's turn."""
-        if self.complete and not self._kept:
-            await self._complete(self)
-            self._kept = True
+        if self.complete and not is_kept(self.state):
+            await self._room.keep(self)
+            self.state = after(self.state, Event.KEEP)
+
+    # Shares
+
+    def start(self) -> None:
+        """Code what is there and what comes, if it can be; else ``finish`` does it."""
+        if self.coding or self.closed or not self._room.may_code(self):
+            return
+        attempt = self.shares.begin(self)
+        if attempt is not None:
+            attempt.addCallback(self._coded)
+
+    def _coded(self, _: object) -> None:
+        """An attempt is over."""
+        if self.result is not None or isinstance(self.shares.failure, ContentDiffers):
+            self._close(Event.FORGET)
+        elif not self.users:
+            self._close(Event.LEAVE)
+        self.changes.wake()
+
+    async def make_way(self) -> None:
+        """Stop making shares, unless they are those of a complete file."""
+        if not is_vouched(self.state):
+            self.shares.cancel()
+        await self.shares.ended()
 
     async def finish(self, size: int, root: bytes | None) -> Stored:
         """
@@ -268,114 +280,48 @@ class HelperUpload:
             if self.held != size or self.size not in (None, size):
                 raise Gap(self.held)
             self.size = size
-            self._root = root or self._root
-            self._vouched = True
+            self.root = root or self.root
+            self.state = after(self.state, Event.VOUCH)
             await self._keep()
         self.changes.wake()
-        if not self._whole:
+        if not self.shares.began_whole:
             # If this attempt fails, one that finds all bytes here may not.
-            await self._attempt()
-        if self._result is None:
+            await self.shares.ended()
+        if self.result is None:
             async with self._room.finishing(self):
                 for _ in range(_ATTEMPTS):
                     self.start()
-                    await self._attempt()
-                    if not isinstance(self._failure, FalseClaims):
+                    await self.shares.ended()
+                    if not isinstance(self.shares.failure, FalseClaims):
                         break
-        if self._result is None:
-            raise self._failure or UploadOver()
-        return self._result
+        if self.result is None:
+            raise self.shares.failure or UploadOver()
+        return self.result
 
-    async def _attempt(self) -> None:
-        """Wait for the end of the attempt that is under way, if one is."""
-        await self.changes.until(lambda: self._coding is None)
+    # The end
 
-    async def _code(self) -> None:
-        if self.size is None:
-            # A file that ends within its first segment has a smaller one.
-            await self._next(self.parameters.encoding.streaming_segment_size)
-        status = UploadStatus()
-        most = self._open_ended if self.size is None else self.size
-        file = NewFile(
-            self.storage_index,
-            self.size,
-            most,
-            resumable=True,
-            approve=self._approve,
-            status=status,
-        )
-        sink = await self._sinks.open(file)
-        try:
-            while length := await self._next(sink.chunk_size):
-                if self.stored + length > most:
-                    raise TooLongToStream(most)
-                await sink.write(await self.file.read(self.stored, length))
-                self.stored += length
-                self.changes.wake()
-            self.phase = "closing"
-            await sink.close()
-        except Exception:
-            await sink.abort()
-            raise
-        self._result = Stored(self._ueb, status.shares, status.found, status.seeds)
-
-    async def _next(self, most: int) -> int:
-        """Wait for *most* bytes to code, or as many as there will be; 0: no more."""
-
-        def length() -> int:
-            return most if self.size is None else min(most, self.size - self.stored)
-
-        await self.changes.until(lambda: self.held >= self.stored + length())
-        return length()
-
-    async def _approve(self, ueb: bytes) -> None:
-        """Wait until somebody says what the file must be, or nobody is left to say it."""
-        await self.changes.until(lambda: self._vouched or not self.users)
-        self._ueb = ueb
-        if self._root not in (None, parse_ueb(ueb).crypttext_root_hash):
-            raise ContentDiffers
-
-    def _coded(self, outcome: object) -> None:
-        """An attempt is over."""
-        self._coding = None
-        error = getattr(outcome, "value", None)
-        if isinstance(error, CancelledError):
-            self._failure = UploadOver()
-        elif isinstance(error, Exception):
-            self._failure = error
-            log.warn("An upload was not stored: {error}", error=str(error))
-        if self._result is not None or isinstance(error, ContentDiffers):
-            self._close(forget=True)
-        elif not self.users:
-            self._close(forget=False)
-        self.changes.wake()
-
-    def _close(self, forget: bool) -> None:
-        if not self.closed:
-            self.closed = True
-            self.phase = "over"
-            ending = Deferred.fromCoroutine(self._end(forget))
+    def _close(self, event: Event) -> None:
+        was_open = takes_part(self.state)
+        self.state = after(self.state, event)
+        if was_open:
+            ending = Deferred.fromCoroutine(self._end())
             ending.addErrback(lambda failure: log.failure("A file was not closed", failure))
             self.changes.wake()
 
-    async def _end(self, forget: bool) -> None:
+    async def _end(self) -> None:
         """Wait until nobody uses the file."""
-        if self._coding is not None:
-            self._coding.cancel()
-        await self._attempt()
+        self.shares.cancel()
+        await self.shares.ended()
+        event = Event.RELEASED
         try:
             async with self._turn.hold("file"):
-                if forget or not self.held:
-                    self.forgotten = True
+                if self.state is State.FORGETTING or not self.held:
+                    event = Event.REMOVED
                     self._room.give(self.owner, self.held)
                     self.file.delete()
                 else:
                     self.file.close()
         finally:
-            self.ended = True
-            self._over(self)
+            self.state = after(self.state, event)
+            self._room.over(self)
             self.changes.wake()
-
-    async def settled(self) -> None:
-        """Return when nothing is open any more, if it is over."""
-        await self.changes.until(lambda: self.ended or not self.closed)
