@@ -548,7 +548,7 @@ class RefusalTests(_Case):
         with self.assertRaises(HelperFull):
             await writing
         # Nobody is told until the last answer is there.
-        await until(lambda: not sink._flying)
+        await until(lambda: not sink._link._flying)
         await sink.abort()
         await self.helped.assert_nothing_kept()
 
