@@ -1,4 +1,4 @@
-"""Shares of mutable files, believed piece by piece."""
+"""Shares of mutable files, verified as they are read."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.codec.mutable_example import SHARE_0, signing_key, write_cap
-from tests.codec.mutable_reader import blocks_of, prove, read_part
+from tests.codec.mutable_reader import blocks_of, read_part, verify
 from tests.codec.stock_mutable import pattern
-from truckee.codec.merkle import CHAIN_ENTRY
+from truckee.codec.merkle import CHAIN_ENTRY, tree_size
 from truckee.codec.mutable_errors import BadShare
-from truckee.codec.mutable_geometry import MutableGeometry
+from truckee.codec.mutable_geometry import MutableGeometry, SegmentTooLarge
 from truckee.codec.mutable_layout import HEADER_SIZE, Part, ShareHeader
 from truckee.codec.mutable_secrets import fingerprint_of
 from truckee.codec.mutable_segment import encode_segment
@@ -72,16 +72,16 @@ class ParserTests(SynchronousTestCase):
         """A share is read as a whole, in bytes, and with what a longer one left behind."""
         for share in (SHARE_0, MDMF_SHARES[4]):
             number = 0 if share is SHARE_0 else 4
-            whole = prove(FINGERPRINT, number, share, len(share))
+            whole = verify(FINGERPRINT, number, share, len(share))
             slow = ShareParser(number, FINGERPRINT)
             for at in range(len(share)):
                 slow.feed(at, share[at : at + 1], last=at == len(share) - 1)
-            more = prove(FINGERPRINT, number, share + b"left", 4000)
-            for proved in (slow.share, more):
-                assert proved is not None
-                self.assertEqual(proved.header, whole.header)
-                self.assertEqual(proved.signature, whole.signature)
-                self.assertEqual(proved.blocks.root, whole.blocks.root)
+            more = verify(FINGERPRINT, number, share + b"left", 4000)
+            for verified in (slow.share, more):
+                assert verified is not None
+                self.assertEqual(verified.header, whole.header)
+                self.assertEqual(verified.signature, whole.signature)
+                self.assertEqual(verified.blocks.root, whole.blocks.root)
 
     @settings(deadline=None, max_examples=40)
     @given(
@@ -93,7 +93,7 @@ class ParserTests(SynchronousTestCase):
         ),
     )
     def test_any_pieces(self, salted: bool, steps: list[tuple[int, int, int]]) -> None:
-        """In whatever pieces a share comes, what is wanted gets less, and it is proved."""
+        """In whatever pieces a share comes, less is wanted each time, then nothing."""
         share = MDMF_SHARES[0] if salted else SHARE_0
         parser = ShareParser(0, FINGERPRINT)
         left = HEADER_SIZE + 294 + 256 + 102 + 33  # each step brings a byte at least
@@ -120,9 +120,9 @@ class ParserTests(SynchronousTestCase):
                 (at.block_tree.offset + 31, "block tree"),
             ):
                 with self.assertRaisesRegex(BadShare, f"it ends in its ({name})"):
-                    prove(FINGERPRINT, 0, share[:end])
+                    verify(FINGERPRINT, 0, share[:end])
                 with self.assertRaisesRegex(BadShare, f"it ends in its ({name})"):
-                    prove(FINGERPRINT, 0, share[:end], 4000)
+                    verify(FINGERPRINT, 0, share[:end], 4000)
 
     @settings(deadline=None, max_examples=150)
     @given(
@@ -135,16 +135,16 @@ class ParserTests(SynchronousTestCase):
     def test_hostile(
         self, salted: bool, changes: list[tuple[int, bytes]], length: int
     ) -> None:
-        """Whatever a server sends, it is proved or refused, and nothing else happens."""
+        """Whatever a server sends, it is verified or refused, and nothing else happens."""
         share = bytearray(MDMF_SHARES[0] if salted else SHARE_0)
         for at, data in changes:
             share[at : at + len(data)] = data
         for sent in (bytes(share), bytes(share[:length])):
             with contextlib.suppress(Corrupt):
-                proved = prove(FINGERPRINT, 0, sent)
-                whole = prove(FINGERPRINT, 0, MDMF_SHARES[0] if salted else SHARE_0)
-                self.assertEqual(proved.header.prefix, whole.header.prefix)
-                self.assertEqual(proved.blocks.root, whole.blocks.root)
+                verified = verify(FINGERPRINT, 0, sent)
+                whole = verify(FINGERPRINT, 0, MDMF_SHARES[0] if salted else SHARE_0)
+                self.assertEqual(verified.header.prefix, whole.header.prefix)
+                self.assertEqual(verified.blocks.root, whole.blocks.root)
 
     def test_bounded(self) -> None:
         """However much it is fed, a parser keeps what it needs only."""
@@ -156,18 +156,18 @@ class ParserTests(SynchronousTestCase):
         self.assertLess(held, 2048)
 
     def test_number(self) -> None:
-        """A share is believed under its own number only."""
+        """A share is good under its own number only."""
         for number in (1, 2):
             with self.assertRaisesRegex(BadShare, "chain"):
-                prove(FINGERPRINT, number, SHARE_0)
+                verify(FINGERPRINT, number, SHARE_0)
         for number in (-1, 3, 255):
             with self.assertRaisesRegex(BadShare, f"has no share {number}"):
-                prove(FINGERPRINT, number, SHARE_0)
+                verify(FINGERPRINT, number, SHARE_0)
 
     def test_other_file(self) -> None:
         """A share of another file is refused by its public key."""
         with self.assertRaisesRegex(BadShare, "public key is not the one"):
-            prove(bytes(32), 0, SHARE_0)
+            verify(bytes(32), 0, SHARE_0)
 
     def test_other_signer(self) -> None:
         """A signature by another key is none."""
@@ -177,7 +177,7 @@ class ParserTests(SynchronousTestCase):
         share = MDMF_SHARES[0]
         forged = share[: at.offset] + signature + share[at.end :]
         with self.assertRaisesRegex(BadShare, "signature is not that of its owner"):
-            prove(FINGERPRINT, 0, forged)
+            verify(FINGERPRINT, 0, forged)
 
     def test_unusable_key(self) -> None:
         """A cap may name a public key that is none; this is said, and nothing crashes."""
@@ -185,7 +185,7 @@ class ParserTests(SynchronousTestCase):
         at = header.layout.public_key
         share = SHARE_0[: at.offset] + bytes(at.length) + SHARE_0[at.end :]
         with self.assertRaises(BadPublicKey):
-            prove(fingerprint_of(bytes(at.length)), 0, share)
+            verify(fingerprint_of(bytes(at.length)), 0, share)
 
 
 class ChainTests(SynchronousTestCase):
@@ -197,13 +197,13 @@ class ChainTests(SynchronousTestCase):
         encoder.absorb(encoded)
         signed = encoder.finish(cut, 7).sign(signing_key(), write_cap().write_key)
         share = signed.share(0, [encoded])
-        proved = prove(FINGERPRINT, 0, share)
-        self.assertEqual(proved.header.layout.chain.length, 0)
-        self.assertEqual(proved.blocks.root, proved.header.prefix.root)
+        verified = verify(FINGERPRINT, 0, share)
+        self.assertEqual(verified.header.layout.chain.length, 0)
+        self.assertEqual(verified.blocks.root, verified.header.prefix.root)
         wrong = bytearray(share)
         wrong[signed.header.layout.block_tree.offset] ^= 1
         with self.assertRaisesRegex(BadShare, "does not lead to the root"):
-            prove(FINGERPRINT, 0, bytes(wrong))
+            verify(FINGERPRINT, 0, bytes(wrong))
 
     def test_leaf_of_its_own(self) -> None:
         """A chain that names another hash for the share's own leaf is refused."""
@@ -229,33 +229,33 @@ class ChainTests(SynchronousTestCase):
                 chain + MDMF_VERSION.signature + MDMF_VERSION.public_key
             )
             if good:
-                prove(FINGERPRINT, 0, bytes(share))
+                verify(FINGERPRINT, 0, bytes(share))
             else:
                 with self.assertRaisesRegex(BadShare, "contradicts itself"):
-                    prove(FINGERPRINT, 0, bytes(share))
+                    verify(FINGERPRINT, 0, bytes(share))
 
 
 class BlockTests(SynchronousTestCase):
     def test_blocks(self) -> None:
         """Blocks are found and checked with the rows of the tree that they need."""
         share = MDMF_SHARES[1]
-        proved = prove(FINGERPRINT, 1, share)
-        self.assertEqual(len(proved.tree_parts(3)), 1)
+        verified = verify(FINGERPRINT, 1, share)
+        self.assertEqual(len(verified.tree_parts(3)), 1)
         with self.assertRaises(KeyError):
-            proved.check_block(3, b"x" * proved.block_part(range(3, 4)).length)
-        blocks = blocks_of(proved, share)
+            verified.check_block(3, b"x" * verified.block_part(range(3, 4)).length)
+        blocks = blocks_of(verified, share)
         self.assertEqual([each.salt for each in blocks], [b"%016d" % n for n in range(5)])
         self.assertEqual([len(each.block) for each in blocks], [4, 4, 4, 4, 1])
-        self.assertEqual(proved.block_part(range(1, 5)), Part(2167 + 20, 60 + 17))
-        tree = proved.header.layout.block_tree
-        proved.check_tree(read_part(share, tree))
+        self.assertEqual(verified.block_part(range(1, 5)), Part(2167 + 20, 60 + 17))
+        tree = verified.header.layout.block_tree
+        verified.check_tree(read_part(share, tree))
 
     def test_damage(self) -> None:
         """A flipped byte in any section is an error, or not in what was read."""
         for number, share in ((0, SHARE_0), (2, MDMF_SHARES[2])):
             header = ShareHeader.parse(share)
             good = [
-                bytes(b.block) for b in blocks_of(prove(FINGERPRINT, number, share), share)
+                bytes(b.block) for b in blocks_of(verify(FINGERPRINT, number, share), share)
             ]
             at = header.layout
             unread = {*range(at.private_key.offset, at.private_key.end)}
@@ -272,10 +272,10 @@ class BlockTests(SynchronousTestCase):
                     wrong = bytearray(share)
                     wrong[place] ^= bit
                     try:
-                        proved = prove(FINGERPRINT, number, bytes(wrong))
-                        blocks = blocks_of(proved, bytes(wrong))
-                        tree = proved.header.layout.block_tree
-                        proved.check_tree(read_part(bytes(wrong), tree))
+                        verified = verify(FINGERPRINT, number, bytes(wrong))
+                        blocks = blocks_of(verified, bytes(wrong))
+                        tree = verified.header.layout.block_tree
+                        verified.check_tree(read_part(bytes(wrong), tree))
                     except BadShare:
                         self.assertNotIn(place, unread)
                         continue
@@ -286,35 +286,47 @@ class BlockTests(SynchronousTestCase):
 
     def test_every_node(self) -> None:
         """A whole tree is checked in each of its nodes, and in its length."""
-        proved = prove(FINGERPRINT, 0, MDMF_SHARES[0])
-        tree = read_part(MDMF_SHARES[0], proved.header.layout.block_tree)
+        verified = verify(FINGERPRINT, 0, MDMF_SHARES[0])
+        tree = read_part(MDMF_SHARES[0], verified.header.layout.block_tree)
         for at in range(0, len(tree), 32):
             wrong = bytearray(tree)
             wrong[at + 5] ^= 4
             with self.assertRaisesRegex(BadShare, "hash tree"):
-                proved.check_tree(wrong)
+                verified.check_tree(wrong)
         with self.assertRaisesRegex(BadShare, "it ends in its block tree"):
-            proved.check_tree(tree[:-1])
+            verified.check_tree(tree[:-1])
+
+    def test_too_large(self) -> None:
+        """Blocks of segments that would not fit in memory are not asked for."""
+        cut = MutableGeometry(1 << 40, 1, 5, 1 << 30, True)
+        version = UnsignedVersion.of_trees(cut, 1, [bytes(tree_size(cut.leaves))] * 5)
+        signed = version.sign(signing_key(), write_cap().write_key)
+        parser = ShareParser(0, FINGERPRINT)
+        for offset, data in signed.writes(0):
+            parser.feed(offset, data)
+        assert parser.share is not None  # its version is known, and can be replaced
+        with self.assertRaisesRegex(SegmentTooLarge, "1073741824 bytes"):
+            parser.share.block_part(range(1))
 
     def test_short_rows(self) -> None:
         """Rows that are cut off, and blocks that are, make a bad share."""
         share = MDMF_SHARES[0]
-        proved = prove(FINGERPRINT, 0, share)
-        (part,) = proved.tree_parts(0)
+        verified = verify(FINGERPRINT, 0, share)
+        (part,) = verified.tree_parts(0)
         for rows in ([], [b""], [read_part(share, part)[:-32]]):
             with self.assertRaisesRegex(BadShare, "too short"):
-                proved.add_tree_parts(0, rows)
-        proved.add_tree_parts(0, [read_part(share, part)])
-        block = read_part(share, proved.block_part(range(1)))
+                verified.add_tree_parts(0, rows)
+        verified.add_tree_parts(0, [read_part(share, part)])
+        block = read_part(share, verified.block_part(range(1)))
         for wrong in (b"", block[:-1], block + b"\0"):
             with self.assertRaisesRegex(BadShare, "ends in its block of segment 0"):
-                proved.check_block(0, wrong)
+                verified.check_block(0, wrong)
 
     def test_not_in_repr(self) -> None:
         """Neither shares nor blocks print what is in them."""
-        proved = prove(FINGERPRINT, 0, SHARE_0)
-        (block,) = blocks_of(proved, SHARE_0)
+        verified = verify(FINGERPRINT, 0, SHARE_0)
+        (block,) = blocks_of(verified, SHARE_0)
         self.assertNotIn("block=", repr(block))
-        self.assertNotIn("public_key=b", repr(proved))
+        self.assertNotIn("public_key=b", repr(verified))
         self.assertNotIn("private_key=b", repr(MDMF_VERSION))
         self.assertIsInstance(MDMF_VERSION.version, UnsignedVersion)

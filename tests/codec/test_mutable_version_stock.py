@@ -9,7 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.codec.mutable_example import PRIVATE_KEY, signing_key, write_cap
-from tests.codec.mutable_reader import contents, prove, read_part
+from tests.codec.mutable_reader import contents, read_part, verify
 from tests.codec.stock_mutable import Change, Make, Read, pattern, salts, work
 from tests.codec.test_mdmf import changed, encode, spliced, version_of
 from truckee.codec import sdmf
@@ -86,10 +86,10 @@ def encoded(case: Make) -> Encoded:
 
 def signed_as(version: UnsignedVersion, share: bytes) -> SignedVersion:
     """Return a version with the signature that is in *share*, which fits."""
-    proved = prove(READ.fingerprint, 0, share)
-    assert proved.header.prefix == version.prefix
+    verified = verify(READ.fingerprint, 0, share)
+    assert verified.header.prefix == version.prefix
     private = encrypt_private_key(write_cap().write_key, signing_key())
-    return SignedVersion(version, proved.signature, proved.public_key, private)
+    return SignedVersion(version, verified.signature, verified.public_key, private)
 
 
 class StockTests(SynchronousTestCase):
@@ -148,9 +148,9 @@ class ChangeTests(SynchronousTestCase):
         segments = changed(update, pattern(THREE.size), pattern(length, 7), 5)
         trees = []
         for number in range(THREE.total):
-            proved = prove(READ.fingerprint, number, shares[number])
-            trees.append(read_part(shares[number], proved.header.layout.block_tree))
-            proved.check_tree(trees[-1])
+            verified = verify(READ.fingerprint, number, shares[number])
+            trees.append(read_part(shares[number], verified.header.layout.block_tree))
+            verified.check_tree(trees[-1])
         return update.apply(old.sequence + 1, trees, segments), segments
 
     def test_stock_reads_us(self) -> None:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.codec.mutable_example import SHARE_0, signing_key, write_cap
-from tests.codec.mutable_reader import blocks_of, prove, read_part
+from tests.codec.mutable_reader import blocks_of, read_part, verify
 from truckee.codec import sdmf
 from truckee.codec.mutable_secrets import decrypt_private_key, encrypt_private_key
 from truckee.codec.mutable_version import SignedVersion
@@ -23,11 +23,11 @@ class ExampleTests(SynchronousTestCase):
         made = sdmf.encode(
             b"hello, mutable world", READ.read_key, bytes(range(16)), 2, 3, 1
         )
-        proved = prove(READ.fingerprint, 0, SHARE_0)
+        verified = verify(READ.fingerprint, 0, SHARE_0)
         signed = SignedVersion(
             made.version,
-            proved.signature,
-            proved.public_key,
+            verified.signature,
+            verified.public_key,
             encrypt_private_key(CAP.write_key, signing_key()),
         )
         self.assertEqual(made.share(0, signed), SHARE_0)
@@ -42,8 +42,8 @@ class ExampleTests(SynchronousTestCase):
 
     def test_read(self) -> None:
         """The example is read, and with the write cap its private key too."""
-        proved = prove(READ.fingerprint, 0, SHARE_0)
-        key = read_part(SHARE_0, proved.header.layout.private_key)
+        verified = verify(READ.fingerprint, 0, SHARE_0)
+        key = read_part(SHARE_0, verified.header.layout.private_key)
         self.assertEqual(decrypt_private_key(CAP, key), signing_key())
         made = sdmf.encode(
             b"hello, mutable world", READ.read_key, bytes(range(16)), 2, 3, 1
@@ -51,10 +51,10 @@ class ExampleTests(SynchronousTestCase):
         signed = made.version.sign(signing_key(), CAP.write_key)
         shares = {0: SHARE_0, 2: made.share(2, signed)}
         blocks = {
-            number: blocks_of(prove(READ.fingerprint, number, share), share)[0]
+            number: blocks_of(verify(READ.fingerprint, number, share), share)[0]
             for number, share in shares.items()
         }
-        prefix = proved.header.prefix
+        prefix = verified.header.prefix
         self.assertEqual(
             sdmf.decode(prefix, blocks, READ.read_key), b"hello, mutable world"
         )

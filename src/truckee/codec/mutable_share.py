@@ -1,5 +1,5 @@
 """
-A share of a mutable file, believed piece by piece.
+A share of a mutable file, verified as it is read.
 
 Source: ``docs/formats/mutable.md``, "What a reader checks".
 """
@@ -19,11 +19,11 @@ from truckee.codec.rsa_keys import VerifyingKey
 
 
 @frozen(eq=False)
-class ProvedShare:
+class VerifiedShare:
     """
     A share that belongs to a version which the owner of the file signed.
 
-    Its blocks are not proved yet.
+    Its blocks are not verified yet.
     """
 
     number: int
@@ -45,8 +45,13 @@ class ProvedShare:
             raise BadShare(str(error)) from None
 
     def block_part(self, segments: range) -> Part:
-        """Return where the blocks of adjacent *segments* are, with their salts."""
+        """
+        Return where the blocks of adjacent *segments* are, with their salts.
+
+        :raises SegmentTooLarge: when reading segments of this size takes too much memory.
+        """
         cut = self.header.prefix.geometry
+        cut.check_readable()
         offset = cut.block_offset(segments.start)
         length = cut.block_offset(segments.stop) - offset
         return Part(self.header.layout.data.offset + offset, length)
@@ -92,7 +97,7 @@ _HEADER, _KEY, _SIGNATURE, _CHAIN, _ROOT = (
 @define(eq=False)
 class ShareParser:
     """
-    Read one share until it is proved: ask what is ``wanted``, ``feed`` it, in any pieces.
+    Read one share until it is verified: ask what is ``wanted``, ``feed`` it, in any pieces.
 
     It keeps at most 2 KiB, whatever it is fed.
     """
@@ -100,7 +105,7 @@ class ShareParser:
     number: int  # of the share, 0..N-1
     fingerprint: bytes  # of the public key, from the cap
     header: ShareHeader | None = field(default=None, init=False)
-    share: ProvedShare | None = field(default=None, init=False)  # once nothing is wanted
+    share: VerifiedShare | None = field(default=None, init=False)  # once nothing is wanted
     _parts: dict[str, Part] = field(init=False, repr=False)
     _read: dict[str, bytearray] = field(factory=dict, init=False, repr=False)
 
@@ -133,7 +138,7 @@ class ShareParser:
             if last and rest.length and rest.end > end:
                 raise BadShare(f"it ends in its {name}")
         if self.header is not None and not self.wanted():
-            self.share = self._prove(self.header)
+            self.share = self._verify(self.header)
 
     def _rest(self, name: str) -> Part:
         part, got = self._parts[name], len(self._read.get(name, b""))
@@ -161,7 +166,7 @@ class ShareParser:
             _ROOT: Part(layout.block_tree.offset, HASH_SIZE),
         }
 
-    def _prove(self, header: ShareHeader) -> ProvedShare:
+    def _verify(self, header: ShareHeader) -> VerifiedShare:
         prefix = header.prefix
         read = {name: bytes(self._read.get(name, b"")) for name in self._parts}
         if fingerprint_of(read[_KEY]) != self.fingerprint:
@@ -177,4 +182,4 @@ class ShareParser:
         except ValueError as error:
             raise BadShare(str(error)) from None
         tree = PagedTree(root, prefix.geometry.leaves)
-        return ProvedShare(self.number, header, read[_KEY], read[_SIGNATURE], tree)
+        return VerifiedShare(self.number, header, read[_KEY], read[_SIGNATURE], tree)
