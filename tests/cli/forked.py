@@ -24,6 +24,7 @@ from tests.processes import Done
 from tests.warm import LOADED, fresh_reactor
 from truckee.cli import main
 
+UNREAD = "unread"  # in the place of a path: a pipe whose reader has gone
 TIME = 60.0  # seconds in which a command ends
 # Before a command has no right to read them, or no file to open them with.
 _LOADED = (
@@ -46,7 +47,11 @@ class Surroundings:
 
     directory: Path  # it begins there
     environment: Mapping[str, str | None] = field(factory=dict)  # None: without it
-    standard: Sequence[str | None] = ("/dev/null", "out", "err")  # paths; None: closed
+    standard: Sequence[str | None] = (
+        "/dev/null",
+        "out",
+        "err",
+    )  # paths, UNREAD; None: closed
     limits: Mapping[str, int] = field(factory=dict)
     gone: bool = False  # whether the directory is removed meanwhile
     user: int = 0
@@ -137,6 +142,13 @@ def _arguments(told: dict[str, Any]) -> list[str]:
     return [os.fsdecode(each.encode("latin-1")) for each in told["arguments"]]
 
 
+def _unread_pipe() -> int:
+    """Return the end to write to of a pipe that nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
 def _stand_in(told: dict[str, Any]) -> None:
     os.chdir(told["directory"])
     if told["gone"]:
@@ -156,7 +168,7 @@ def _stand_in(told: dict[str, Any]) -> None:
             setattr(sys, stream, None)
             continue
         flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT
-        opened = os.open(name, flags, 0o666)
+        opened = _unread_pipe() if name == UNREAD else os.open(name, flags, 0o666)
         os.dup2(opened, descriptor)
         if opened != descriptor:
             os.close(opened)

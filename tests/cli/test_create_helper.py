@@ -55,7 +55,7 @@ class HelperTests(_Case):
 
     def test_options(self) -> None:
         """Every option is read back as it was given."""
-        port = "tcp:0:interface=127.0.0.1,tcp6:0:interface=\\:\\:1"
+        port = "tcp:1:interface=127.0.0.1,tcp6:1:interface=\\:\\:1"
         done = self.create_helper(
             f"--port={port}",
             "--location=AUTO,tcp:100%.example:1",
@@ -126,6 +126,9 @@ class HelperTests(_Case):
                 done = self.create_helper(*REACHED, f"{missing}={nowhere}")
                 self.check_refused(done, 2, missing)
             self.assertFalse(self.node.exists())
+        for changing in ("0", "tcp:0", "tcp:3457,tcp:port=0"):
+            done = self.create_helper(*REACHED, f"--port={changing}")
+            self.check_refused(done, 2, "--port", "port 0")
 
     def test_refused(self) -> None:
         """What cannot be is refused with its option before anything is made."""

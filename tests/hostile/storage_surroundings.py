@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from tests.cli.forked import Surroundings
+from tests.cli.forked import UNREAD, Surroundings
 from tests.hostile.surroundings import FURL, NAMELESS, Case, Places
 from truckee.node.config import GridShape
 from truckee.node.create import create_grid
@@ -72,8 +72,12 @@ def _streams(places: Places, node: Path) -> Iterator[Case]:
     yield Case("list >&-", shown, closed, 1, ("standard output",))
     yield Case("list >/dev/full", shown, full, 1, ("No space left",))
     yield Case("list --json >/dev/full", (*shown, "--json"), full, 1, ("No space left",))
+    for unread in (around("/dev/null", UNREAD, "err"), around("/dev/null", UNREAD, UNREAD)):
+        yield Case("list to who has enough", shown, unread, 1, silent=True)
+        yield Case("list --json to who has", (*shown, "--json"), unread, 1, silent=True)
+        yield Case("--help to who has", ("storage", "--help"), unread, 1, silent=True)
     bad = ("storage", "replace", "-d", str(node), "7", "new")
-    for name, stream in (("&-", None), ("/dev/full", "/dev/full")):
+    for name, stream in (("&-", None), ("/dev/full", "/dev/full"), ("|", UNREAD)):
         mute = around("/dev/null", "out", stream)
         yield Case(f"replace 2>{name}", bad, mute, 1, silent=True)
 

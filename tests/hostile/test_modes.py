@@ -30,7 +30,7 @@ class ModeTests(SynchronousTestCase):
         """What the other commands make, too."""
         room = Path(self.enterContext(tempfile.TemporaryDirectory()))
         furl = "pb://" + "a" * 32 + "@tcp:127.0.0.1:1/" + "b" * 32
-        reached = ("--port=tcp:0", "--location=tcp:127.0.0.1:1")
+        reached = ("--port=tcp:1", "--location=tcp:127.0.0.1:1")
         for kind, options in (("client", ()), ("storage", reached), ("helper", reached)):
             where = (f"--introducer={furl}", str(room / kind))
             done = run(f"create-{kind}", *options, *where, umask=0)

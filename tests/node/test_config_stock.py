@@ -287,6 +287,14 @@ REFUSED: dict[str, tuple[str, str]] = {
         "[node]\nreveal-ip-adress = false\n",
         "line 2",
     ),
+    "a port that changes": (
+        created(tub="tub.port = tcp:0:interface=127.0.0.1\ntub.location = tcp:h:0"),
+        "[node] tub.port",
+    ),
+    "one of two ports that changes": (
+        created(tub="tub.port = 3457, tcp:port=0\ntub.location = AUTO"),
+        "[node] tub.port",
+    ),
     "nobody's home": (
         "[storage]\nstorage_dir = ~nobody-of-this-name/shares\n",
         "[storage] storage_dir",

@@ -55,6 +55,40 @@ FILES: dict[str, Mapping[str, str]] = {
         "tahoe.cfg": created(more=f"introducer.furl = {FURL}\n[storage]\nenabled = no\n"),
         "private/introducers.yaml": f"introducers:\n  two:\n    furl: {OTHER_FURL}\n",
     },
+    "two introducers of one name": {
+        "tahoe.cfg": created(more=f"introducer.furl = {FURL}\n[storage]\nenabled = no\n"),
+        "private/introducers.yaml": f"introducers:\n  default:\n    furl: {OTHER_FURL}\n",
+    },
+    "introducers.yaml without anything": {
+        "tahoe.cfg": GATEWAY,
+        "private/introducers.yaml": "# none yet\n",
+    },
+    "introducers.yaml, half": {
+        "tahoe.cfg": GATEWAY,
+        "private/introducers.yaml": "introducers:\n",
+    },
+    "servers.yaml without anything": {"tahoe.cfg": GATEWAY, "private/servers.yaml": ""},
+    "introducer.furl of nobody": {
+        "tahoe.cfg": created(more="introducer.furl = None\n[storage]\nenabled = no\n"),
+    },
+    "a helper and no port": {
+        "tahoe.cfg": created(more="[storage]\nenabled = no\n[helper]\nenabled = yes\n"),
+    },
+    "a port that is empty": {
+        "tahoe.cfg": created(tub="tub.port =\ntub.location = AUTO"),
+    },
+    "one of port and location": {
+        "tahoe.cfg": created(tub="tub.port = disabled\ntub.location = AUTO"),
+    },
+    "a port of nobody": {
+        "tahoe.cfg": created(tub="tub.port = tcp:0\ntub.location = AUTO"),
+    },
+    "hosts with an old hint": {
+        "tahoe.cfg": created(
+            tub="tub.port = 3457\ntub.location = a.example:3457,192.0.2.9:3457",
+            more="[storage]\nenabled = on\nreserved_space =\n",
+        ),
+    },
     "introducer.furl": {
         "tahoe.cfg": created(more=f"introducer.furl = {FURL}\n[storage]\nenabled = no\n"),
     },
@@ -110,6 +144,14 @@ FILES: dict[str, Mapping[str, str]] = {
 
 # Where stock does not start and this program does, and why nobody is hurt.
 STOCK_REFUSES = {
+    "two introducers of one name": "here it is refused when it looks for servers",
+    "introducers.yaml without anything": "it names none",
+    "introducers.yaml, half": "it names none",
+    "servers.yaml without anything": "it names none",
+    "introducer.furl of nobody": "it means none",
+    "a helper and no port": "here it is refused when it would be offered",
+    "a port that is empty": "it means none, and nothing is offered to others",
+    "one of port and location": "it means none, and nothing is offered to others",
     "several endpoints": "it cannot tell the port for AUTO from two of them",
     "a plugin's test: client": "the plugin is not installed; here there are none",
     "an SFTP frontend": "it has no keys; here there is no such frontend, which is told",

@@ -11,6 +11,7 @@ import click
 from truckee.cli.problems import sentence_of
 from truckee.errors import TruckeeError
 from truckee.node.config import DEFAULT_WEB_PORT, GridShape
+from truckee.node.config_values import parse_tub_port
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,11 +82,21 @@ def _reached(context: click.Context, parameter: click.Parameter, text: str) -> s
     return one_line(context, parameter, text)
 
 
+def _port(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Refuse what means that nobody can connect, or not after the next start."""
+    text = _reached(context, parameter, text)
+    try:
+        parse_tub_port(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from None
+    return text
+
+
 port = click.option(
     "--port",
     metavar="STRPORT",
     required=True,
-    callback=_reached,
+    callback=_port,
     help="Where other nodes reach it: a Twisted endpoint such as tcp:8099.",
 )
 

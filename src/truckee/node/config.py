@@ -41,6 +41,7 @@ from truckee.node.config_values import (
     parse_key,
     parse_memory,
     parse_storage_dir,
+    parse_tub_port,
 )
 from truckee.node.grid_managers import (
     OwnCertificate,
@@ -201,7 +202,7 @@ def _tub(node: NodeDirectory, file: ConfigFile, needed: bool) -> _Tub:
     A location that is not set is ``AUTO``.  A port that is not set is that in the file
     ``client.port``, or one that the node chooses, if it has a service for others.
     """
-    port = file.get("node", "tub.port", None, or_none)
+    port = file.get("node", "tub.port", None, parse_tub_port)
     location = file.get("node", "tub.location", None, or_none)
     if not file.has("node", "tub.location") and (port is not None or needed):
         location = "AUTO"

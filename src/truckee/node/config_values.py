@@ -90,6 +90,18 @@ def parse_path(directory: Path, text: str) -> Path:
     return directory / path
 
 
+def parse_tub_port(text: str) -> str | None:
+    """Return endpoints with commas between, or None.  :raises ValueError: for port 0."""
+    for each in text.split(","):
+        number = endpoint_text(each).split(":")[1:2]
+        if number and re.fullmatch(r"\s*(port=)?\s*0+\s*", number[0]):
+            raise ValueError(
+                "port 0 would be another one at each start, and others have to find this "
+                "node again: name one, as in tcp:3457"
+            )
+    return or_none(text)
+
+
 def parse_storage_dir(directory: Path, text: str) -> Path:
     """
     Return the same for ``storage_dir``, where stock nodes know no home directories.
