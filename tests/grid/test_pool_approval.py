@@ -25,6 +25,7 @@ from truckee.grid.transports import Dialer
 from truckee.immutable.check import Checker
 from truckee.immutable.repair import Repairer
 from truckee.immutable.upload.keys import GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.sinks import KeyReused
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.interfaces import IStorageServer
@@ -191,7 +192,9 @@ async def put(
 ) -> ChkReadCap:
     """Store a file."""
     chunks = in_chunks(data, 100)
-    cap = await grid.uploader.upload(chunks, len(data), choice or RandomKey())
+    cap = await grid.uploader.upload(
+        chunks, UploadOptions(choice or RandomKey(), len(data))
+    )
     assert isinstance(cap, ChkReadCap)
     return cap
 

@@ -38,6 +38,7 @@ from truckee.errors import TruckeeError
 from truckee.immutable.check import Checker
 from truckee.immutable.repair import Repairer
 from truckee.immutable.upload.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.status import UploadStatus
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
@@ -211,7 +212,7 @@ class Mixture:
         status = UploadStatus()
         try:
             cap = await self.grid.uploader.upload(
-                in_chunks(data, 5000), size, choice, status=status
+                in_chunks(data, 5000), UploadOptions(choice, size), status
             )
         except TruckeeError as error:
             return f"refused ({type(error).__name__})"
@@ -240,7 +241,9 @@ class Mixture:
     async def again(self, data: bytes) -> str:
         """Store a file of which some honest servers have lost their shares."""
         choice = ConvergentKey()
-        cap = await self.grid.uploader.upload(in_chunks(data, 5000), SIZE, choice)
+        cap = await self.grid.uploader.upload(
+            in_chunks(data, 5000), UploadOptions(choice, SIZE)
+        )
         assert isinstance(cap, ChkReadCap)
         for member in self.chance.sample(self.members, 5):
             shutil.rmtree(member.disk.directory.home(cap.storage_index))
@@ -254,7 +257,9 @@ class Mixture:
 
     async def repaired(self, data: bytes) -> str:
         """Repair a file of which some servers have lost their shares."""
-        cap = await self.grid.uploader.upload(in_chunks(data, 5000), SIZE, RandomKey())
+        cap = await self.grid.uploader.upload(
+            in_chunks(data, 5000), UploadOptions(RandomKey(), SIZE)
+        )
         assert isinstance(cap, ChkReadCap)
         spare = self.encoding.total - self.encoding.needed
         self.lie()

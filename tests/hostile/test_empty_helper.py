@@ -28,6 +28,7 @@ from truckee.helper.errors import HelperLied
 from truckee.helper.gateway.proved_sink import CannotProve, NotProved, ProvedSinks
 from truckee.helper.gateway.route import Routes
 from truckee.immutable.upload.keys import ConvergentKey, GivenKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.presence import PresenceProver
 from truckee.immutable.upload.sinks import ICiphertextSinks, NewFile
 from truckee.immutable.upload.uploader import Uploader, UploadLimits
@@ -263,13 +264,19 @@ class PushedTests(_Case):
             REACTOR,
             UploadLimits(),
         )
-        cap: Any = await uploader.upload(in_chunks(data, 100), len(data), ConvergentKey())
+        cap: Any = await uploader.upload(
+            in_chunks(data, 100), UploadOptions(ConvergentKey(), len(data))
+        )
         self.assertEqual(await self.grid.read(cap), data)
         # One that streams is refused once, and goes there when it is sent again.
         self.story.held = b""
         with self.assertRaises(HelperLied):
-            await uploader.upload(in_chunks(data, 100), len(data), GivenKey(KEY))
-        cap = await uploader.upload(in_chunks(data, 100), len(data), GivenKey(KEY))
+            await uploader.upload(
+                in_chunks(data, 100), UploadOptions(GivenKey(KEY), len(data))
+            )
+        cap = await uploader.upload(
+            in_chunks(data, 100), UploadOptions(GivenKey(KEY), len(data))
+        )
         self.assertEqual(await self.grid.read(cap), data)
         self.assertEqual(self.grid.budget.used, 0)
 

@@ -19,6 +19,7 @@ from truckee.codec.geometry import Encoding
 from truckee.immutable.check import Checker
 from truckee.immutable.repair import Repairer
 from truckee.immutable.upload.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.status import UploadStatus
 
 DATA = random.Random(4).randbytes(SIZE)
@@ -40,7 +41,7 @@ class ClaimTests(TestCase):
         liar.tell(lie)
         status = UploadStatus()
         cap = await mixture.grid.uploader.upload(
-            in_chunks(DATA, 5000), SIZE, choice or RandomKey(), status=status
+            in_chunks(DATA, 5000), UploadOptions(choice or RandomKey(), SIZE), status
         )
         assert isinstance(cap, ChkReadCap)
         others = list(mixture.grid.servers)

@@ -21,6 +21,7 @@ from truckee.codec.caps import ChkReadCap
 from truckee.codec.geometry import Encoding
 from truckee.codec.share import HEADER_SIZE, ShareOffsets
 from truckee.immutable.upload.keys import RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.interfaces import IShareReader
@@ -217,7 +218,9 @@ class _Case(TestCase):
     async def store(self) -> tuple[bytes, ChkReadCap]:
         """Store a file; return it and its cap."""
         data = self.chance.randbytes(SIZE)
-        cap = await self.grid.uploader.upload(in_chunks(data, 5000), SIZE, RandomKey())
+        cap = await self.grid.uploader.upload(
+            in_chunks(data, 5000), UploadOptions(RandomKey(), SIZE)
+        )
         assert isinstance(cap, ChkReadCap)
         return data, cap
 

@@ -13,6 +13,7 @@ from tests.grids import in_chunks, until
 from tests.uploads.opened import OpenCase
 from truckee.flow.spool import SpoolUnusable
 from truckee.immutable.upload.keys import RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.uploads import registry
 from truckee.uploads.append_log import HEADER_SIZE
 from truckee.uploads.errors import TooManyOpen, UnknownHandle
@@ -29,7 +30,7 @@ class OpenHandleTests(OpenCase):
 
     async def begin(self, size: int = 0, client: str = "one") -> OpenUpload:
         """Open an upload of which so many bytes come."""
-        upload = await self.uploads.open(RandomKey(), client=client)
+        upload = await self.uploads.open(UploadOptions(RandomKey()), client=client)
         if size:
             await upload.append(0, in_chunks(bytes(size), 100_000))
         self.clock.advance(1)

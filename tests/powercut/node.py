@@ -18,6 +18,7 @@ from truckee.codec.hashes import storage_index_of
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.durable import write_durably
 from truckee.immutable.upload.keys import RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.uploader import Cap
 from truckee.node.build import Node
 from truckee.node.config import GridShape
@@ -27,7 +28,8 @@ from truckee.storage.interfaces import SlotChange, SlotRead, SlotSecrets, SlotWr
 from truckee.storage.share_leases import read_leases
 from truckee.storage.slotfiles import SlotDirectory
 from truckee.storage.slots import DiskSlots
-from truckee.uploads.upload import OpenUpload, State
+from truckee.uploads.state import State
+from truckee.uploads.upload import OpenUpload
 
 SEGMENT = 4096
 SLOTS = (b"1" * 16, b"2" * 16)  # of mutable files
@@ -153,14 +155,16 @@ class Workload:
         data = self.data()
         size = self.chance.choice([None, len(data)])
         assert self.node.uploader is not None
-        cap = await self.node.uploader.upload(_bytes(data), size, RandomKey(os.urandom(16)))
+        cap = await self.node.uploader.upload(
+            _bytes(data), UploadOptions(RandomKey(os.urandom(16)), size)
+        )
         self.stored.append(Stored(cap, data))
         self.promise(self.stored[-1])
 
     async def begin(self) -> None:
         """Open an upload."""
         assert self.node.open_uploads is not None
-        upload = await self.node.open_uploads.open(RandomKey())
+        upload = await self.node.open_uploads.open(UploadOptions(RandomKey()))
         self.open.insert(0, (upload, b""))
         self.promise(Opened(upload.handle, b""))
         await self.append()

@@ -24,11 +24,13 @@ from truckee.codec.caps import ChkReadCap, LiteralCap
 from truckee.flow.other_disk import DirectoryMissing
 from truckee.flow.together import Work
 from truckee.immutable.upload.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.status.tasks import Tasks
 from truckee.uploads.append_log import digest_of_boot
 from truckee.uploads.record import UploadFiles
 from truckee.uploads.registry import OpenLimits, OpenUploads
-from truckee.uploads.upload import OpenUpload, State
+from truckee.uploads.state import State
+from truckee.uploads.upload import OpenUpload
 
 KEY = b"0123456789abcdef"
 CHOICES: tuple[KeyChoice, ...] = (RandomKey(), ConvergentKey(), GivenKey(KEY))
@@ -106,7 +108,7 @@ class OpenCase(TestCase):
         self, choice: KeyChoice | None = None, size: int | None = None
     ) -> OpenUpload:
         """Return a new upload on a new grid."""
-        return await self.new().open(choice or RandomKey(), size)
+        return await self.new().open(UploadOptions(choice or RandomKey(), size))
 
     def kept(self) -> list[Path]:
         """Return the files of uploads that are open or were."""

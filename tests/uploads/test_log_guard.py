@@ -11,8 +11,10 @@ from tests.uploads.opened import CHOICES, OpenCase, some_bytes
 from truckee.codec.caps import ChkReadCap
 from truckee.codec.hashes import storage_index_of
 from truckee.immutable.upload.keys import KeyChoice, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.uploads.registry import OpenLimits, OpenUploads
-from truckee.uploads.upload import OpenUpload, State
+from truckee.uploads.state import State
+from truckee.uploads.upload import OpenUpload
 
 DATA = some_bytes(1000)
 LONG = OpenLimits(guard=3600.0)
@@ -40,7 +42,7 @@ class GuardTests(OpenCase):
         self, uploads: OpenUploads, choice: KeyChoice | None = None, data: bytes = DATA
     ) -> OpenUpload:
         """Return an upload that is stored."""
-        upload = await uploads.open(choice or RandomKey())
+        upload = await uploads.open(UploadOptions(choice or RandomKey()))
         await upload.append(0, in_chunks(data, 100))
         await upload.close()
         return upload

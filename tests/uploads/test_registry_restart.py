@@ -16,6 +16,7 @@ from truckee.errors import Refused, Unavailable
 from truckee.flow.other_disk import DirectoryMissing
 from truckee.immutable.upload.body import UnknownTooLarge
 from truckee.immutable.upload.keys import RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.status.ages import GRACE
 from truckee.uploads.errors import (
     FailedBefore,
@@ -27,7 +28,8 @@ from truckee.uploads.errors import (
     UnknownHandle,
 )
 from truckee.uploads.registry import OpenUploads
-from truckee.uploads.upload import OpenUpload, State
+from truckee.uploads.state import State
+from truckee.uploads.upload import OpenUpload
 
 
 def ignored(work: Deferred[object]) -> None:
@@ -60,7 +62,7 @@ class RestartTests(OpenCase):
         for choice in CHOICES:
             for size in (None, 1000):
                 uploads = self.new()
-                made = await uploads.open(choice, size, meta={"name": "ä"})
+                made = await uploads.open(UploadOptions(choice, size), meta={"name": "ä"})
                 for start in range(0, 1000, 300):
                     piece = data[start : start + 300]
                     upload = uploads.find(made.handle)
@@ -77,7 +79,7 @@ class RestartTests(OpenCase):
         data = some_bytes(1000)
         for choice in CHOICES:
             uploads = self.new()
-            made = await uploads.open(choice)
+            made = await uploads.open(UploadOptions(choice))
             await made.append(0, in_chunks(data, 70))
             for server in self.grid.servers:
                 server.mood = failing("write")
@@ -94,7 +96,7 @@ class RestartTests(OpenCase):
         """The cap can be fetched from the next process, and nothing else is left."""
         data = some_bytes(1000)
         uploads = self.new()
-        made = await uploads.open(RandomKey())
+        made = await uploads.open(UploadOptions(RandomKey()))
         await made.append(0, in_chunks(data, 70))
         cap = await made.close()
         await until(lambda: len(self.kept()) == 1)
@@ -107,7 +109,7 @@ class RestartTests(OpenCase):
         data = some_bytes(1000)
         for choice in CHOICES:
             uploads = self.new()
-            made = await uploads.open(choice)
+            made = await uploads.open(UploadOptions(choice))
             await made.append(0, in_chunks(data, 70))
             files = self.disk()
             cap = await made.close()
@@ -120,7 +122,7 @@ class RestartTests(OpenCase):
     async def test_failed(self) -> None:
         """Why it failed for good is told by the next process."""
         uploads = self.new()
-        made = await uploads.open(RandomKey(), bound=500)
+        made = await uploads.open(UploadOptions(RandomKey(), max_size=500))
         await self.assertFailure(self.filled(made, bytes(600)), UnknownTooLarge)
         await until(lambda: len(self.kept()) == 1)
         uploads = await self.again(uploads)
@@ -134,7 +136,7 @@ class RestartTests(OpenCase):
     async def test_aborted(self) -> None:
         """Nothing is left of one that was aborted."""
         uploads = self.new()
-        made = await uploads.open(RandomKey())
+        made = await uploads.open(UploadOptions(RandomKey()))
         await made.append(0, in_chunks(bytes(600), 100))
         await uploads.abort(made)
         uploads = await self.again(uploads)
@@ -144,7 +146,7 @@ class RestartTests(OpenCase):
     async def test_aborted_on_a_bad_disk(self) -> None:
         """What cannot be removed is left, and no share, memory or other file is."""
         uploads = self.new()
-        upload = await uploads.open(RandomKey())
+        upload = await uploads.open(UploadOptions(RandomKey()))
         await upload.append(0, in_chunks(some_bytes(600), 100))
         [record] = (self.place / "records").iterdir()
         record.unlink()
@@ -156,7 +158,7 @@ class RestartTests(OpenCase):
     async def test_expired(self) -> None:
         """Time passes while no process is there, and counts when one has looked on."""
         uploads = self.new()
-        made = await uploads.open(RandomKey())
+        made = await uploads.open(UploadOptions(RandomKey()))
         await made.append(0, in_chunks(bytes(600), 100))
         self.ahead = 86_000
         uploads = await self.again(uploads)
@@ -174,7 +176,7 @@ class RestartTests(OpenCase):
     async def test_clock_jumps(self) -> None:
         """A clock that is days off at a restart, or jumps later, deletes nothing."""
         uploads = self.new()
-        made = await uploads.open(RandomKey())
+        made = await uploads.open(UploadOptions(RandomKey()))
         await made.append(0, in_chunks(bytes(600), 100))
         os.utime(self.place / "logs" / made.record.name, (0, 0))
         for ahead in (2 * 86400, -2 * 86400, 0, 1000 * 86400):
@@ -192,7 +194,7 @@ class RestartTests(OpenCase):
         """On a disk that takes no writes an upload is not lost: it waits for the disk."""
         data = some_bytes(1000)
         uploads = self.new()
-        made = await uploads.open(RandomKey())
+        made = await uploads.open(UploadOptions(RandomKey()))
         await made.append(0, in_chunks(data[:600], 100))
         await uploads.stop()
         logs, aside = self.place / "logs", self.place / "aside"
@@ -214,7 +216,7 @@ class RestartTests(OpenCase):
         """An empty directory in place of the disk is not taken for bytes that were lost."""
         data = some_bytes(1000)
         uploads = self.new()
-        made = await uploads.open(RandomKey())
+        made = await uploads.open(UploadOptions(RandomKey()))
         await made.append(0, in_chunks(data[:600], 100))
         await uploads.stop()
         logs, aside = self.place / "logs", self.place / "aside"
@@ -227,7 +229,7 @@ class RestartTests(OpenCase):
             await after.start()
         self.assertRaises(NotOpenYet, after.find, made.handle)
         with self.assertRaises(DirectoryMissing):
-            await after.open(RandomKey())
+            await after.open(UploadOptions(RandomKey()))
         logs.rmdir()
         aside.rename(logs)
         self.assertEqual(self.disk(), before)
@@ -241,7 +243,7 @@ class RestartTests(OpenCase):
     async def test_key_of_a_cut_log(self) -> None:
         """When bytes were lost, the new key is kept before the log is changed."""
         uploads = self.new()
-        made = await uploads.open(RandomKey())
+        made = await uploads.open(UploadOptions(RandomKey()))
         await made.append(0, in_chunks(bytes(600), 100))
         await uploads.stop()
         log = self.place / "logs" / made.record.name
@@ -270,7 +272,7 @@ class RestartTests(OpenCase):
         data, other = some_bytes(1000), some_bytes(700, 1)
         for choice in CHOICES:
             uploads = self.new()
-            made = await uploads.open(choice)
+            made = await uploads.open(UploadOptions(choice))
             await made.append(0, in_chunks(data[:300], 70))
             ignored(begin(made.append(300, then_silence(data[300:700], 70))))
             await self.taken(made, 700)
@@ -285,7 +287,7 @@ class RestartTests(OpenCase):
     async def test_no_boot_id(self) -> None:
         """Where starts of the machine cannot be told apart, each may be a power cut."""
         uploads = await self.again(self.new(), b"")
-        made = await uploads.open(RandomKey())
+        made = await uploads.open(UploadOptions(RandomKey()))
         await made.append(0, in_chunks(bytes(300), 70))
         ignored(begin(made.append(300, then_silence(bytes(400), 70))))
         await until(lambda: made.offset == 700)
@@ -295,7 +297,7 @@ class RestartTests(OpenCase):
     async def test_rubbish(self) -> None:
         """What is no upload does not stop the others, and only its logs are removed."""
         uploads = self.new()
-        made = await uploads.open(RandomKey())
+        made = await uploads.open(UploadOptions(RandomKey()))
         await made.append(0, in_chunks(bytes(300), 70))
         records, logs = self.place / "records", self.place / "logs"
         rubbish = {
@@ -314,7 +316,7 @@ class RestartTests(OpenCase):
         """No listing has a handle, no log has a byte of the file, all are private."""
         uploads = self.new()
         for choice in CHOICES:
-            made = await uploads.open(choice)
+            made = await uploads.open(UploadOptions(choice))
             await made.append(0, in_chunks(b"plaintext " * 100, 70))
             for path, content in self.disk().items():
                 self.assertNotIn(made.handle, path.name)
@@ -324,7 +326,7 @@ class RestartTests(OpenCase):
     async def test_died_before_the_check(self) -> None:
         """What was not checked when the process died does not count."""
         uploads = self.new()
-        upload = await uploads.open(RandomKey())
+        upload = await uploads.open(UploadOptions(RandomKey()))
         await upload.append(0, in_chunks(bytes(300), 70))
         ignored(begin(upload.append(300, then_silence(bytes(400), 70), _Sum(b""))))
         await until(lambda: upload.taken.held == 700)
@@ -394,15 +396,17 @@ class PartTests(OpenCase):
             uploads = self.new()
             parts: list[OpenUpload] = []
             for start, end in ((0, 300), (300, 300), (300, 1000)):
-                part = await uploads.open(RandomKey(), end - start, partial=True)
+                part = await uploads.open(
+                    UploadOptions(RandomKey(), end - start), partial=True
+                )
                 if end > start:
-                    early = begin(uploads.join([*parts, part], choice))
+                    early = begin(uploads.join([*parts, part], UploadOptions(choice)))
                     await self.assertFailure(early, NotAllThere)
                 await part.append(0, in_chunks(data[start:end], 70))
                 await self.assertFailure(begin(part.close()), OnlyAPart)
                 parts.append(part)
             self.assertEqual(self.grid.uploader.active, 0)
-            whole = await uploads.join(parts, choice, meta={"name": "x"})
+            whole = await uploads.join(parts, UploadOptions(choice), meta={"name": "x"})
             self.assertEqual((whole.offset, whole.size), (1000, 1000))
             await self.assert_stored(whole, data)
             for part in parts:
@@ -414,7 +418,7 @@ class TaskTests(OpenCase):
         """Each upload is a task from its opening to its end, in every process."""
         data = some_bytes(1000)
         uploads = self.new()
-        made = await uploads.open(RandomKey(), 1000, task="a-task-of-my-own")
+        made = await uploads.open(UploadOptions(RandomKey(), 1000), task="a-task-of-my-own")
         task = self.tasks.find("a-task-of-my-own")
         await made.append(0, in_chunks(data[:640], 64))
         await until(lambda: task.progress.stored)
@@ -432,7 +436,7 @@ class TaskTests(OpenCase):
         """Who cancels the task has aborted the upload, and the other way round."""
         uploads = self.new()
         for by_task in (True, False):
-            upload = await uploads.open(RandomKey())
+            upload = await uploads.open(UploadOptions(RandomKey()))
             await upload.append(0, in_chunks(bytes(300), 64))
             [task] = self.tasks.active()
             if by_task:
@@ -448,7 +452,7 @@ class TaskTests(OpenCase):
     async def test_paused(self) -> None:
         """While the task is paused, bytes are kept and do not leave."""
         uploads = self.new()
-        upload = await uploads.open(RandomKey())
+        upload = await uploads.open(UploadOptions(RandomKey()))
         await upload.append(0, in_chunks(bytes(300), 64))
         [task] = self.tasks.active()
         task.pause()

@@ -21,6 +21,7 @@ from truckee.errors import Unavailable
 from truckee.flow.limits import Budget
 from truckee.immutable.upload.body import FileTooLarge, UnknownTooLarge
 from truckee.immutable.upload.keys import ConvergentKey, GivenKey, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.sinks import KeyReused
 from truckee.status.tasks import LONGEST
 from truckee.storage.interfaces import NoSpace
@@ -38,7 +39,7 @@ from truckee.uploads.errors import (
     WrongOffset,
 )
 from truckee.uploads.registry import OpenLimits
-from truckee.uploads.upload import State
+from truckee.uploads.state import State
 
 
 class BytesTests(OpenCase):
@@ -75,7 +76,9 @@ class BytesTests(OpenCase):
         upload = await self.open(ConvergentKey())
         await upload.append(0, in_chunks(data, 33))
         cap = await upload.close()
-        whole = self.grid.uploader.upload(in_chunks(data, 500), 500, ConvergentKey())
+        whole = self.grid.uploader.upload(
+            in_chunks(data, 500), UploadOptions(ConvergentKey(), 500)
+        )
         self.assertEqual(await whole, cap)
 
     async def test_sent_again(self) -> None:
@@ -167,7 +170,7 @@ class SizeTests(OpenCase):
 
     async def test_larger_than_its_bound(self) -> None:
         """One of unknown size fails when it grows past its bound, and nothing is kept."""
-        upload = await self.new().open(RandomKey(), bound=500)
+        upload = await self.new().open(UploadOptions(RandomKey(), max_size=500))
         await self.assertFailure(self.filled(upload, bytes(600)), UnknownTooLarge)
         self.assertIs(upload.state, State.FAILED)
         await until(lambda: len(self.kept()) == 1)  # the reason
@@ -176,7 +179,9 @@ class SizeTests(OpenCase):
     async def test_larger_than_any(self) -> None:
         """One that would be too large is not opened."""
         uploads = self.new(Grid.new(self, max_size=1000))
-        await self.assertFailure(begin(uploads.open(RandomKey(), 1001)), FileTooLarge)
+        await self.assertFailure(
+            begin(uploads.open(UploadOptions(RandomKey(), 1001))), FileTooLarge
+        )
         self.assertEqual(len(uploads), 0)
 
 
@@ -319,6 +324,24 @@ class EndTests(OpenCase):
         await self.assertFailure(closing, UploadAborted)
         self.assert_nothing_left()
 
+    async def test_stored_while_aborting(self) -> None:
+        """A run that ends while its upload is aborted changes nothing any more."""
+        upload = await self.open()
+        await upload.append(0, in_chunks(some_bytes(300), 100))
+        for server in self.grid.servers:
+            server.mood = hanging("close")
+        closing = begin(upload.close())
+        run = upload.run
+        assert run is not None
+        aborting = begin(upload.abort())
+        upload.run_ended(run, LiteralCap(b"x"))
+        self.assertIs(upload.state, State.ABORTED)
+        self.assertIsNone(upload.cap)
+        await run.stop()  # it has not ended by itself
+        await aborting
+        await self.assertFailure(closing, UploadAborted)
+        self.assert_nothing_left()
+
     async def test_abort_too_late(self) -> None:
         """What is stored is not aborted any more."""
         upload = await self.open()
@@ -356,7 +379,7 @@ class ErrorTests(OpenCase):
         clock = Clock()
         uploads = self.new(clock=clock)
         for ask in (False, True):
-            upload = await uploads.open(RandomKey())
+            upload = await uploads.open(UploadOptions(RandomKey()))
             await upload.append(0, in_chunks(data, 100))
             for server in self.grid.servers:
                 server.mood = failing("write")
@@ -373,7 +396,7 @@ class ErrorTests(OpenCase):
         """One that cannot be stored is tried less and less often, and expires."""
         clock = Clock()
         uploads = self.new(clock=clock, limits=OpenLimits(expire_after=86400))
-        upload = await uploads.open(RandomKey())
+        upload = await uploads.open(UploadOptions(RandomKey()))
         await upload.append(0, in_chunks(some_bytes(300), 100))
         for server in self.grid.servers:
             server.mood = failing("write")
@@ -404,7 +427,7 @@ class ErrorTests(OpenCase):
         """Another file under the same key is refused, here as in one piece."""
         uploads = self.new()
         for seed, error in ((0, None), (0, None), (1, KeyReused)):
-            upload = await uploads.open(GivenKey(KEY))
+            upload = await uploads.open(UploadOptions(GivenKey(KEY)))
             data = some_bytes(500, seed)
             if error is None:
                 await upload.append(0, in_chunks(data, 100))
@@ -433,7 +456,7 @@ class TableTests(OpenCase):
     async def test_handles(self) -> None:
         """Handles are unguessable, of URL-safe ASCII, and in no representation."""
         uploads = self.new(limits=OpenLimits(open=50))
-        made = [await uploads.open(RandomKey()) for _ in range(50)]
+        made = [await uploads.open(UploadOptions(RandomKey())) for _ in range(50)]
         self.assertEqual(len({each.handle for each in made}), 50)
         for each in made:
             self.assertRegex(each.handle, r"\A[A-Za-z0-9_-]{24}\Z")
@@ -445,17 +468,19 @@ class TableTests(OpenCase):
     async def test_too_many(self) -> None:
         """There is a bound on those that are open; one that ended makes room."""
         uploads = self.new(limits=OpenLimits(open=2))
-        first = await uploads.open(RandomKey())
-        second = await uploads.open(RandomKey())
+        first = await uploads.open(UploadOptions(RandomKey()))
+        second = await uploads.open(UploadOptions(RandomKey()))
         for each in (first, second):
             await each.append(0, in_chunks(b"x", 1))
-        await self.assertFailure(begin(uploads.open(RandomKey())), TooManyOpen)
+        await self.assertFailure(
+            begin(uploads.open(UploadOptions(RandomKey()))), TooManyOpen
+        )
         await first.close()
-        third = await uploads.open(RandomKey())
+        third = await uploads.open(UploadOptions(RandomKey()))
         await third.append(0, in_chunks(b"x", 1))
         await uploads.abort(second)
         self.assertRaises(UnknownHandle, uploads.find, second.handle)
-        await uploads.open(RandomKey())
+        await uploads.open(UploadOptions(RandomKey()))
         self.assertEqual(len(uploads), 3)
         self.assertIs(uploads.find(third.handle), third)
 
@@ -465,11 +490,13 @@ class TableTests(OpenCase):
         uploads = self.new(grid)
         most = grid.uploader.most_active
         self.assertGreater(most, 4)
-        made = [await uploads.open(RandomKey()) for _ in range(most)]
+        made = [await uploads.open(UploadOptions(RandomKey())) for _ in range(most)]
         for each in made:
             await each.append(0, in_chunks(bytes(100), 100))
         self.assertEqual(grid.uploader.active, most // 2)
-        cap = await grid.uploader.upload(in_chunks(bytes(100), 9), 100, RandomKey())
+        cap = await grid.uploader.upload(
+            in_chunks(bytes(100), 9), UploadOptions(RandomKey(), 100)
+        )
         assert isinstance(cap, ChkReadCap)
         late = made[-1]
         closing = begin(late.close())
@@ -486,7 +513,7 @@ class TableTests(OpenCase):
         most = grid.uploader.most_active
         made = []
         for _ in range(most // 2 + 1):
-            made.append(await uploads.open(RandomKey()))
+            made.append(await uploads.open(UploadOptions(RandomKey())))
             await made[-1].append(0, in_chunks(bytes(100), 100))
             clock.advance(1)
         clock.advance(10)
@@ -501,7 +528,7 @@ class TableTests(OpenCase):
         for choice in CHOICES:
             clock = Clock()
             uploads = self.new(clock=clock)
-            upload = await uploads.open(choice)
+            upload = await uploads.open(UploadOptions(choice))
             await upload.append(0, in_chunks(data[:2000], 100))
             self.assertIsNot(upload.run, None)
             clock.advance(600)
@@ -514,9 +541,11 @@ class TableTests(OpenCase):
         """Chunks are kept while others have the memory."""
         grid = Grid.new(self, budget=Budget(1))
         uploads = self.new(grid)
-        upload = await uploads.open(RandomKey())
+        upload = await uploads.open(UploadOptions(RandomKey()))
         other = begin(
-            grid.uploader.upload(then_silence(bytes(100)), 200, RandomKey())  # busy
+            grid.uploader.upload(
+                then_silence(bytes(100)), UploadOptions(RandomKey(), 200)
+            )  # busy
         )
         await upload.append(0, in_chunks(bytes(100), 100))
         self.assertEqual((upload.offset, upload.run), (100, None))
@@ -527,7 +556,7 @@ class TableTests(OpenCase):
     async def test_no_space(self) -> None:
         """All that are open have so many bytes of the disk, and no more."""
         uploads = self.new(Grid.new(self, spool_limit=1000))
-        first, second = [await uploads.open(RandomKey()) for _ in range(2)]
+        first, second = [await uploads.open(UploadOptions(RandomKey())) for _ in range(2)]
         await first.append(0, in_chunks(bytes(600), 100))
         await self.assertFailure(
             begin(second.append(0, in_chunks(bytes(600), 100))), NoRoomForOpen
@@ -540,10 +569,10 @@ class TableTests(OpenCase):
     async def test_same_key(self) -> None:
         """To open one under a key gives up an older one that nobody has the handle of."""
         uploads = self.new()
-        lost = await uploads.open(GivenKey(KEY))
+        lost = await uploads.open(UploadOptions(GivenKey(KEY)))
         await lost.append(0, in_chunks(bytes(100), 100))
-        other = await uploads.open(GivenKey(b"f" * 16))
-        upload = await uploads.open(GivenKey(KEY))
+        other = await uploads.open(UploadOptions(GivenKey(b"f" * 16)))
+        upload = await uploads.open(UploadOptions(GivenKey(KEY)))
         self.assertIs(lost.state, State.ABORTED)
         self.assertIs(other.state, State.OPEN)
         self.assertRaises(UnknownHandle, uploads.find, lost.handle)
@@ -554,8 +583,8 @@ class TableTests(OpenCase):
         """One that nobody goes on with is given up, from its last byte on."""
         clock = Clock()
         uploads = self.new(clock=clock, limits=OpenLimits(expire_after=100, keep=30))
-        upload = await uploads.open(RandomKey())
-        idle = await uploads.open(RandomKey())
+        upload = await uploads.open(UploadOptions(RandomKey()))
+        idle = await uploads.open(UploadOptions(RandomKey()))
         clock.advance(60)
         await upload.append(0, in_chunks(bytes(100), 100))
         self.assertEqual(uploads.time_left(upload), 100)
@@ -580,7 +609,7 @@ class TableTests(OpenCase):
         uploads = self.new(clock=clock, limits=OpenLimits(keep=30, kept=2))
         made = []
         for _ in range(4):
-            upload = await uploads.open(RandomKey())
+            upload = await uploads.open(UploadOptions(RandomKey()))
             await upload.close()
             made.append(upload)
             clock.advance(1)
@@ -597,7 +626,7 @@ class TableTests(OpenCase):
         """An upload that has all its bytes waits for slow servers as long as it takes."""
         clock = Clock()
         uploads = self.new(clock=clock, limits=OpenLimits(expire_after=10, keep=30))
-        upload = await uploads.open(RandomKey())
+        upload = await uploads.open(UploadOptions(RandomKey()))
         await upload.append(0, in_chunks(bytes(100), 100))
         closing = begin(upload.close())
         clock.pump([5] * 10)
@@ -607,9 +636,11 @@ class TableTests(OpenCase):
     async def test_stop(self) -> None:
         """At the end of the node nothing goes on, and nothing more is opened."""
         uploads = self.new()
-        made = [await uploads.open(each) for each in CHOICES]
+        made = [await uploads.open(UploadOptions(each)) for each in CHOICES]
         for each in made:
             await each.append(0, in_chunks(bytes(300), 100))
         await uploads.stop()
         self.assert_nothing_running()
-        await self.assertFailure(begin(uploads.open(RandomKey())), TooManyOpen)
+        await self.assertFailure(
+            begin(uploads.open(UploadOptions(RandomKey()))), TooManyOpen
+        )

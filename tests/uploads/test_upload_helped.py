@@ -8,6 +8,7 @@ from tests.grids import in_chunks, pause, until
 from tests.helper.helped import Content, Gateway, Helped
 from tests.uploads.opened import OpenCase, begin, then_silence
 from truckee.immutable.upload.keys import GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.uploads.registry import OpenUploads
 from truckee.uploads.upload import OpenUpload
 
@@ -28,7 +29,7 @@ class GivenUpTests(OpenCase):
 
     async def partly(self, choice: KeyChoice, size: int | None) -> OpenUpload:
         """Return an upload of which the helper holds something, and nobody works on it."""
-        upload = await self.uploads.open(choice, size)
+        upload = await self.uploads.open(UploadOptions(choice, size))
         data = self.content.plaintext[: SIZE // 2]
         feeding = begin(upload.append(0, then_silence(data)))
         feeding.addErrback(lambda _: None)  # it is cut off
@@ -64,7 +65,7 @@ class GivenUpTests(OpenCase):
         await self.uploads.abort(upload)
         await pause(0.1)
         self.assertEqual(self.helped.kept, kept)
-        again = await self.uploads.open(GivenKey(KEY), SIZE)
+        again = await self.uploads.open(UploadOptions(GivenKey(KEY), SIZE))
         await again.append(0, in_chunks(self.content.plaintext, 10_000))
         await self.assert_closed(again, self.content.plaintext)
 

@@ -23,6 +23,7 @@ from truckee.flow.durable import make_directories, write_durably
 from truckee.flow.other_disk import MARK
 from truckee.flow.spool import disk_full
 from truckee.immutable.upload.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.uploader import Cap
 
 _VERSION = 1
@@ -55,9 +56,10 @@ class UploadRecord:
         return base32.encode(digest[:10])
 
     @property
-    def known_size(self) -> int | None:
-        """Bytes that were promised or came up to the end; None: neither is known."""
-        return self.end if self.size is None else self.size
+    def options(self) -> UploadOptions:
+        """How its file is stored; its size is what was promised, or came up to the end."""
+        size = self.end if self.size is None else self.size
+        return UploadOptions(self.choice, size, self.bound, not self.direct)
 
     @property
     def ended(self) -> bool:

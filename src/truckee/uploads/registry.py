@@ -17,7 +17,8 @@ from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.spool import SpoolDiskFull
 from truckee.flow.together import Work, together
-from truckee.immutable.upload.keys import GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.keys import GivenKey, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.uploader import Uploader
 from truckee.status.ages import LastUse
 from truckee.status.problems import Problems
@@ -34,7 +35,8 @@ from truckee.uploads.errors import (
 )
 from truckee.uploads.record import UploadFiles, UploadRecord
 from truckee.uploads.run import UploadRun
-from truckee.uploads.upload import OpenUpload, State
+from truckee.uploads.state import State
+from truckee.uploads.upload import OpenUpload
 
 log = Logger()
 
@@ -168,10 +170,7 @@ class OpenUploads:
 
     async def open(
         self,
-        choice: KeyChoice,
-        size: int | None = None,
-        bound: int | None = None,
-        direct: bool = False,
+        options: UploadOptions,
         *,
         meta: Mapping[str, str] | None = None,
         partial: bool = False,
@@ -181,9 +180,9 @@ class OpenUploads:
         """
         Return a new upload, which outlives this process.
 
-        The first arguments are those of ``Uploader.upload``; *meta* is kept for whoever
-        asks; a *partial* one is never stored by itself, see ``join``; *task* is the id that
-        the client wants to watch it by; *client* is who opens it.
+        *meta* is recorded for whoever asks; a *partial* one is never stored by itself, see
+        ``join``; *task* is the id that the client wants to watch it by; *client* is who
+        opens it.
 
         When as many are open as may be, one of which nothing or little has come gives way:
         of the client that has the most, and the one that rests for longest.
@@ -193,7 +192,8 @@ class OpenUploads:
 
         :raises TooManyOpen: :raises SpoolDiskFull: :raises TaskIdInUse:
         """
-        self._uploader.check_size(size)
+        choice = options.key
+        self._uploader.check_size(options.size)
         self._tasks.check_id(task)
         await self._files.check()
         if isinstance(choice, GivenKey):
@@ -208,9 +208,9 @@ class OpenUploads:
             handle,
             self._random(KEY_SIZE),
             choice,
-            size,
-            bound,
-            direct,
+            options.size,
+            options.max_size,
+            not options.use_helper,
             partial,
             meta or {},
         )
@@ -240,8 +240,7 @@ class OpenUploads:
     async def join(
         self,
         parts: Sequence[OpenUpload],
-        choice: KeyChoice,
-        direct: bool = False,
+        options: UploadOptions,
         meta: Mapping[str, str] | None = None,
     ) -> OpenUpload:
         """
@@ -263,7 +262,7 @@ class OpenUploads:
         self.check_space(size)
         for part in parts:
             part.uses += 1
-        whole = await self.open(choice, size, direct=direct, meta=meta)
+        whole = await self.open(evolve(options, size=size), meta=meta)
         try:
             for part in parts:
                 await whole.append(whole.offset, part.read_all(_COPY))
@@ -360,10 +359,7 @@ class OpenUploads:
         """Free what a helper holds. A run does so itself; a known key finds it again."""
         record = upload.record
         if upload.left_at_rest and isinstance(record.choice, RandomKey):
-            forgetting = self._uploader.forget(
-                record.choice, record.known_size, record.direct
-            )
-            _by_itself(forgetting)
+            _by_itself(self._uploader.forget(record.options))
 
     def _begin_task(self, upload: OpenUpload, wanted: str | None) -> str:
         """Let *upload* be watched, and return by which id."""

@@ -44,17 +44,13 @@ class UploadRun:
         await self._work.stop()
 
     async def _run(self) -> None:
-        record = self._record
         outcome: Cap | Exception
         try:
             outcome = await self._uploader.upload(
                 self.replay,
-                record.known_size,
-                record.choice,
-                record.bound,
+                self._record.options,
                 self.status,
-                record.direct,
-                Kept(self._log, self._given_up),
+                kept=Kept(self._log, self._given_up),
             )
         except Exception as error:
             if self.replay.stopped:

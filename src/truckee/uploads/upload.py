@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from enum import Enum
 from typing import Protocol
 
 from attrs import define, evolve, field
@@ -19,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from truckee.codec.secrets import KEY_SIZE
 from truckee.errors import Corrupt, TruckeeError, Unavailable
@@ -46,25 +46,17 @@ from truckee.uploads.errors import (
     UploadBroke,
     WrongOffset,
 )
+from truckee.uploads.interfaces import Digest, IUpload
 from truckee.uploads.log_guard import LogGuard
 from truckee.uploads.record import UploadFiles, UploadRecord
 from truckee.uploads.run import UploadRun
-from truckee.uploads.writer import Digest, Intake
+from truckee.uploads.state import ENDS, Event, State, after
+from truckee.uploads.writer import Intake
 
 log = Logger()
 
 _PATIENCE = 5  # requests that may come in between
 _SYNC = 16 << 20  # bytes of one piece that may be lost in a power cut
-
-
-class State(Enum):
-    """How far an open upload is."""
-
-    OPEN = "open"  # takes bytes
-    CLOSING = "closing"  # has them all, and waits until they are stored
-    STORED = "stored"
-    FAILED = "failed"
-    ABORTED = "aborted"
 
 
 class Host(Protocol):
@@ -83,6 +75,7 @@ class Host(Protocol):
         """*upload* is over, well or not."""
 
 
+@implementer(IUpload)
 @define(eq=False)
 class OpenUpload:
     """
@@ -178,7 +171,7 @@ class OpenUpload:
     @property
     def ended(self) -> bool:
         """Whether it is over, well or not."""
-        return self.state not in (State.OPEN, State.CLOSING)
+        return self.state in ENDS
 
     @property
     def fed(self) -> bool:
@@ -267,7 +260,7 @@ class OpenUpload:
             raise AlreadyStored
         if not self.ended:
             self.left_at_rest = self.run is None and self.offset > 0
-            self.state, self.error = State.ABORTED, UploadAborted()
+            self.state, self.error = after(self.state, Event.ABORT), UploadAborted()
             self._intake.cut_off()
             self._changes.wake()
         if self._aborting is None:
@@ -344,7 +337,7 @@ class OpenUpload:
     def resume(self) -> None:
         """Store what was closed when its process ended."""
         if not self.ended and self.record.end is not None:
-            self.state = State.CLOSING
+            self.state = after(self.state, Event.CLOSE)
             self._run()
 
     async def park(self) -> None:
@@ -426,7 +419,7 @@ class OpenUpload:
         if self.state is not State.OPEN:
             return
         self._check_end(end)
-        self.state = State.CLOSING
+        self.state = after(self.state, Event.CLOSE)
         self._used()
         self.record = evolve(self.record, end=self.taken.size)
         self._run()
@@ -447,17 +440,19 @@ class OpenUpload:
             return
         if self.state is State.STORED:
             self._guard.looked(outcome)
+        elif self.state is State.ABORTED:
+            pass  # too late: its record is being removed
         elif isinstance(outcome, (Unavailable, Corrupt)):
             self._set_back(outcome)
         elif isinstance(outcome, Exception):
             if not isinstance(outcome, TruckeeError):
                 log.failure("An open upload failed", Failure(outcome))  # type: ignore[no-untyped-call]
                 outcome = UploadBroke()
-            self._finish(State.FAILED, evolve(self.record, error=str(outcome)), outcome)
+            self._finish(Event.FAIL, evolve(self.record, error=str(outcome)), outcome)
         else:
             guarded = self._guard.needed(run.status, outcome)
             record = evolve(self.record, cap=outcome, guarded=guarded)
-            self._finish(State.STORED, record, None)
+            self._finish(Event.STORE, record, None)
         self._host.run_over()
 
     def _set_back(self, error: TruckeeError) -> None:
@@ -474,9 +469,10 @@ class OpenUpload:
         self._changes.wake()
 
     def _finish(
-        self, state: State, record: UploadRecord, error: TruckeeError | None
+        self, event: Event, record: UploadRecord, error: TruckeeError | None
     ) -> None:
-        self.state, self.record, self.error = state, record, error
+        self.state = after(self.state, event)
+        self.record, self.error = record, error
         self._used()
         self._host.over(self)
         self._changes.wake()

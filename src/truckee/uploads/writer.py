@@ -13,21 +13,11 @@ from typing import Protocol
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 
-from truckee.codec.hashes import Buffer
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Exclusive
 from truckee.uploads.append_log import UploadLog
 from truckee.uploads.errors import TakenOver
-
-
-class Digest(Protocol):
-    """Tells whether the bytes of one piece are right."""
-
-    def update(self, data: Buffer, /) -> None:
-        """Take the next bytes, in a worker thread."""
-
-    def check(self) -> None:
-        """:raises TruckeeError: if they are not."""
+from truckee.uploads.interfaces import Digest
 
 
 class Taking(Protocol):

@@ -31,6 +31,7 @@ from truckee.immutable.download.open_files import OpenFiles
 from truckee.immutable.download.shared_file import SharedFile
 from truckee.immutable.download.sources import NotEnoughShares
 from truckee.immutable.upload.keys import GivenKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.storage.interfaces import NotConnected
 
 KEY = b"k" * 16
@@ -98,7 +99,9 @@ class SharedFileTests(_Case):
         for again in ((0, 10), (len(data) - 10, len(data))):
             grid = Grid.new(self, Encoding(2, 3, SEGMENT))
             for size in (len(data), None):
-                cap = await grid.uploader.upload(in_chunks(data, 4096), size, GivenKey(KEY))
+                cap = await grid.uploader.upload(
+                    in_chunks(data, 4096), UploadOptions(GivenKey(KEY), size)
+                )
                 assert isinstance(cap, ChkReadCap)
                 for start, end in ((0, 10), again):
                     found = await grid.read(cap, start, end)

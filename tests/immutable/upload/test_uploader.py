@@ -37,6 +37,7 @@ from truckee.grid.selection import NotEnoughServers, TooFewShares
 from truckee.immutable.upload.admission import TooManyUploads
 from truckee.immutable.upload.body import FileTooLarge, UnknownTooLarge
 from truckee.immutable.upload.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.sinks import KeyReused, WrongSize
 from truckee.immutable.upload.uploader import Cap
 from truckee.storage.interfaces import NoSpace
@@ -61,7 +62,9 @@ async def store(
 ) -> Cap:
     """Upload *data* in chunks."""
     size = len(data) if known else None
-    return await grid.uploader.upload(in_chunks(data, chunk), size, choice, bound)
+    return await grid.uploader.upload(
+        in_chunks(data, chunk), UploadOptions(choice, size, bound)
+    )
 
 
 class _Case(TestCase):
@@ -145,7 +148,7 @@ class SizeTests(_Case):
 
         for chunk in (1, 63, 64, 65, 500):
             caps.add(await store(grid, data, ConvergentKey(), chunk % 2 == 0, chunk))
-        caps.add(await grid.uploader.upload(with_empty(), None, ConvergentKey()))
+        caps.add(await grid.uploader.upload(with_empty(), UploadOptions(ConvergentKey())))
         self.assertEqual(len(caps), 1)
 
     async def test_shares_are_exact(self) -> None:
@@ -178,7 +181,7 @@ class SizeTests(_Case):
             ):
                 body = in_chunks(some_bytes(size), 50)
                 with self.assertRaises(WrongSize):
-                    await grid.uploader.upload(body, announced, choice)
+                    await grid.uploader.upload(body, UploadOptions(choice, announced))
                 self.assert_nothing_left(grid)
 
     async def test_too_large(self) -> None:
@@ -314,7 +317,9 @@ class NeedsKnownSizeTests(_Case):
         """With too few of any kind it is refused before the body has come."""
         grid = Grid.new(self, servers=2, sized=2, happy=3)
         with self.assertRaises(NotEnoughServers):
-            await grid.uploader.upload(_never_ending(some_bytes(500)), None, RandomKey())
+            await grid.uploader.upload(
+                _never_ending(some_bytes(500)), UploadOptions(RandomKey())
+            )
         self.assert_nothing_left(grid)
 
     async def test_other_content(self) -> None:
@@ -331,7 +336,9 @@ class NeedsKnownSizeTests(_Case):
         grid = Grid.new(self, sized=3)
         spool = grid.root / "spool"
         upload = Deferred.fromCoroutine(
-            grid.uploader.upload(_never_ending(some_bytes(5000)), None, RandomKey())
+            grid.uploader.upload(
+                _never_ending(some_bytes(5000)), UploadOptions(RandomKey())
+            )
         )
         await until(lambda: list(_open_below(spool)) == [4992])
         self.assertEqual(files_below(spool), [])
@@ -499,7 +506,9 @@ class GivenKeyTests(_Case):
             await gate
             yield data[500:]
 
-        first = Deferred.fromCoroutine(grid.uploader.upload(slow(), 1000, GivenKey(KEY)))
+        first = Deferred.fromCoroutine(
+            grid.uploader.upload(slow(), UploadOptions(GivenKey(KEY), 1000))
+        )
         await pause(0.05)
         same = Deferred.fromCoroutine(store(grid, data, GivenKey(KEY)))
         other = Deferred.fromCoroutine(store(grid, some_bytes(1000, 1), GivenKey(KEY)))
@@ -517,7 +526,9 @@ class GivenKeyTests(_Case):
         """When the first file fails, the second one under its key is stored."""
         grid = Grid.new(self)
         first = Deferred.fromCoroutine(
-            grid.uploader.upload(_never_ending(some_bytes(500)), None, GivenKey(KEY))
+            grid.uploader.upload(
+                _never_ending(some_bytes(500)), UploadOptions(GivenKey(KEY))
+            )
         )
         await pause(0.05)
         data = some_bytes(1000, 1)
@@ -656,7 +667,7 @@ class FailureTests(_Case):
         for server in grid.servers:
             server.mood = mood
         with self.assertRaises(NotEnoughServers):
-            await grid.uploader.upload(body(), 128, RandomKey())
+            await grid.uploader.upload(body(), UploadOptions(RandomKey(), 128))
         self.assert_nothing_left(grid)
 
     async def test_body_fails(self) -> None:
@@ -670,7 +681,7 @@ class FailureTests(_Case):
         for choice in CHOICES:
             for size in (None, 1000):
                 with self.assertRaises(OSError):
-                    await grid.uploader.upload(broken(), size, choice)
+                    await grid.uploader.upload(broken(), UploadOptions(choice, size))
                 self.assert_nothing_left(grid)
 
     async def test_cancelled(self) -> None:
@@ -794,7 +805,7 @@ class MemoryTests(_Case):
         """An upload for which there is no memory is refused before its first chunk."""
         grid = Grid.new(self, budget=Budget(2 << 20))
         first = Deferred.fromCoroutine(
-            grid.uploader.upload(_never_ending(some_bytes(500)), None, RandomKey())
+            grid.uploader.upload(_never_ending(some_bytes(500)), UploadOptions(RandomKey()))
         )
         with self.assertRaises(TooManyUploads):
             await store(grid, some_bytes(1000), RandomKey())
@@ -822,7 +833,9 @@ class MemoryTests(_Case):
                 taken += 64
                 yield bytes(64)
 
-        upload = Deferred.fromCoroutine(grid.uploader.upload(body(), None, RandomKey()))
+        upload = Deferred.fromCoroutine(
+            grid.uploader.upload(body(), UploadOptions(RandomKey()))
+        )
         await pause(0.2)
         self.assertLessEqual(taken, 8 * 64)
         upload.cancel()

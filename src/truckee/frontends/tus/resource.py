@@ -13,7 +13,8 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from truckee.errors import TruckeeError
-from truckee.frontends.http.arguments import arguments, boolean, size
+from truckee.frontends.http.arguments import arguments
+from truckee.frontends.http.upload_options import parse_upload_options
 from truckee.frontends.tus.protocol import (
     BODY_TYPE,
     CHECKSUMS,
@@ -33,7 +34,6 @@ from truckee.frontends.tus.protocol import (
     parse_creation,
 )
 from truckee.immutable.upload.body import FileTooLarge
-from truckee.immutable.upload.keys import parse_key_choice
 from truckee.net.http.request import StreamingRequest
 from truckee.net.http.respond import Answer, NotFound, Responder, check_method
 from truckee.net.http.streaming import IStreamingResource
@@ -74,20 +74,16 @@ class Tus:
     async def open(self, request: StreamingRequest) -> OpenUpload:
         """Return the new upload that *request* asks for."""
         args, creation = arguments(request), _creation(request)
-        choice = parse_key_choice(args.get("key", "random"))
-        direct = not boolean(args, "helper", True)
+        options = parse_upload_options(args, creation.length)
         meta = {METADATA: creation.metadata, CONCAT: creation.concat}
         meta = {name: text for name, text in meta.items() if text}
         if is_final(creation.concat):
             parts = [self.uploads.find(each) for each in creation.parts]
             if not all(part.record.partial for part in parts):
                 raise BadHeader("Upload-Concat", "it is made of partial uploads only")
-            return await self.uploads.join(parts, choice, direct, meta=meta)
+            return await self.uploads.join(parts, options, meta=meta)
         return await self.uploads.open(
-            choice,
-            creation.length,
-            size(args, "size-limit"),
-            direct,
+            options,
             meta=meta,
             partial=creation.partial,
             client=request.client_address,
@@ -119,10 +115,7 @@ class TusResource(Resource):
         check_method(request, self.allowedMethods)
         _begin(request, self._tus)
         creation = _creation(request)
-        args = arguments(request)
-        parse_key_choice(args.get("key", "random"))
-        size(args, "size-limit")
-        boolean(args, "helper", True)
+        parse_upload_options(arguments(request))
         if request.bodyLength != 0:
             _check_type(request)
             _check_body(request, 0, 0 if is_final(creation.concat) else creation.length)

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
-from attrs import asdict, define, field
+from attrs import asdict, define, evolve, field
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
@@ -20,19 +20,18 @@ from truckee.codec.caps import (
 )
 from truckee.errors import Misuse
 from truckee.frontends.http.multipart import FORM_OVERHEAD, Form, boundary_of
+from truckee.frontends.http.upload_options import NAMES, parse_upload_options
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
     boolean,
     cap_in,
-    size,
 )
 from truckee.frontends.web.checking import CheckResource
 from truckee.frontends.web.reading import FileResource, Reader
 from truckee.frontends.web.result_page import show_stored
 from truckee.frontends.web.resumable import Resumable, check_dialect
 from truckee.frontends.web.task_document import show_id, wanted_id
-from truckee.immutable.upload.keys import parse_key_choice
 from truckee.immutable.upload.status import UploadStatus
 from truckee.immutable.upload.uploader import Cap, Uploader
 from truckee.net.http.request import StreamingRequest
@@ -40,9 +39,7 @@ from truckee.net.http.respond import TEXT, Answer, NotFound, WrongMethod
 from truckee.net.http.streaming import IStreamingResource
 from truckee.status.run import run_task
 from truckee.status.task import Task
-
-# The argument that says how large a file of unknown length may be, at most.
-_BOUND = "size-limit"
+from truckee.uploads.streaming import StreamingUpload
 
 
 @define
@@ -134,16 +131,10 @@ class UriResource(Resource):
         args: Mapping[str, str],
         status: UploadStatus,
     ) -> tuple[Cap, Answer]:
-        cap = await self._uploader.upload(
-            body,
-            request.bodyLength,
-            parse_key_choice(args.get("key", self._default_key)),
-            size(args, _BOUND),
-            status,
-            direct=not boolean(args, "helper", True),
-            client=request.client_address,
-            asks_first=request.owes_continue,
-        )
+        options = parse_upload_options(args, request.bodyLength, self._default_key)
+        client, asks_first = request.client_address, request.owes_continue
+        upload = StreamingUpload(self._uploader, options, status, client, asks_first)
+        cap = await upload.store(body)
         return cap, _cap_answer(cap, status, args)
 
     async def _post(
@@ -157,18 +148,13 @@ class UriResource(Resource):
         await form.find("file")
         before = {**form.fields, **args}
         _check_upload_arguments(before)
-        choice = parse_key_choice(before.get("key", self._default_key))
+        options = parse_upload_options(before, None, self._default_key)
         # The file's own length is nowhere; it is less than that of the form.
-        bounds = (size(before, _BOUND), request.bodyLength)
-        cap = await self._uploader.upload(
-            _FileThenRest(form, args),
-            None,
-            choice,
-            min((bound for bound in bounds if bound is not None), default=None),
-            status,
-            direct=not boolean(before, "helper", True),
-            client=request.client_address,
-        )
+        bounds = (options.max_size, request.bodyLength)
+        most = min((bound for bound in bounds if bound is not None), default=None)
+        options = evolve(options, max_size=most)
+        upload = StreamingUpload(self._uploader, options, status, request.client_address)
+        cap = await upload.store(_FileThenRest(form, args))
         after = {**form.fields, **args}
         when_done = after.get("when_done")
         if when_done is not None:
@@ -238,7 +224,7 @@ class _FileThenRest:
             return await self._form.__anext__()
         except StopAsyncIteration:
             await self._form.finish()
-            for name in ("key", "helper", _BOUND):
+            for name in NAMES:
                 late = self._form.fields.get(name) != self._before.get(name)
                 if late and name not in self._query:
                     raise BadArgument(
@@ -253,9 +239,7 @@ def _check_upload_arguments(args: dict[str, str]) -> None:
         raise BadArgument("t", "only upload is known here; leave it out to upload a file")
     if args.get("format", "CHK").upper() != "CHK" or boolean(args, "mutable"):
         raise BadArgument("format", "this gateway stores immutable files only (CHK)")
-    parse_key_choice(args.get("key", "random"))
-    size(args, _BOUND)
-    boolean(args, "helper", True)
+    parse_upload_options(args)
     if args.get("output", "json").lower() != "json":
         raise BadArgument("output", "it can be json; leave it out to get the cap alone")
 

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from truckee.errors import Misuse, TruckeeError
 from truckee.frontends.http.structured import count_item
+from truckee.frontends.http.upload_options import parse_upload_options
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
@@ -25,7 +26,6 @@ from truckee.frontends.web.partial import Partial
 from truckee.frontends.web.resumable import Resumable
 from truckee.frontends.web.task_document import wanted_id
 from truckee.frontends.web.upload_page import upload_page
-from truckee.immutable.upload.keys import parse_key_choice
 from truckee.net.http.request import StreamingRequest
 from truckee.net.http.respond import (
     TEXT,
@@ -111,10 +111,7 @@ class OpenResource(Resource):
         """Answer with a new handle."""
         args = arguments(request)
         upload = await self._uploads.open(
-            parse_key_choice(args.get("key", "random")),
-            size(args, "size"),
-            size(args, "size-limit"),
-            not boolean(args, "helper", True),
+            parse_upload_options(args, size(args, "size")),
             task=wanted_id(request, args),
             client=request.client_address,
         )

@@ -27,7 +27,8 @@ from truckee.immutable.upload.body import FileTooLarge
 from truckee.net.http.request import StreamingRequest
 from truckee.net.http.respond import Answer
 from truckee.uploads.errors import PastTheEnd
-from truckee.uploads.upload import OpenUpload, State
+from truckee.uploads.state import State
+from truckee.uploads.upload import OpenUpload
 
 
 @define(eq=False)

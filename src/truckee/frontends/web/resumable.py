@@ -14,14 +14,15 @@ from typing import NoReturn
 from attrs import define, frozen
 
 from truckee.errors import Misuse, TruckeeError
-from truckee.frontends.http.arguments import arguments, boolean, size
+from truckee.frontends.http.arguments import arguments
 from truckee.frontends.http.structured import boolean_item, count_item, show_boolean
-from truckee.immutable.upload.keys import parse_key_choice
+from truckee.frontends.http.upload_options import parse_upload_options
 from truckee.net.http.request import StreamingRequest
 from truckee.net.http.respond import TEXT, Answer, Responder
 from truckee.uploads.errors import AlreadyStored, PastTheEnd
 from truckee.uploads.registry import OpenUploads
-from truckee.uploads.upload import OpenUpload, State
+from truckee.uploads.state import State
+from truckee.uploads.upload import OpenUpload
 
 INTEROP_VERSION = "8"
 PIECE_TYPE = "application/partial-upload"
@@ -116,12 +117,8 @@ class Resumable:
             lengths, default=self.max_size
         ):
             return inconsistent()
-        args = arguments(request)
         upload = await self.uploads.open(
-            parse_key_choice(args.get("key", "random")),
-            next(iter(lengths), None),
-            size(args, "size-limit"),
-            not boolean(args, "helper", True),
+            parse_upload_options(arguments(request), next(iter(lengths), None)),
             client=request.client_address,
         )
         where = {"location": request.own_path(f"/upload/{upload.handle}")}

@@ -28,7 +28,8 @@ from truckee.flow.limits import Budget, Exclusive
 from truckee.flow.spool import Spool
 from truckee.immutable.upload.admission import SMALL, Admission
 from truckee.immutable.upload.body import Body, FileTooLarge, Pieces, UnknownTooLarge
-from truckee.immutable.upload.keys import ConvergentKey, GivenKey, KeyChoice, RandomKey
+from truckee.immutable.upload.keys import ConvergentKey, GivenKey, RandomKey
+from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.sinks import (
     FalseClaims,
     ICiphertextSinks,
@@ -84,7 +85,7 @@ class Uploader:
     _encoding: Encoding
     _sinks: ICiphertextSinks
     _convergence: bytes = field(repr=False)  # the node's secret
-    _cpu: Workers
+    cpu: Workers
     _disk: Workers
     _spool_directory: str
     _budget: Budget
@@ -134,11 +135,9 @@ class Uploader:
     async def upload(
         self,
         chunks: AsyncIterator[bytes],
-        size: int | None,
-        choice: KeyChoice,
-        bound: int | None = None,
+        options: UploadOptions,
         status: UploadStatus | None = None,
-        direct: bool = False,
+        *,
         kept: KeptBody | None = None,
         client: str = "",
         asks_first: bool = False,
@@ -146,26 +145,23 @@ class Uploader:
         """
         Store *chunks* and return the cap, once the file is stored for good.
 
-        *size* is what the client announced, None if nothing; *bound*, if there is one, is
-        the most that the file may have then, less or more than usual; *status* tells what
-        happens and, in the end, where the shares are; *direct* is for clients that want
-        no helper; *kept* is where the same bytes are kept, so that no spool is needed;
-        *client* is who brings them, and gives way when all memory is taken and it is the
-        slowest; nobody does without a name; one that *asks_first* sends nothing before
-        there is room for its file on servers.
+        *status* tells what happens and, in the end, where the shares are; *kept* is where
+        the same bytes are stored already, so that no spool is needed; *client* is who
+        brings them, and gives way when all memory is in use and it is the slowest; nobody
+        does without a name; one that *asks_first* sends nothing before there is room for
+        its file on servers.
         If this raises or is cancelled, nothing is left of the file, but ciphertext on a
         helper that may be wanted again.
 
         :raises TooManyUploads: before anything is asked of servers.
         :raises GaveWay: when it was the slowest.
         """
+        size, choice = options.size, options.key
         self.check_size(size)
         status = status or UploadStatus()
         status.size, chunks = size, Metered(chunks, status)
         with self._admission.admit(chunks, client) as place:
-            convergent, limits = isinstance(choice, ConvergentKey), self.limits
-            usual = limits.max_size if convergent else limits.max_unknown_size
-            most = min(usual if bound is None else bound, limits.max_size)
+            most = self._most(options)
             body = self._body(place, size, most)
             if client and not asks_first:
                 await body.peek(SMALL if size is None else min(SMALL, size))
@@ -183,7 +179,9 @@ class Uploader:
                     status.route = "cap"
                     return LiteralCap(body.take_all())
             if isinstance(choice, ConvergentKey):
-                return await self._upload_convergent(body, size, status, direct, kept)
+                return await self._upload_convergent(
+                    body, evolve(options, size=size), status, kept
+                )
             key = self._random(KEY_SIZE) if choice.key is None else choice.key
             file = NewFile(
                 storage_index_of(key),
@@ -193,23 +191,32 @@ class Uploader:
                 guarded=isinstance(choice, GivenKey),
                 resumable=choice.key is not None,
                 given_up=_never if kept is None else kept.given_up,
-                direct=direct,
+                direct=not options.use_helper,
                 status=status,
             )
             if size is None and self._sinks.needs_known_size:
                 return await self._upload_spooled(body, key, file, kept)
             return await self._stream(body, key, file)
 
-    async def forget(self, choice: RandomKey, size: int | None, direct: bool) -> None:
+    async def forget(self, options: UploadOptions) -> None:
         """
         Free what ``upload`` left on a helper, of a file that nobody will bring again.
 
-        The arguments are those that it had.
+        The options are those that it had; nothing is freed unless they have a random key.
         """
-        if choice.key is not None:
+        choice, size = options.key, options.size
+        if isinstance(choice, RandomKey) and choice.key is not None:
             index = storage_index_of(choice.key)
             most = self.limits.max_unknown_size if size is None else size
+            direct = not options.use_helper
             await self._sinks.forget(NewFile(index, size, most, direct=direct))
+
+    def _most(self, options: UploadOptions) -> int:
+        """Return how many bytes a file of unknown size may have."""
+        convergent, limits = isinstance(options.key, ConvergentKey), self.limits
+        usual = limits.max_size if convergent else limits.max_unknown_size
+        bound = options.max_size
+        return min(usual if bound is None else bound, limits.max_size)
 
     def _body(self, chunks: AsyncIterator[bytes], size: int | None, bound: int) -> Body:
         """Return *chunks* with an end: *bound* counts where no *size* is known."""
@@ -229,7 +236,7 @@ class Uploader:
             try:
                 offset = 0
                 async for piece in Pieces(chunks, lambda: sink.chunk_size):
-                    await self._cpu.run(crypt_in_place, key, offset, piece)
+                    await self.cpu.run(crypt_in_place, key, offset, piece)
                     status.encrypted = offset = offset + len(piece)
                     await sink.write(piece)
                     del piece  # nobody holds it while the client is slow
@@ -243,20 +250,19 @@ class Uploader:
     async def _upload_convergent(
         self,
         body: Body,
-        size: int | None,
+        options: UploadOptions,
         status: UploadStatus,
-        direct: bool,
         kept: KeptBody | None,
     ) -> ChkReadCap:
         """Hash the file on its way into a spool, then stream it from there."""
         # Without an announced size there is at least a whole segment, and then the
         # size is not part of the key.
-        geometry = self._encoding.geometry(size or self._encoding.max_segment_size)
+        geometry = self._encoding.geometry(options.size or self._encoding.max_segment_size)
         hasher = convergence_hasher(self._convergence, geometry)
         status.phase = "spooling"
         with self._spool(kept) as spool:
             async for piece in Pieces(body, lambda: geometry.segment_size):
-                await self._cpu.run(hasher.update, piece)
+                await self.cpu.run(hasher.update, piece)
                 await spool.append(piece)
                 status.spooled = spool.size
             key = hasher.digest()[:KEY_SIZE]
@@ -266,7 +272,7 @@ class Uploader:
                 spool.size,
                 resumable=True,
                 given_up=_never if kept is None else kept.given_up,
-                direct=direct,
+                direct=not options.use_helper,
                 status=status,
             )
             return await self._stream_spooled(spool, geometry.segment_size, key, file)
