@@ -4,7 +4,8 @@ Finding servers for a new file: ask, plan, allocate, plan again around refusals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -13,6 +14,7 @@ from twisted.logger import Logger
 from truckee.codec.secrets import LeaseSecrets, lease_secrets
 from truckee.errors import Unavailable
 from truckee.flow.together import Work
+from truckee.grid.allocation import Allocation, Claims
 from truckee.grid.asking import Round, check_descriptors, most
 from truckee.grid.permute import permuted
 from truckee.grid.placement import happiness, match, plan, plan_missing
@@ -24,9 +26,6 @@ Held = Mapping[IStorageServer, Mapping[int, IShareReader]]  # shares by server
 Holders = Mapping[int, Mapping[IStorageServer, IShareReader]]  # servers by share
 # Given the shares that servers claim to have, returns those that they proved to have.
 Prove = Callable[[Holders], Work[Holders]]
-
-# Rounds of planning around servers that refuse.
-_ROUNDS = 5
 
 
 @define
@@ -206,46 +205,33 @@ class Selector:
         held = await self._ask(storage_index, candidates, failures)
         existing = await prove(_of_file(total, candidates, held))
         writeable = [server for server in able if server in held]
-        writers: dict[int, IShareWriter] = {}
-        servers: dict[int, IStorageServer] = {}
-        refusing: dict[int, set[IStorageServer]] = {}
-        forgiven: set[IStorageServer] = set()
+        new = self._allocation(storage_index, size, writeable, open_ended)
+
+        def planned(new: Allocation) -> Mapping[int, IStorageServer]:
+            return plan(total, new.holders(existing), new.writeable, new.refusing)
+
+        async def claimed(claims: Claims) -> None:
+            # Somebody else may have stored it meanwhile.
+            nonlocal existing
+            late = await self._ask(storage_index, list(claims), failures)
+            proved = await prove(_of_file(total, list(claims), late))
+            existing = _joined(existing, proved)
+            for server, shares in claims.items():
+                for share in shares:
+                    if server not in existing.get(share, ()):
+                        new.refuse(share, server)
+
         try:
-            for _ in range(_ROUNDS):
-                known = {share: list(found) for share, found in existing.items()}
-                for share, server in servers.items():
-                    known.setdefault(share, []).append(server)
-                wanted = plan(total, known, writeable, refusing)
-                if not wanted:
-                    break
-                refused, claims = await self._allocate(
-                    storage_index, wanted, size, open_ended, writers, servers, failures
-                )
-                if not refused:
-                    break
-                if claims:
-                    # Somebody else may have stored it meanwhile.
-                    late = await self._ask(storage_index, list(claims), failures)
-                    proved = await prove(_of_file(total, list(claims), late))
-                    existing = _joined(existing, proved)
-                    for server, shares in claims.items():
-                        for share in shares:
-                            if server not in existing.get(share, ()):
-                                refusing.setdefault(share, set()).add(server)
-                # A liar could claim the next share each time, so this is for once.
-                refused -= claims.keys() - forgiven
-                forgiven |= claims.keys()
-                writeable = [server for server in writeable if server not in refused]
-            placement = Placement(writers, servers, existing, writeable)
+            await new.fill(planned, claimed)
+            placement = Placement(new.writers, new.servers, existing, new.writeable)
             happy = placement.happiness()
-            different = len(writers.keys() | existing.keys())
+            different = len(new.writers.keys() | existing.keys())
             if happy < self._happy or different < needed:
-                check_descriptors(failures)
+                check_descriptors([*failures, *new.failures])
                 await self._explain(candidates, happy, size)
                 raise TooFewShares(different, needed)
         except Exception:
-            for writer in writers.values():
-                await writer.abort()
+            await new.abort()
             raise
         return placement
 
@@ -267,36 +253,43 @@ class Selector:
         """
         total = len(missing) + len(good)
         candidates = permuted(self._takers(), storage_index)[: 2 * total]
-        writeable = list(candidates)
-        refuse = {share: set(refusing.get(share, ())) for share in missing}
-        writers: dict[int, IShareWriter] = {}
-        servers: dict[int, IStorageServer] = {}
-        failures: list[Exception] = []
+        new = self._allocation(storage_index, size, candidates)
+        for share in missing:
+            for server in refusing.get(share, ()):
+                new.refuse(share, server)
+
+        def planned(new: Allocation) -> Mapping[int, IStorageServer]:
+            left = [share for share in missing if share not in new.servers]
+            return plan_missing(left, new.holders(good), new.writeable, new.refusing)
+
         try:
-            for _ in range(_ROUNDS):
-                known = {share: list(found) for share, found in good.items()}
-                known.update({share: [server] for share, server in servers.items()})
-                left = [share for share in missing if share not in servers]
-                wanted = plan_missing(left, known, writeable, refuse)
-                if not wanted:
-                    break
-                refused, _claims = await self._allocate(
-                    storage_index, wanted, size, False, writers, servers, failures
-                )
-                writeable = [server for server in writeable if server not in refused]
-                for share, server in wanted.items():
-                    if servers.get(share) is not server:
-                        refuse[share].add(server)
-            if not writers:
-                check_descriptors(failures)
+            await new.fill(planned)
+            if not new.writers:
+                check_descriptors(new.failures)
                 await self._explain(candidates, 0, size)
         except Exception:
-            for writer in writers.values():
-                await writer.abort()
+            await new.abort()
             raise
-        unfit = {server for found in refuse.values() for server in found}
-        spare = [server for server in writeable if server not in unfit]
-        return Placement(writers, servers, good, spare)
+        unfit = {server for found in new.refusing.values() for server in found}
+        spare = [server for server in new.writeable if server not in unfit]
+        return Placement(new.writers, new.servers, good, spare)
+
+    def _allocation(
+        self,
+        storage_index: bytes,
+        size: int,
+        writeable: Sequence[IStorageServer],
+        open_ended: bool = False,
+    ) -> Allocation:
+        return Allocation(
+            storage_index,
+            size,
+            open_ended,
+            writeable,
+            partial(self.secrets, storage_index),
+            self._clock,
+            self._silent,
+        )
 
     async def take(
         self,
@@ -329,45 +322,6 @@ class Selector:
                 storage_index, self.secrets(storage_index, server)
             )
         )
-
-    async def _allocate(
-        self,
-        storage_index: bytes,
-        wanted: Mapping[int, IStorageServer],
-        size: int,
-        open_ended: bool,
-        writers: dict[int, IShareWriter],
-        servers: dict[int, IStorageServer],
-        failures: list[Exception],
-    ) -> tuple[set[IStorageServer], dict[IStorageServer, Set[int]]]:
-        """
-        Carry out a plan, add to *writers* and *servers*.
-
-        Return who refused, and of those who say that they have what they should take all
-        that they say to have; *failures* get the errors of those who did not answer.
-        """
-        shares: dict[IStorageServer, set[int]] = {}
-        for share, server in wanted.items():
-            shares.setdefault(server, set()).add(share)
-
-        claims: dict[IStorageServer, Set[int]] = {}
-
-        async def allocate(server: IStorageServer) -> bool:
-            secrets = self.secrets(storage_index, server)
-            wishes = shares[server]
-            answer = await server.allocate(storage_index, secrets, wishes, size, open_ended)
-            for share in wishes & answer.writers.keys():
-                writers[share] = answer.writers[share]
-                servers[share] = server
-            if wishes & answer.already:
-                claims[server] = answer.already
-            return wishes <= answer.writers.keys()
-
-        asked = list(shares)
-        question = Round(asked, self._clock, most(asked), self._silent, harm=True)
-        pleased = await question.ask(allocate)
-        failures += question.failures
-        return {server for server in asked if not pleased.get(server)}, claims
 
     def secrets(self, storage_index: bytes, server: IStorageServer) -> LeaseSecrets:
         """Return this client's lease secrets for a file on *server*."""
