@@ -1,7 +1,7 @@
 """
 How every frontend stores a file, whether it comes at once or in pieces.
 
-``tests/contracts`` has one suite that every implementation passes.  Pure.
+``tests/contracts`` has one suite that every implementation passes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a client wants its file to be encrypted."""
+"""How a client wants its file to be encrypted.  Pure."""
 
 from __future__ import annotations
 
