@@ -266,9 +266,7 @@ class OpenUpload:
         if self._aborting is None:
             self._aborting = []
             # By nobody who goes away.
-            Deferred.fromCoroutine(self._clear()).addErrback(
-                lambda failure: log.failure("An upload was not cleared", failure=failure)
-            )
+            Deferred.fromCoroutine(self._clear())
         if not self._gone:
             waiting: Deferred[None] = Deferred()
             self._aborting.append(waiting)
@@ -276,20 +274,21 @@ class OpenUpload:
 
     async def _clear(self) -> None:
         """Remove all that there is of it."""
-        try:
-            # First: whoever dies behind this leaves nothing that would go on.
-            for work in (self.forget, self.leave, self._remove_log):
-                try:
-                    await work()
-                except OSError as error:
-                    # What the disk keeps expires after the next start.
-                    log.warn("An aborted upload is not removed: {why}", why=error.strerror)
-        finally:
-            self._gone = True
-            self._host.over(self)
-            for waiting in self._aborting or ():
-                if not waiting.called:
-                    waiting.callback(None)
+        # First the record: whoever dies behind this leaves nothing that would go on.
+        for work in (self.forget, self.leave, self._remove_log):
+            try:
+                await work()
+            except OSError as error:
+                # What the disk keeps expires after the next start.
+                log.warn("An aborted upload is not removed: {why}", why=error.strerror)
+            except Exception:
+                log.failure("An upload was not cleared")
+        # Not in a finally: of work that is collected while it waits nobody is to be woken.
+        self._gone = True
+        self._host.over(self)
+        for waiting in self._aborting or ():
+            if not waiting.called:
+                waiting.callback(None)
 
     async def _remove_log(self) -> None:
         async with self._intake.at_rest():
