@@ -43,6 +43,21 @@ def printed(
     return key.private_bytes(encoding, format, encryption or NoEncryption())
 
 
+def rsa_numbers(key: SigningKey) -> rsa.RSAPrivateNumbers:
+    """Return the numbers of a key."""
+    found = load_der_private_key(key.der, None)
+    assert isinstance(found, rsa.RSAPrivateKey)
+    return found.private_numbers()
+
+
+def composite_of(bits: int) -> int:
+    """Return a number of so many bits that is no prime, and that e does not divide."""
+    number = (3 << (bits - 2)) + 1
+    while number % 7 or (number - 1) % 65537 == 0:
+        number += 2
+    return number
+
+
 class SigningKeyTests(SynchronousTestCase):
     def test_example(self) -> None:
         """A key is read from DER, kept to the letter, and its public key is known."""
@@ -103,9 +118,7 @@ class SigningKeyTests(SynchronousTestCase):
 
     def test_numbers_belong_together(self) -> None:
         """A key whose numbers do not make an RSA key is refused, and not computed with."""
-        good = load_der_private_key(PRIVATE_KEY, None)
-        assert isinstance(good, rsa.RSAPrivateKey)
-        numbers = good.private_numbers()
+        numbers = rsa_numbers(signing_key())
         values = {
             value.to_bytes(-(-value.bit_length() // 8), "big")
             for value in (
@@ -125,6 +138,48 @@ class SigningKeyTests(SynchronousTestCase):
             for read in (SigningKey.parse, SigningKey.load):
                 with self.assertRaisesRegex(BadPrivateKey, "damaged|belong together"):
                     read(bytes(wrong))
+
+    def test_exponents(self) -> None:
+        """Keys with other exponents, as older writers made them, are read and sign."""
+        numbers = rsa_numbers(signing_key())
+        e = 17
+        d = pow(e, -1, (numbers.p - 1) * (numbers.q - 1))
+        old = rsa.RSAPrivateNumbers(
+            numbers.p,
+            numbers.q,
+            d,
+            d % (numbers.p - 1),
+            d % (numbers.q - 1),
+            numbers.iqmp,
+            rsa.RSAPublicNumbers(e, numbers.public_numbers.n),
+        )
+        der = printed(old.private_key())
+        for key in (SigningKey.parse(der), SigningKey.load(der)):
+            public = VerifyingKey.parse(key.verifying_key.der)
+            self.assertEqual(len(public.der), 292)
+            self.assertTrue(public.is_signature(key.sign(b"old"), b"old"))
+
+    def test_wrong_primes(self) -> None:
+        """A client's key is refused whose factors are no primes; one in a share is not."""
+        numbers = rsa_numbers(signing_key())
+        p, e = composite_of(1024), numbers.public_numbers.e
+        q = numbers.q
+        d = pow(e, -1, (p - 1) * (q - 1))
+        composite = rsa.RSAPrivateNumbers(
+            p,
+            q,
+            d,
+            d % (p - 1),
+            d % (q - 1),
+            pow(q, -1, p),
+            rsa.RSAPublicNumbers(e, p * q),
+        )
+        der = printed(composite.private_key(unsafe_skip_rsa_key_validation=True))
+        with self.assertRaisesRegex(BadPrivateKey, "damaged"):
+            SigningKey.load(der)
+        # It signs nothing that would be refused later.
+        with self.assertRaisesRegex(BadPrivateKey, "signatures are not good"):
+            SigningKey.parse(der).sign(b"x")
 
     def test_not_in_repr(self) -> None:
         """A private key is in no log."""

@@ -152,19 +152,26 @@ def _load(
 ) -> RSAPrivateKey:
     if len(data) > most:
         raise BadPrivateKey(f"{len(data)} bytes are too many")
-    try:
-        key = load(data, password=None, unsafe_skip_rsa_key_validation=not thorough)
-    except TypeError:
-        raise BadPrivateKey("it is protected by a password") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise BadPrivateKey("it is neither PEM nor DER, or it is damaged") from None
+    key = _read(load, data, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, RSAPrivateKey):
         raise BadPrivateKey("it is not an RSA key")
     if key.key_size != KEY_BITS:
         raise BadPrivateKey(f"it has {key.key_size} bits")
     if not _is_consistent(key):
         raise BadPrivateKey("its numbers do not belong together")
+    if thorough:
+        # Not before its length is known: for a long key this takes minutes.
+        _read(load, data, unsafe_skip_rsa_key_validation=False)
     return key
+
+
+def _read(load: Callable[..., object], data: bytes, **options: bool) -> object:
+    try:
+        return load(data, password=None, **options)
+    except TypeError:
+        raise BadPrivateKey("it is protected by a password") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadPrivateKey("it is neither PEM nor DER, or it is damaged") from None
 
 
 def _is_consistent(key: RSAPrivateKey) -> bool:
