@@ -726,8 +726,7 @@ class AbortTests(_Case):
 class SmallTests(TestCase):
     def test_shape(self) -> None:
         """Segments are those of the file, not of the gateway."""
-        sink = pull_sink.StockHelperSink(
-            NewFile(INDEX, 57, 57),
+        sinks = pull_sink.StockHelperSinks(
             ENCODING,
             1,
             None,  # type: ignore[arg-type]
@@ -735,4 +734,5 @@ class SmallTests(TestCase):
             REACTOR,
             PATIENCE,
         )
+        sink = pull_sink.StockHelperSink(sinks, NewFile(INDEX, 57, 57))
         self.assertEqual(sink.chunk_size, 58)

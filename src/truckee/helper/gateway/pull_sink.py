@@ -57,10 +57,10 @@ class StockHelperSinks:
     """Opens sinks from which one stock helper pulls."""
 
     encoding: Encoding
-    _happy: int
-    _connection: HelperConnection
-    _cpu: Workers
-    _clock: IReactorTime
+    happy: int
+    connection: HelperConnection
+    cpu: Workers
+    clock: IReactorTime
     patience: HelperPatience = field(factory=HelperPatience)
     needs_known_size: bool = field(default=True, init=False)
 
@@ -71,15 +71,7 @@ class StockHelperSinks:
         :raises NoHelper: when it is not connected.  :raises HelperFailed: :raises
         HelperSilent:
         """
-        sink = StockHelperSink(
-            file,
-            self.encoding,
-            self._happy,
-            self._connection,
-            self._cpu,
-            self._clock,
-            self.patience,
-        )
+        sink = StockHelperSink(self, file)
         file.status.route = "helper"
         await sink.begin()
         return sink
@@ -93,13 +85,8 @@ class StockHelperSinks:
 class StockHelperSink:
     """One file on its way to a stock helper."""
 
+    _sinks: StockHelperSinks
     _file: NewFile
-    _encoding: Encoding
-    _happy: int
-    _connection: HelperConnection
-    _cpu: Workers
-    _clock: IReactorTime
-    _patience: HelperPatience
     size: int = field(init=False)  # bytes
     chunk_size: int = field(init=False)
     window: PullWindow = field(init=False)
@@ -117,11 +104,11 @@ class StockHelperSink:
         if self._file.size is None:
             raise ValueError("a stock helper must know the size")
         self.size = self._file.size
-        self.chunk_size = self._encoding.geometry(self.size).segment_size
+        self.chunk_size = self._sinks.encoding.geometry(self.size).segment_size
         self.window = PullWindow(self.size)
         self._segmenter = Segmenter(self.chunk_size)
         self._proof = CiphertextProof(self.chunk_size)
-        self._last_sign = self._clock.seconds()
+        self._last_sign = self._sinks.clock.seconds()
 
     @property
     def claimed_ueb(self) -> bytes:
@@ -130,7 +117,7 @@ class StockHelperSink:
 
     async def begin(self) -> None:
         """Tell the helper of the file."""
-        remote = self._connection.remote
+        remote = self._sinks.connection.remote
         if remote is None:
             raise NoHelper(0.0)
         upload = await self._open(remote)
@@ -153,10 +140,10 @@ class StockHelperSink:
             await self._take(rest)
         if self._proof.size != self.size:
             raise WrongSize(self._proof.size, self.size)
-        root = await self._cpu.run(self._proof.root)
+        root = await self._sinks.cpu.run(self._proof.root)
         await self._changes.until(lambda: self._results)
         results = self._results[0]
-        needed, total = self._encoding.needed, self._encoding.total
+        needed, total = self._sinks.encoding.needed, self._sinks.encoding.total
         try:
             cap = check_results(
                 results, self._proof, root, self._file.storage_index, needed, total
@@ -179,7 +166,7 @@ class StockHelperSink:
             self._reader.stop()
             ended: Deferred[None] = Deferred()
             working.addBoth(lambda _: _fire(ended))
-            ended.addTimeout(CLEANUP, self._clock)
+            ended.addTimeout(CLEANUP, self._sinks.clock)
             try:
                 await ended
             except TimeoutError:
@@ -194,7 +181,7 @@ class StockHelperSink:
             raise self._changes.error
         if self._proof.size + len(segment) > self.size:
             raise WrongSize(self._proof.size + len(segment), self.size)
-        await self._cpu.run(self._proof.absorb, segment)
+        await self._sinks.cpu.run(self._proof.absorb, segment)
         if self._results:
             return  # it is all there
         self.window.feed(segment)
@@ -208,14 +195,17 @@ class StockHelperSink:
 
     async def _bring(self, upload: Any) -> None:
         """Let the helper pull, over as many connections as it takes."""
+        sinks, encoding = self._sinks, self._sinks.encoding
+        parameters = Parameters(
+            encoding.needed, sinks.happy, encoding.total, self.chunk_size
+        )
         most = -1  # bytes that were sent on any connection
-        moved = self._clock.seconds()  # when that grew
+        moved = sinks.clock.seconds()  # when that grew
         failed = False  # since then
         while upload is not None and not self._over:
-            encoding = self._encoding
             self._reader = PulledFile(
                 self.window,
-                Parameters(encoding.needed, self._happy, encoding.total, self.chunk_size),
+                parameters,
                 self._sign,
                 self._changes.fail,
             )
@@ -229,11 +219,11 @@ class StockHelperSink:
                 reason = reason_of(error)
                 held = self.window.arrived
                 if self.window.sent > most:
-                    most, moved, failed = self.window.sent, self._clock.seconds(), False
+                    most, moved, failed = self.window.sent, sinks.clock.seconds(), False
                 if is_lost(error):
                     log.info("The line to the helper broke after {held} bytes", held=held)
-                    if self._clock.seconds() - moved > self._patience.absent:
-                        raise NoHelper(self._patience.absent) from None
+                    if sinks.clock.seconds() - moved > sinks.patience.absent:
+                        raise NoHelper(sinks.patience.absent) from None
                 elif failed:
                     raise HelperFailed(reason) from None
                 else:
@@ -248,21 +238,22 @@ class StockHelperSink:
 
     async def _open_again(self) -> Any:
         """Ask again as soon as there is somebody to ask."""
-        deadline = self._clock.seconds() + self._patience.absent
+        sinks = self._sinks
+        deadline = sinks.clock.seconds() + sinks.patience.absent
         while True:
-            remote = await self._connection.get(deadline - self._clock.seconds())
+            remote = await sinks.connection.get(deadline - sinks.clock.seconds())
             upload = await self._open(remote)
             if upload is not None or self._results:
                 return upload
-            if self._clock.seconds() > deadline:
-                raise NoHelper(self._patience.absent)
-            await deferLater(self._clock, _AGAIN)
+            if sinks.clock.seconds() > deadline:
+                raise NoHelper(sinks.patience.absent)
+            await deferLater(sinks.clock, _AGAIN)
 
     async def _open(self, remote: Any) -> Any:
         """Return a way to bring the file; None: it is there, or the connection is gone."""
-        index, silent = self._file.storage_index, self._patience.silent
+        index, silent = self._file.storage_index, self._sinks.patience.silent
         asking: Deferred[Any] = call(remote, RIHelper, "upload_chk", index)
-        asking.addTimeout(silent, self._clock)
+        asking.addTimeout(silent, self._sinks.clock)
         try:
             opened = PullOpened.from_wire(await asking)
         except TimeoutError:
@@ -295,22 +286,22 @@ class StockHelperSink:
     # Waiting
 
     def _sign(self) -> None:
-        self._last_sign = self._clock.seconds()
+        self._last_sign = self._sinks.clock.seconds()
         status = self._file.status
         status.held = max(status.held, self.window.arrived)
         self._changes.wake()
 
     def _watch(self) -> None:
         """Give a helper up that is there and does nothing."""
-        patience = self._patience.silent
-        self._look = self._clock.callLater(patience / 10, self._watch)
+        patience = self._sinks.patience.silent
+        self._look = self._sinks.clock.callLater(patience / 10, self._watch)
         if self._reader is None or self._reader.waits:
             # It is our move, or there is nobody.
-            self._last_sign = self._clock.seconds()
+            self._last_sign = self._sinks.clock.seconds()
         if self.window.sent >= self.size:
             # It codes the file and stores it, and says nothing until that is done.
             patience += self.size / SLOWEST
-        if self._clock.seconds() - self._last_sign > patience:
+        if self._sinks.clock.seconds() - self._last_sign > patience:
             self._changes.fail(HelperSilent(patience))
 
     def _stop(self) -> None:
