@@ -13,7 +13,8 @@ from tests.codec.mutable_reader import contents
 from tests.codec.stock_mutable import pattern, salts
 from truckee.codec.mdmf import BeyondEnd, Update, is_updatable
 from truckee.codec.mutable_geometry import MutableGeometry
-from truckee.codec.mutable_layout import ShareHeader
+from truckee.codec.mutable_layout import MutableLayout, ShareHeader
+from truckee.codec.mutable_prefix import Prefix
 from truckee.codec.mutable_secrets import encrypt_private_key
 from truckee.codec.mutable_segment import EncodedSegment, encode_segment
 from truckee.codec.mutable_version import SignedVersion, UnsignedVersion, VersionEncoder
@@ -173,3 +174,11 @@ class UpdateTests(SynchronousTestCase):
         self.assertEqual(moved.prefix, signed.header.prefix)
         self.assertFalse(is_updatable(moved))
         self.assertFalse(is_updatable(ShareHeader.parse(SHARE_0)))
+
+    def test_too_many_segments(self) -> None:
+        """A file whose trees do not fit in memory is not changed in place."""
+        for size, good in ((1 << 34, True), (1 << 36, False), (1 << 60, False)):
+            cut = MutableGeometry.mdmf(size, 3, 10)
+            layout = MutableLayout.planned(cut, 294, 1218)
+            header = ShareHeader(Prefix(1, bytes(32), cut), layout)
+            self.assertEqual(is_updatable(header), good)

@@ -13,13 +13,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.codec.mutable_example import SHARE_0, signing_key, write_cap
 from tests.codec.mutable_reader import blocks_of, read_part, verify
 from tests.codec.stock_mutable import pattern
-from truckee.codec.merkle import CHAIN_ENTRY, tree_size
+from truckee.codec.merkle import CHAIN_ENTRY, PagedTree, tree_size
 from truckee.codec.mutable_errors import BadShare
-from truckee.codec.mutable_geometry import MutableGeometry, SegmentTooLarge
-from truckee.codec.mutable_layout import HEADER_SIZE, Part, ShareHeader
+from truckee.codec.mutable_geometry import MutableGeometry, SegmentTooLarge, TooManySegments
+from truckee.codec.mutable_layout import HEADER_SIZE, MutableLayout, Part, ShareHeader
+from truckee.codec.mutable_prefix import Prefix
 from truckee.codec.mutable_secrets import fingerprint_of
 from truckee.codec.mutable_segment import encode_segment
-from truckee.codec.mutable_share import ShareParser
+from truckee.codec.mutable_share import ShareParser, VerifiedShare
 from truckee.codec.mutable_version import SignedVersion, UnsignedVersion, VersionEncoder
 from truckee.codec.rsa_keys import BadPublicKey, SigningKey
 from truckee.errors import Corrupt
@@ -247,8 +248,7 @@ class BlockTests(SynchronousTestCase):
         self.assertEqual([each.salt for each in blocks], [b"%016d" % n for n in range(5)])
         self.assertEqual([len(each.block) for each in blocks], [4, 4, 4, 4, 1])
         self.assertEqual(verified.block_part(range(1, 5)), Part(2167 + 20, 60 + 17))
-        tree = verified.header.layout.block_tree
-        verified.check_tree(read_part(share, tree))
+        verified.check_tree(read_part(share, verified.whole_tree()))
 
     def test_damage(self) -> None:
         """A flipped byte in any section is an error, or not in what was read."""
@@ -307,6 +307,19 @@ class BlockTests(SynchronousTestCase):
         assert parser.share is not None  # its version is known, and can be replaced
         with self.assertRaisesRegex(SegmentTooLarge, "1073741824 bytes"):
             parser.share.block_part(range(1))
+
+    def test_too_many_segments(self) -> None:
+        """A tree that does not fit in memory is not read as a whole, only in pages."""
+        cut = MutableGeometry(1 << 40, 1, 1, 1, True)
+        layout = MutableLayout.planned(cut, 294, 1218)
+        header = ShareHeader(Prefix(1, bytes(32), cut), layout)
+        tree = PagedTree(bytes(32), cut.leaves)
+        share = VerifiedShare(0, header, b"", b"", tree)
+        with self.assertRaisesRegex(TooManySegments, f"has {1 << 40} segments"):
+            share.whole_tree()
+        parts = share.tree_parts(cut.segments - 1)
+        self.assertLessEqual(sum(part.length for part in parts), 7 * 2048)
+        self.assertLessEqual(parts[-1].end, layout.block_tree.end)
 
     def test_short_rows(self) -> None:
         """Rows that are cut off, and blocks that are, make a bad share."""

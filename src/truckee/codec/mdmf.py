@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from attrs import define, evolve, frozen
 
 from truckee.codec.hashes import Buffer
+from truckee.codec.merkle import tree_size
 from truckee.codec.merkle_update import replace_leaves
-from truckee.codec.mutable_geometry import MutableGeometry
+from truckee.codec.mutable_geometry import MAX_TREES_SIZE, MutableGeometry
 from truckee.codec.mutable_layout import MutableLayout, ShareHeader
 from truckee.codec.mutable_segment import EncodedSegment
 from truckee.codec.mutable_version import UnsignedVersion
@@ -29,9 +30,13 @@ class BeyondEnd(Misuse):
 
 
 def is_updatable(header: ShareHeader) -> bool:
-    """Tell whether segments of the share can be changed where they are."""
+    """
+    Tell whether segments of the share can be changed where they are.
+
+    The block trees of all shares must fit in memory for this.
+    """
     cut, layout = header.prefix.geometry, header.layout
-    if not cut.salted:
+    if not cut.salted or tree_size(cut.leaves) * cut.total > MAX_TREES_SIZE:
         return False
     try:
         planned = MutableLayout.planned(

@@ -12,6 +12,8 @@ from truckee.errors import Refused
 MAX_SHARES = 255  # k and N have a byte each
 SALT_SIZE = 16  # bytes of a salt, and of an IV
 MDMF_SEGMENT_SIZE = 131_072  # bytes, before it is rounded up to a multiple of k
+# Bytes of block trees that are in memory at once: of all shares when segments are changed.
+MAX_TREES_SIZE = 256 << 20
 _MAX_NUMBER = (1 << 64) - 1
 
 
@@ -21,6 +23,13 @@ class SegmentTooLarge(Refused):
 
     size: int
     most: int = MAX_SEGMENT_SIZE
+
+
+@define
+class TooManySegments(Refused):
+    """This file has {segments} segments, too many to do this; its blocks can be read."""
+
+    segments: int
 
 
 @frozen

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from truckee.codec.hashes import HASH_SIZE, Buffer, block_hash
 from truckee.codec.merkle import CHAIN_ENTRY, PagedTree, check_chain, check_top, width_of
 from truckee.codec.mutable_errors import BadShare
-from truckee.codec.mutable_geometry import SALT_SIZE
+from truckee.codec.mutable_geometry import MAX_TREES_SIZE, SALT_SIZE, TooManySegments
 from truckee.codec.mutable_layout import HEADER_SIZE, Part, ShareHeader
 from truckee.codec.mutable_secrets import fingerprint_of
 from truckee.codec.mutable_segment import StoredBlock
@@ -74,8 +74,15 @@ class VerifiedShare:
             return StoredBlock(prefix.iv, view)
         return StoredBlock(bytes(view[:SALT_SIZE]), view[SALT_SIZE:])
 
+    def whole_tree(self) -> Part:
+        """Return where the whole block tree is.  :raises TooManySegments: for memory"""
+        part = self.header.layout.block_tree
+        if part.length > MAX_TREES_SIZE:
+            raise TooManySegments(self.header.prefix.geometry.segments)
+        return part
+
     def check_tree(self, packed: Buffer) -> None:
-        """Check a whole block tree, each node of it.  :raises BadShare:"""
+        """Check what was read of ``whole_tree``, each node of it.  :raises BadShare:"""
         if len(packed) != self.header.layout.block_tree.length:
             raise BadShare("it ends in its block tree")
         try:
