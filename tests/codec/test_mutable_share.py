@@ -125,7 +125,7 @@ class ParserTests(SynchronousTestCase):
                 with self.assertRaisesRegex(BadShare, f"it ends in its ({name})"):
                     verify(FINGERPRINT, 0, share[:end], 4000)
 
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=70)
     @given(
         st.booleans(),
         st.lists(
