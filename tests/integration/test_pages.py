@@ -123,14 +123,14 @@ class PagesTests(BrowserCase):
             text = "return page.locator('#live').innerText()"
             eventually(lambda: "Nothing is under way" in self.browser.do(text))
             # What is finished is folded, and what was unfolded stays so.
-            self.assertNotIn("3 shares on 3 servers", self.browser.do(text))
+            self.assertNotIn("3 shares on 3 directories", self.browser.do(text))
             self.browser.do("await page.locator('summary').press('Enter')")
             self.look("status-over")
             folded = "return page.locator('summary').textContent()"
             before_it = self.browser.do(folded)
             curl("-T", "-", f"{self.grid.url}uri", data=bytes(100))
             eventually(lambda: self.browser.do(folded) != before_it)
-            self.assertIn("3 shares on 3 servers", self.browser.do(text))
+            self.assertIn("3 shares on 3 directories", self.browser.do(text))
             self.assertTrue(self.browser.do("return page.evaluate(() => window.same)"))
             self.check_quiet()
 

@@ -103,7 +103,8 @@ class Events:
         return {**listing(self.tasks, self.now()), "problems": told}
 
     @property
-    def _now_changes(self) -> int:
+    def changes(self) -> int:
+        """How often anything began, changed its state or ended."""
         problems = 0 if self.problems is None else self.problems.changes
         return self.tasks.changes + problems
 
@@ -146,8 +147,8 @@ class Events:
 
     def _refresh(self) -> None:
         """Make the next event, if there is something to tell."""
-        if self._changes != self._now_changes or self.tasks.active():
-            self._changes = self._now_changes
+        if self._changes != self.changes or self.tasks.active():
+            self._changes = self.changes
             text = json.dumps(self.document(), separators=(",", ":"))
             self._event = b"event: status\ndata: %b\n\n" % text.encode("ascii")
 

@@ -27,6 +27,11 @@ class Health:
     helps: bool = False  # it is a helper for others
     own: bool = False  # the grid is its own: directories in the place of servers
 
+    @property
+    def place(self) -> str:
+        """What there are shares on, as people call it."""
+        return "directory" if self.own else "server"
+
 
 @frozen
 class Frame:
@@ -88,8 +93,7 @@ def _navigation(frame: Frame, here: str) -> Tag:
 
 
 def _health(root: str, health: Health) -> Tag:
-    thing = "directory" if health.own else "server"
-    grid = f"{health.connected} of {counted(health.known, thing)}"
+    grid = f"{health.connected} of {counted(health.known, health.place)}"
     if not health.known:
         state, grid = "bad", "No servers yet"
     elif health.connected == health.known:

@@ -108,10 +108,11 @@ class StatusResource(Resource):
         request.setHeader(b"cache-control", b"no-store")
         if "t" in args:
             request.setHeader(b"content-type", _JSON)
-            return self._pages.get("json", self._json)
+            return self._pages.get(f"json {self._age}", self._json)
         set_page_headers(request)
         frame = self._frames.of(request)
-        return self._pages.get(f"html {frame.root}", lambda: self._page(frame))
+        kind = f"html {frame.root} {self._age}"
+        return self._pages.get(kind, lambda: self._page(frame))
 
     def render_POST(self, request: Request) -> bytes:
         # Programs for stock gateways ask so; it changes nothing.
@@ -119,7 +120,16 @@ class StatusResource(Resource):
             return self.render_GET(request)
         request.setHeader(b"cache-control", b"no-store")
         request.setHeader(b"content-type", _JSON)
-        return self._pages.get("stock", self._json_for_stock)
+        return self._pages.get(f"stock {self._age}", self._json_for_stock)
+
+    @property
+    def _age(self) -> str:
+        """
+        What a page is too old without: while nothing runs, all that changed.
+
+        No event follows the last change, so whoever looks again because of it must see it.
+        """
+        return "" if self._events.tasks.active() else str(self._events.changes)
 
     def _json_for_stock(self) -> bytes:
         """Return the kinds that stock's command line knows; it fails on others."""
@@ -140,7 +150,7 @@ class StatusResource(Resource):
             tags.h1("Status"),
             problems_section(self._events.problems or ()),
             section("Under way", active_tasks(tasks.active()[:MOST_ACTIVE], frame.root)),
-            section("Finished", ended_tasks(tasks.recent(RECENT), frame.root)),
+            section("Finished", ended_tasks(tasks.recent(RECENT), frame)),
             frame=frame,
             here="status",
             moves=bool(tasks.active()),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from twisted.web.template import Flattenable, tags
 
+from truckee.frontends.web.frame import Frame
 from truckee.frontends.web.page import empty
 from truckee.frontends.web.tables import table
 from truckee.frontends.web.task_words import (
@@ -34,14 +35,14 @@ def active_tasks(tasks: Sequence[Task], root: str) -> Flattenable:
     return tags.div(table(_UNDER_WAY, rows, "Tasks under way"), id="active")
 
 
-def ended_tasks(tasks: Sequence[Task], root: str) -> Flattenable:
+def ended_tasks(tasks: Sequence[Task], frame: Frame) -> Flattenable:
     """Return a folded list of *tasks* that are over, without their ids."""
     if not tasks:
         return empty("Nothing was finished lately. The last tasks are listed here.")
     failed = sum(task.state is State.FAILED for task in tasks)
     told = counted(len(tasks), "task")
     told += f", {failed} of them failed" if failed else ""
-    rows = [_ended(task, root) for task in tasks]
+    rows = [_ended(task, frame) for task in tasks]
     return tags.details(tags.summary(told), table(_OVER, rows, "Finished tasks"))
 
 
@@ -58,19 +59,19 @@ def _active(task: Task, root: str) -> tuple[Flattenable, ...]:
     )
 
 
-def _ended(task: Task, root: str) -> tuple[Flattenable, ...]:
+def _ended(task: Task, frame: Frame) -> tuple[Flattenable, ...]:
     result = tags.span(words(task, task.phase), class_=_KINDS.get(task.state, "fair"))
     size = task.done or task.progress.size
     ended = "" if task.ended_at is None else moment(task.ended_at)
+    place = "server" if frame.health is None else frame.health.place
     servers = {server for held in task.progress.shares.values() for server in held}
     placed = (
-        f"{counted(len(task.progress.shares), 'share')} on "
-        f"{counted(len(servers), 'server')}"
+        f"{counted(len(task.progress.shares), 'share')} on {counted(len(servers), place)}"
     )
     where = tags.small(placed) if servers else ""
     took = _whole("< 1 s" if task.elapsed < 1 else duration(task.elapsed))
     told = "" if size is None else exact(size)
-    return (_link(task, root), [result, where], told, took, ended)
+    return (_link(task, frame.root), [result, where], told, took, ended)
 
 
 def _link(task: Task, root: str) -> Flattenable:
