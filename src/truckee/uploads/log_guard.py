@@ -32,8 +32,11 @@ log = Logger()
 class Guarded(Protocol):
     """A stored upload whose bytes are here still."""
 
-    record: UploadRecord
     taken: UploadLog
+
+    @property
+    def record(self) -> UploadRecord:
+        """What is known of it."""
 
     def release(self) -> Work[None]:
         """Keep the bytes no longer."""

@@ -33,6 +33,7 @@ from truckee.uploads.errors import (
     TooManyOpen,
     UnknownHandle,
 )
+from truckee.uploads.kept_record import KeptRecord
 from truckee.uploads.record import UploadFiles, UploadRecord
 from truckee.uploads.run import UploadRun
 from truckee.uploads.state import State
@@ -97,6 +98,8 @@ class OpenUploads:
     _waiting: set[str] = field(factory=set, init=False, repr=False)
     _started: bool = field(default=False, init=False)
     _uploads: dict[str, OpenUpload] = field(factory=dict, init=False, repr=False)
+    # Of partial uploads, how many files they are in.
+    _uses: Counter[OpenUpload] = field(factory=Counter, init=False, repr=False)
     _watched: dict[OpenUpload, Task] = field(factory=dict, init=False, repr=False)
     _sweep: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
@@ -217,7 +220,7 @@ class OpenUploads:
         upload = self._uploads[handle] = self._new(record, LastUse(self._clock.seconds()))
         upload.client = client
         if not partial:
-            upload.record = evolve(record, task=self._begin_task(upload, task))
+            upload.watch(self._begin_task(upload, task))
         try:
             await upload.make()
         except Exception:
@@ -255,13 +258,13 @@ class OpenUploads:
         for part in parts:
             if part.size != part.offset or part.state is not State.OPEN:
                 raise NotAllThere(part.offset, part.size or 0)
-            if part.uses >= _MOST_USES:
+            if self._uses[part] >= _MOST_USES:
                 raise PartUsedUp(_MOST_USES)
         size = sum(part.offset for part in parts)
         self._uploader.check_size(size)
         self.check_space(size)
         for part in parts:
-            part.uses += 1
+            self._uses[part] += 1
         whole = await self.open(evolve(options, size=size), meta=meta)
         try:
             for part in parts:
@@ -342,6 +345,7 @@ class OpenUploads:
 
     def over(self, upload: OpenUpload) -> None:
         """See ``Host``."""
+        self._uses.pop(upload, None)
         if upload.state is State.ABORTED:
             self._uploads.pop(upload.handle, None)
             self._forget_elsewhere(upload)
@@ -379,9 +383,8 @@ class OpenUploads:
     def _new(self, record: UploadRecord, last_use: LastUse) -> OpenUpload:
         path = self._files.log(record)
         return OpenUpload(
-            record,
+            KeptRecord(record, self._files),
             UploadLog(path, record.log_key, self._boot, self._disk, self._now),
-            self._files,
             self._disk,
             self._clock,
             self,

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
-from attrs import define, evolve, field
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -24,7 +24,6 @@ from truckee.codec.secrets import KEY_SIZE
 from truckee.errors import Corrupt, TruckeeError, Unavailable
 from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
-from truckee.flow.limits import Exclusive
 from truckee.immutable.upload.keys import RandomKey
 from truckee.immutable.upload.status import UploadStatus
 from truckee.immutable.upload.uploader import Cap
@@ -47,8 +46,10 @@ from truckee.uploads.errors import (
     WrongOffset,
 )
 from truckee.uploads.interfaces import Digest, IUpload
+from truckee.uploads.kept_record import KeptRecord
 from truckee.uploads.log_guard import LogGuard
-from truckee.uploads.record import UploadFiles, UploadRecord
+from truckee.uploads.record import UploadRecord
+from truckee.uploads.removal import Removal
 from truckee.uploads.run import UploadRun
 from truckee.uploads.state import ENDS, Event, State, after
 from truckee.uploads.writer import Intake
@@ -84,9 +85,8 @@ class OpenUpload:
     Bytes that were taken count, whatever becomes of the request that brought them.
     """
 
-    record: UploadRecord = field(repr=False)
+    _record: KeptRecord
     taken: UploadLog  # the bytes
-    _files: UploadFiles
     _disk: Workers
     _clock: IReactorTime
     _host: Host
@@ -99,14 +99,8 @@ class OpenUpload:
     _intake: Intake = field(init=False, repr=False)
     _attempts: Attempts = field(init=False, repr=False)
     _guard: LogGuard = field(init=False, repr=False)
-    _saves: Exclusive = field(factory=Exclusive, init=False, repr=False)
-    _forgotten: bool = field(default=False, init=False)  # its record is removed
     _changes: Changes = field(factory=Changes, init=False, repr=False)
-    _aborting: list[Deferred[None]] | None = field(default=None, init=False, repr=False)
-    _gone: bool = field(default=False, init=False)  # nothing is left of it
-    uses: int = field(default=0, init=False)  # files that were made with it as a part
-    # Whether it was given up while it rested, so that a helper may hold what came before.
-    left_at_rest: bool = field(default=False, init=False)
+    _removal: Removal | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._intake = Intake(self.taken, self._disk, self)
@@ -119,6 +113,11 @@ class OpenUpload:
         elif self.record.error is not None:
             self.state = State.FAILED
             self.error = FailedBefore(self.record.error)
+
+    @property
+    def record(self) -> UploadRecord:
+        """What is known of it."""
+        return self._record.now
 
     @property
     def touched(self) -> float:
@@ -258,37 +257,22 @@ class OpenUpload:
         """
         if self.state is State.STORED:
             raise AlreadyStored
+        rests = not self.ended and self.run is None and self.offset > 0
         if not self.ended:
-            self.left_at_rest = self.run is None and self.offset > 0
             self.state, self.error = after(self.state, Event.ABORT), UploadAborted()
             self._intake.cut_off()
             self._changes.wake()
-        if self._aborting is None:
-            self._aborting = []
-            # By nobody who goes away.
-            Deferred.fromCoroutine(self._clear())
-        if not self._gone:
-            waiting: Deferred[None] = Deferred()
-            self._aborting.append(waiting)
-            await waiting
+        if self._removal is None:
+            # First the record: whoever dies behind this leaves nothing that would go on.
+            steps = (self.forget, self.leave, self._remove_log)
+            self._removal = Removal(steps, lambda: self._host.over(self), rests)
+            self._removal.begin()
+        await self._removal.end()
 
-    async def _clear(self) -> None:
-        """Remove all that there is of it."""
-        # First the record: whoever dies behind this leaves nothing that would go on.
-        for work in (self.forget, self.leave, self._remove_log):
-            try:
-                await work()
-            except OSError as error:
-                # What the disk keeps expires after the next start.
-                log.warn("An aborted upload is not removed: {why}", why=error.strerror)
-            except Exception:
-                log.failure("An upload was not cleared")
-        # Not in a finally: of work that is collected while it waits nobody is to be woken.
-        self._gone = True
-        self._host.over(self)
-        for waiting in self._aborting or ():
-            if not waiting.called:
-                waiting.callback(None)
+    @property
+    def left_at_rest(self) -> bool:
+        """Whether it was aborted without a run, so that a helper may have what came."""
+        return self._removal is not None and self._removal.at_rest
 
     async def _remove_log(self) -> None:
         async with self._intake.at_rest():
@@ -304,12 +288,16 @@ class OpenUpload:
             return
         if self.size is not None or size < self.offset or self.state is not State.OPEN:
             raise OtherSize(self.size, self.offset)
-        self.record = evolve(self.record, size=size)
-        await self._keep()
+        self._record.change(size=size)
+        await self._record.save()
+
+    def watch(self, task: str) -> None:
+        """Remember the id of the task that it is watched by; before ``make``."""
+        self._record.change(task=task)
 
     async def make(self) -> None:
         """Make what is kept of it.  :raises SpoolDiskFull:"""
-        await self._keep()
+        await self._record.save()
         await self.taken.open()
 
     async def find(self, random: Callable[[int], bytes]) -> None:
@@ -318,19 +306,19 @@ class OpenUpload:
             await self._guard.take_up()
         if self.ended:
             return
-        found, record = await self.taken.look(), self.record
+        found, changes = await self.taken.look(), dict[str, Any]()
         if found.lost:
             log.warn("The end of an open upload was not on the disk: it is asked for again")
-            if isinstance(record.choice, RandomKey):
+            if isinstance(self.record.choice, RandomKey):
                 # Other bytes may come in place of some that have left.
-                record = evolve(record, choice=RandomKey(random(KEY_SIZE)))
-        if record.end not in (None, found.size):
-            record = evolve(record, end=None)
-        if record is not self.record:
+                changes["choice"] = RandomKey(random(KEY_SIZE))
+        if self.record.end not in (None, found.size):
+            changes["end"] = None
+        if changes:
             # First: were the log opened and this cut short, nobody would know any more that
             # the key must not be used again.
-            self.record = record
-            await self._keep()
+            self._record.change(**changes)
+            await self._record.save()
         await self.taken.open()
 
     def resume(self) -> None:
@@ -420,9 +408,9 @@ class OpenUpload:
         self._check_end(end)
         self.state = after(self.state, Event.CLOSE)
         self._used()
-        self.record = evolve(self.record, end=self.taken.size)
+        self._record.change(end=self.taken.size)
         self._run()
-        await self._keep()
+        await self._record.save()
 
     def _run(self) -> None:
         """Have all be stored that there is."""
@@ -447,11 +435,12 @@ class OpenUpload:
             if not isinstance(outcome, TruckeeError):
                 log.failure("An open upload failed", Failure(outcome))  # type: ignore[no-untyped-call]
                 outcome = UploadBroke()
-            self._finish(Event.FAIL, evolve(self.record, error=str(outcome)), outcome)
+            self._record.change(error=str(outcome))
+            self._finish(Event.FAIL, outcome)
         else:
             guarded = self._guard.needed(run.status, outcome)
-            record = evolve(self.record, cap=outcome, guarded=guarded)
-            self._finish(Event.STORE, record, None)
+            self._record.change(cap=outcome, guarded=guarded)
+            self._finish(Event.STORE)
         self._host.run_over()
 
     def _set_back(self, error: TruckeeError) -> None:
@@ -467,11 +456,8 @@ class OpenUpload:
             self._attempts.later(self._run, failed=True)
         self._changes.wake()
 
-    def _finish(
-        self, event: Event, record: UploadRecord, error: TruckeeError | None
-    ) -> None:
-        self.state = after(self.state, event)
-        self.record, self.error = record, error
+    def _finish(self, event: Event, error: TruckeeError | None = None) -> None:
+        self.state, self.error = after(self.state, event), error
         self._used()
         self._host.over(self)
         self._changes.wake()
@@ -483,7 +469,7 @@ class OpenUpload:
 
     async def _tidy(self) -> None:
         """Keep the end, then free the space."""
-        await self._keep()
+        await self._record.save()
         if self.state is State.FAILED:
             await self._remove_log()
         elif self.record.guarded:
@@ -493,21 +479,13 @@ class OpenUpload:
 
     async def release(self) -> None:
         """Keep the bytes of a stored upload no longer."""
-        self.record = evolve(self.record, guarded=False)
-        await self._keep()
+        self._record.change(guarded=False)
+        await self._record.save()
         await self.taken.remove()
-
-    async def _keep(self) -> None:
-        """Keep the record as it is now, if the upload is wanted at all."""
-        async with self._saves.hold(self):
-            if not self._forgotten:
-                await self._files.save(self.record)
 
     async def forget(self) -> None:
         """Remove the record."""
-        self._forgotten = True
-        async with self._saves.hold(self):
-            await self._files.forget(self.record)
+        await self._record.forget()
         if self.record.guarded:
             self._guard.stop()
             await self.taken.remove()
