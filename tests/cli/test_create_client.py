@@ -140,7 +140,7 @@ class StorageTests(_Case):
 
     def test_options(self) -> None:
         """Every option is read back as it was given."""
-        port = "tcp:0:interface=127.0.0.1,tcp6:0:interface=\\:\\:1"
+        port = "tcp:8098:interface=127.0.0.1,tcp6:8098:interface=\\:\\:1"
         done = self.create_storage(
             f"--port={port}",
             "--location=AUTO,tcp:100%.example:1",

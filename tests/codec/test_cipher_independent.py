@@ -13,7 +13,8 @@ from truckee.codec.cipher import crypt, crypt_in_place
 def second(key: bytes, offset: int, data: bytes) -> bytes:
     """Return what pycryptodome makes of *data* at *offset*."""
     cipher = AES.new(key, AES.MODE_CTR, nonce=b"", initial_value=offset // 16)
-    return cipher.encrypt(bytes(offset % 16) + data)[offset % 16 :]
+    made: bytes = cipher.encrypt(bytes(offset % 16) + data)
+    return made[offset % 16 :]
 
 
 class CipherTests(SynchronousTestCase):
