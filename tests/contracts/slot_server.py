@@ -11,24 +11,29 @@ from attrs import evolve
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from tests.storage.slot_clients import new_index
+from tests.storage.slot_requests import new_index
 from truckee.codec import base32
 from truckee.codec.container import LEASE_DURATION
 from truckee.codec.secrets import LeaseSecrets
 from truckee.codec.slot_container import (
     DATA_OFFSET,
     HEADER_SIZE,
+    MAX_SHARE_SIZE,
     SlotHeader,
     SlotLeases,
 )
 from truckee.storage.interfaces import (
-    ISlotReader,
+    MAX_SLOT_DATA,
+    MAX_SLOT_READS,
+    BadSlotRequest,
+    BadWriteEnabler,
     ISlotServer,
     SlotAnswer,
     SlotChange,
     SlotRead,
     SlotSecrets,
     SlotTest,
+    SlotTooLarge,
     SlotWrite,
 )
 
@@ -56,9 +61,6 @@ class SlotServerContract(TestCase):
     root: Path  # of the storage directory
     node_id: bytes  # of the server, in its containers
     server: ISlotServer
-    # What a refusal is: of a wrong write enabler, and of any request.
-    bad_enabler: type[Exception]
-    refusal: type[Exception]
 
     async def setUp(self) -> None:  # type: ignore[override]  # trial waits for it
         self.index = new_index()
@@ -102,22 +104,14 @@ class SlotServerContract(TestCase):
         return header, leases, data[DATA_OFFSET : DATA_OFFSET + header.length]
 
     async def test_interfaces(self) -> None:
-        """The server and its readers have all the methods."""
+        """The server has all the methods."""
         verifyObject(ISlotServer, self.server)
-        await self.store()
-        reader = await self.server.open(self.index, 0)
-        assert reader is not None
-        verifyObject(ISlotReader, reader)
-        self.assertEqual(reader.length, 10)
-        self.assertEqual(await reader.read(3, 4), b"3456")
-        await reader.close()
-        await reader.close()
+        self.assertEqual(self.server.max_share_size, MAX_SHARE_SIZE)
 
     async def test_nothing(self) -> None:
         """Of a file that nobody stored there is nothing, and nothing comes of asking."""
         self.assertEqual(await self.server.shares(self.index), set())
         self.assertEqual(await self.found(), {})
-        self.assertIsNone(await self.server.open(self.index, 0))
         await self.server.add_lease(self.index, LEASES)
         await self.server.advise_corrupt(self.index, 0, "it is not here")
         self.assertEqual(await self.write({}), SlotAnswer(True, {}))
@@ -146,10 +140,6 @@ class SlotServerContract(TestCase):
         """Any entry makes a share, one that writes nothing too."""
         await self.write({0: writes(), 7: writes((0, b"")), 8: writes((5, b""))})
         self.assertEqual(await self.found(), {0: b"", 7: b"", 8: bytes(5)})
-        reader = await self.server.open(self.index, 0)
-        assert reader is not None
-        self.assertEqual(reader.length, 0)
-        await reader.close()
 
     async def test_tests(self) -> None:
         """Nothing is written unless all tests of all shares hold."""
@@ -236,7 +226,7 @@ class SlotServerContract(TestCase):
                 {0: writes(new_length=0)},
                 {},
             ):
-                with self.assertRaises(self.bad_enabler) as caught:
+                with self.assertRaises(BadWriteEnabler) as caught:
                     await self.write(changes, secrets=wrong)
                 self.check_bad_enabler(caught.exception)
         self.assertEqual(await self.found(), {0: b"0123456789"})
@@ -309,10 +299,52 @@ class SlotServerContract(TestCase):
         await self.write({0: writes(*((n * len(piece), piece) for n in range(40)))})
         data = await self.server.read(self.index, {0}, [SlotRead(0, 1 << 30)])
         self.assertTrue(data[0][0] == piece * 40)
-        reader = await self.server.open(self.index, 0)
-        assert reader is not None
-        self.assertEqual(reader.length, 40 * len(piece))
-        await reader.close()
+
+    async def test_many_ranges(self) -> None:
+        """Many ranges of many shares are found, in their order."""
+        data = {share: bytes([share]) * 3000 + b"end" for share in range(12)}
+        for share, content in data.items():
+            await self.store(share, content)
+        reads = [SlotRead(n * 100, 101) for n in range(32)]
+        expected = {
+            share: [content[each.offset :][:101] for each in reads]
+            for share, content in data.items()
+        }
+        found = await self.server.read(self.index, frozenset(), reads)
+        self.assertEqual({n: list(parts) for n, parts in found.items()}, expected)
+        # The answer might be long, if one believes the request.
+        await self.check_long_reads(data)
+
+    async def check_long_reads(self, data: Mapping[int, bytes]) -> None:
+        """Ranges that are far longer than the shares are answered all the same."""
+        reads = [SlotRead(2999, 40 << 20), SlotRead(1, 1), SlotRead(0, 1 << 40)]
+        for shares in (frozenset[int](), {1, 2, 99}):
+            found = await self.server.read(self.index, shares, reads)
+            self.assertEqual(found.keys(), shares & data.keys() or data.keys())
+            for share, parts in found.items():
+                content = data[share]
+                self.assertEqual(list(parts), [content[2999:], content[1:2], content])
+
+    async def test_impossible(self) -> None:
+        """What no request may ask for is refused, and nothing is written."""
+        await self.store()
+        many = [SlotRead(0, 1)] * (MAX_SLOT_READS + 1)
+        for changes, reads in (
+            ({0: writes((-1, b"X"))}, []),
+            ({256: writes((0, b"X"))}, []),
+            ({0: writes((0, b"X"))}, [SlotRead(-1, 1)]),
+            ({0: writes((0, b"X"))}, [SlotRead(0, -1)]),
+            ({0: writes((0, b"X"), new_length=-1)}, []),
+            ({0: writes((0, b"X"))}, many),
+            ({0: writes((0, bytes(MAX_SLOT_DATA)), (0, b"X"))}, []),
+        ):
+            with self.assertRaises(BadSlotRequest):
+                await self.write(changes, reads)
+        with self.assertRaises(BadSlotRequest):
+            await self.server.read(self.index, frozenset(), [SlotRead(0, -1)])
+        with self.assertRaises(SlotTooLarge):
+            await self.write({0: writes((MAX_SHARE_SIZE, b"X"))})
+        self.assertEqual(await self.found(), {0: b"0123456789"})
 
     async def test_corruption_report(self) -> None:
         """A report is kept for the operator."""

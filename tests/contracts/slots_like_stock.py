@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.contracts.slot_server import other_lease
-from tests.storage.slot_clients import Refusal
 from truckee.codec import base32
 from truckee.codec.secrets import LeaseSecrets
 from truckee.codec.slot_container import DATA_OFFSET, HEADER_SIZE, LEASE_SIZE, SlotHeader
@@ -96,8 +95,6 @@ async def outcome(
         answer = await server.test_and_write(index, secrets, changes, reads)
     except TruckeeError as error:
         return str(error)
-    except Refusal as error:
-        return error.text
     data = {share: [bytes(each) for each in parts] for share, parts in answer.data.items()}
     return SlotAnswer(answer.success, data)
 

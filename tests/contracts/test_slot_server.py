@@ -10,8 +10,9 @@ from typing import Any
 from foolscap.api import flushEventualQueue
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
 
-from tests.contracts.slot_server import SlotServerContract
+from tests.contracts.slot_server import SlotServerContract, writes
 from tests.contracts.slots_like_stock import compare
 from tests.contracts.test_storage_server import certificate as certificate_of
 from tests.grids import REACTOR, new_directory, new_workers
@@ -19,16 +20,28 @@ from tests.integration.stock import TAHOE
 from tests.integration.stock_grid import NodeProcess, write_node
 from tests.ports import free_ports
 from tests.soak import WHOLE
-from tests.storage.gbs_served import SWISSNUM, certificate, listen, stop, tub_id
-from tests.storage.slot_clients import FoolscapSlots, GbsSlots, Refusal
+from tests.storage.gbs_served import (
+    SWISSNUM,
+    certificate,
+    listen,
+    new_client,
+    stop,
+    tub_id,
+)
 from truckee.codec import base32
-from truckee.errors import TruckeeError
+from truckee.codec.slot_container import MAX_SHARE_SIZE
 from truckee.node.tub import make_tub
+from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
-from truckee.storage.gbs_connection import Connections
 from truckee.storage.gbs_schema import Nurl, nurls_of
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
-from truckee.storage.interfaces import BadWriteEnabler, ISlotServer
+from truckee.storage.interfaces import (
+    ILocalSlots,
+    ISlotReader,
+    ISlotServer,
+    IStorageServer,
+)
+from truckee.storage.limited import LimitedServer
 from truckee.storage.server import DiskServer
 from truckee.storage.sharefiles import ShareDirectory
 from truckee.storage.slotfiles import SlotDirectory
@@ -57,12 +70,27 @@ def new_disk(
     server.start()
     room = server.available_space
     slots = DiskSlots("disk", node_id, SlotDirectory(directory), workers, now, room)
+    server.slots = slots
     return server, slots
 
 
-async def foolscap_client(case: TestCase, furl: str, name: str = "ours") -> FoolscapSlots:
+async def foolscap_server(case: TestCase, furl: str, name: str = "ours") -> FoolscapServer:
     """Return a client that is connected until the test ends; its key is that of *name*."""
-    return FoolscapSlots(await new_tub(case, name).getReference(furl))
+    remote = await new_tub(case, name).getReference(furl)
+    server = FoolscapServer("far", b"p" * 20, b"l" * 20, remote)
+    server.hear(durable=False, max_slot_share=MAX_SHARE_SIZE)
+    return server
+
+
+async def foolscap_client(case: TestCase, furl: str) -> ISlotServer:
+    """Return the slots of a server that is connected until the test ends."""
+    return slots_of(await foolscap_server(case, furl))
+
+
+def slots_of(server: IStorageServer) -> ISlotServer:
+    """Return the slots of a server that has some."""
+    assert server.slots is not None
+    return server.slots
 
 
 def serve_foolscap(case: TestCase, disk: DiskServer, slots: DiskSlots) -> str:
@@ -88,30 +116,47 @@ def stop_tub(tub: Any) -> Deferred[None]:
     return stopped.addCallback(flushEventualQueue)
 
 
-def gbs_client(case: TestCase, nurl: Nurl, tubid: bytes) -> GbsSlots:
-    """Return a client that is stopped when the test ends."""
-    client = GbsSlots(Connections("slots", tubid, nurl, REACTOR))
-    case.addCleanup(client.connections.stop)
-    return client
+async def gbs_client(case: TestCase, nurl: Nurl, tubid: bytes) -> ISlotServer:
+    """Return the slots of a server that is reached until the test ends."""
+    server = new_client(case, nurl, lease_seed=tubid)
+    await server.version()
+    return slots_of(server)
 
 
 class DiskSlotsTests(SlotServerContract):
     """In this process."""
 
-    bad_enabler = BadWriteEnabler
-    refusal = TruckeeError
+    async def new_server(self) -> ISlotServer:
+        disk, self.slots = new_disk(self)
+        self.root, self.node_id = disk.directory.root, NODE_ID
+        return self.slots
+
+    async def test_readers(self) -> None:
+        """A share that is open stays as it was."""
+        verifyObject(ILocalSlots, self.slots)
+        self.assertIsNone(await self.slots.open(self.index, 0))
+        await self.store()
+        reader = await self.slots.open(self.index, 0)
+        assert reader is not None
+        verifyObject(ISlotReader, reader)
+        await self.write({0: writes((0, b"new"), (10, b"more"))})
+        self.assertEqual(reader.length, 10)
+        self.assertEqual(await reader.read(1, 4), b"1234")
+        await reader.close()
+        await reader.close()
+
+
+class LimitedTests(SlotServerContract):
+    """In this process, with an end to every wait."""
 
     async def new_server(self) -> ISlotServer:
-        disk, slots = new_disk(self)
+        disk, _ = new_disk(self)
         self.root, self.node_id = disk.directory.root, NODE_ID
-        return slots
+        return slots_of(LimitedServer(disk, REACTOR))
 
 
 class FoolscapTests(SlotServerContract):
     """Ours, over foolscap."""
-
-    bad_enabler = Refusal
-    refusal = Refusal
 
     async def new_server(self) -> ISlotServer:
         disk, slots = new_disk(self)
@@ -122,16 +167,13 @@ class FoolscapTests(SlotServerContract):
 class GbsTests(SlotServerContract):
     """Ours, over HTTPS."""
 
-    bad_enabler = Refusal
-    refusal = Refusal
-
     async def new_server(self) -> ISlotServer:
         disk, slots = new_disk(self)
         self.root, self.node_id = disk.directory.root, NODE_ID
         storage = GbsStorage(disk, SWISSNUM, REACTOR, slots)
         nurl = listen(self, storage.https(certificate()), certificate())
         self.addCleanup(stop, storage)
-        return gbs_client(self, nurl, tub_id())
+        return await gbs_client(self, nurl, tub_id())
 
 
 class StockNode:
@@ -166,9 +208,6 @@ def tub_of(node: NodeProcess) -> bytes:
 
 
 class _StockTests(SlotServerContract):
-    bad_enabler = Refusal
-    refusal = Refusal
-
     def stock(self) -> NodeProcess:
         """Return the server, and set where its shares are."""
         if not TAHOE.exists():
@@ -193,11 +232,11 @@ class StockGbsTests(_StockTests):
         node = self.stock()
         key = certificate_hash((node.directory / "private" / "node.pem").read_bytes())
         (nurl,) = nurls_of(node.furl, key)
-        return gbs_client(self, nurl, self.node_id)
+        return await gbs_client(self, nurl, self.node_id)
 
     def check_bad_enabler(self, error: Exception) -> None:
         """The status says it all."""
-        self.assertEqual(getattr(error, "status", 0), 401)
+        self.assertEqual(getattr(error, "nodeid", ""), "?")
 
 
 class LikeStockTests(TestCase):

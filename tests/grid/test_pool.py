@@ -12,8 +12,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
+from tests.contracts.slot_server import SECRETS as SLOT_SECRETS
+from tests.contracts.slot_server import writes
+from tests.contracts.test_slot_server import new_disk as new_disk_with_slots
 from tests.grids import REACTOR, SECRETS, calm, failing, pause, until
-from tests.storage.gbs_served import SWISSNUM, Served, certificate
+from tests.storage.gbs_served import SWISSNUM, Served, certificate, listen, stop
 from tests.storage.liars import Liar
 from tests.storage.test_foolscap_client import INDEX, Loopback, new_client, new_disk
 from truckee.codec import base32
@@ -23,12 +26,14 @@ from truckee.grid.pool import ServerPool
 from truckee.grid.transports import Dialer, Pace
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
+    MAX_SLOT_SHARE_SIZE,
     PROTOCOL,
     RIStorageServer,
     serves,
 )
 from truckee.storage.foolscap_server import FoolscapStorage
-from truckee.storage.interfaces import IStorageServer
+from truckee.storage.gbs_server import GbsStorage
+from truckee.storage.interfaces import IStorageServer, SlotRead
 
 NOW = 1e9
 PACE = Pace(patience=0.1, longest=0.2)  # seconds
@@ -88,6 +93,15 @@ class _Case(TestCase):
         readers = await server.buckets(INDEX)
         self.assertEqual(await readers[0].read(0, 100), b"12345678")
 
+    async def write_and_read(self, server: IStorageServer) -> None:
+        """See that a server stores mutable files."""
+        slots = server.slots
+        assert slots is not None
+        change = {0: writes((0, b"mutable"))}
+        await slots.test_and_write(INDEX, SLOT_SECRETS, change, [])
+        found = await slots.read(INDEX, frozenset(), [SlotRead(0, 100)])
+        self.assertEqual(found, {0: [b"mutable"]})
+
     def announced(self, name: str, furl: str, **fields: object) -> Announcement:
         return parse_fields(name, {"anonymous-storage-FURL": furl, **fields})
 
@@ -136,6 +150,29 @@ class ComeAndGoTests(_Case):
         [server] = self.pool.servers()
         answer = await server.allocate(INDEX, SECRETS, {0}, 1)
         await answer.writers[0].abort()
+
+    async def test_slots(self) -> None:
+        """A server has slots when it says so, each time that it is reached."""
+        first = Loopback()
+        furl = first.register(self.storage())
+        key = first.tub.getCertData()
+        self.pool.heard(self.announced("one", furl))
+        await until(self.pool.servers)
+        [server] = self.pool.servers()
+        self.assertIsNone(server.slots)
+        await first.stop()
+        await until(lambda: not self.pool.servers())
+        disk, slots = new_disk_with_slots(self)
+        second = make_again(key, furl, FoolscapStorage(disk, REACTOR, slots))
+        self.addCleanup(lambda: second.stopService() if second.running else None)
+        await until(self.pool.servers)
+        await self.write_and_read(self.pool.servers()[0])
+        await second.stopService()
+        await until(lambda: not self.pool.servers())
+        third = make_again(key, furl, _Odd({PROTOCOL: {MAX_SLOT_SHARE_SIZE: b"1"}}))
+        self.addCleanup(third.stopService)
+        await until(self.pool.servers)
+        self.assertIsNone(self.pool.servers()[0].slots)
 
     async def test_moves(self) -> None:
         """A server with a new furl is asked there, and not where it was."""
@@ -225,6 +262,19 @@ class HttpsTests(_Case):
         self.assertTrue((status.version or "").startswith("truckee/"))
         self.assertGreater(status.available_space or 0, 0)
         self.assertEqual(status.last_received, NOW)
+
+    async def test_slots(self) -> None:
+        """Over HTTPS a server has slots when it says so."""
+        self.hear(self.furl, self.served.nurl.text)
+        await until(self.pool.servers)
+        self.assertIsNone(self.pool.servers()[0].slots)
+        disk, slots = new_disk_with_slots(self)
+        storage = GbsStorage(disk, SWISSNUM, REACTOR, slots)
+        nurl = listen(self, storage.https(certificate()), certificate())
+        self.addCleanup(stop, storage)
+        self.hear(self.furl, nurl.text)
+        await until(self.pool.servers)
+        await self.write_and_read(self.pool.servers()[0])
 
     async def test_dead_furl(self) -> None:
         """So is one that foolscap does not reach where its furl says."""

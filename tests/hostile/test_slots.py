@@ -11,15 +11,15 @@ from twisted.trial.unittest import TestCase
 
 from tests.contracts.slot_server import LEASES, SECRETS, WRITE_ENABLER, writes
 from tests.contracts.test_slot_server import (
-    foolscap_client,
-    gbs_client,
+    foolscap_server,
     new_disk,
     serve_foolscap,
 )
 from tests.grids import REACTOR, pause
 from tests.storage.gbs_served import SWISSNUM, certificate, listen, stop, tub_id
-from tests.storage.slot_clients import Refusal, home, write_secrets
+from tests.storage.slot_requests import Refusal, ask, call, home, write_secrets
 from truckee.codec import base32
+from truckee.storage.gbs_connection import Connections
 from truckee.storage.gbs_server import GbsStorage
 from truckee.storage.gbs_slot_schema import encode_request
 from truckee.storage.interfaces import (
@@ -69,12 +69,12 @@ class _Case(TestCase):
 class FoolscapTests(_Case):
     async def connect(self) -> None:
         self.furl = serve_foolscap(self, self.disk, self.slots)
-        self.client = await foolscap_client(self, self.furl)
+        self.server = await foolscap_server(self, self.furl)
 
     async def refused(self, method: str, *arguments: Any) -> str:
         """Ask for it; return what is answered."""
         with self.assertRaises(Refusal) as caught:
-            await self.client.call(method, *arguments)
+            await call(self.server.remote, method, *arguments)
         self.check_text(caught.exception.text)
         return str(caught.exception.text)
 
@@ -97,9 +97,9 @@ class FoolscapTests(_Case):
             self.assertIn("in use for immutable shares", text)
         await self.check_whole()
         # The connection is the same one.
-        found = await self.client.call("slot_readv", MUTABLE, [], [(0, 3)])
+        found = await call(self.server.remote, "slot_readv", MUTABLE, [], [(0, 3)])
         self.assertEqual(found, {0: [b"mut"]})
-        await self.client.add_lease(IMMUTABLE, LEASES)
+        await self.server.add_lease(IMMUTABLE, LEASES)
 
     async def test_bad_requests(self) -> None:
         """Whatever a request for a slot has wrong, it is refused and nothing is written."""
@@ -132,7 +132,9 @@ class FoolscapTests(_Case):
             await self.refused("slot_readv", index, [], [(0, 1)])
         await self.refused("slot_readv", MUTABLE, [], [(-1, 1)])
         await self.refused("slot_readv", MUTABLE, list(range(257)), [(0, 1)])
-        found = await self.client.call("slot_readv", MUTABLE, [-1, 999, 1 << 70], [(0, 1)])
+        numbers = [-1, 999, 1 << 70]
+        remote = self.server.remote
+        found = await call(remote, "slot_readv", MUTABLE, numbers, [(0, 1)])
         self.assertEqual(found, {})
         await self.check_whole()
 
@@ -150,13 +152,14 @@ class FoolscapTests(_Case):
             return found
 
         self.patch(OpenSlot, "read", counted)
-        remote = self.client._remote
+        remote = self.server.remote
         remote.tracker.broker.transport.pauseProducing()
         for _ in range(24):
-            call = remote.callRemote("slot_readv", MUTABLE, [], reads)
-            call.addErrback(lambda _: None)
-        honest = await foolscap_client(self, self.furl, "honest")
-        found = await honest.call("slot_readv", MUTABLE, [4, 0], [(0, 9), (size - 1, 9)])
+            work = remote.callRemote("slot_readv", MUTABLE, [], reads)
+            work.addErrback(lambda _: None)
+        honest = await foolscap_server(self, self.furl, "honest")
+        reads = [(0, 9), (size - 1, 9)]
+        found = await call(honest.remote, "slot_readv", MUTABLE, [4, 0], reads)
         self.assertEqual(found, {0: [b"mutable", b""], 4: [bytes(9), b"x"]})
         await pause(1.0)
         # The system has some megabytes of it.
@@ -168,11 +171,12 @@ class GbsTests(_Case):
         storage = GbsStorage(self.disk, SWISSNUM, REACTOR, self.slots)
         nurl = listen(self, storage.https(certificate()), certificate())
         self.addCleanup(stop, storage)
-        self.client = gbs_client(self, nurl, tub_id())
+        self.connections = Connections("slots", tub_id(), nurl, REACTOR)
+        self.addCleanup(self.connections.stop)
 
     async def status(self, method: str, path: str, *arguments: Any) -> int:
         """Ask for it; return the status."""
-        reply = await self.client.ask(method, path, *arguments)
+        reply = await ask(self.connections, method, path, *arguments)
         if reply.status >= 400:
             self.check_text(reply.body.decode())
         return reply.status
@@ -246,11 +250,11 @@ class GbsTests(_Case):
             ("bytes=3-2", 416, None),
             ("lines=0-2", 416, None),
         ):
-            reply = await self.client.ask("GET", path, {}, b"", {"Range": text})
+            reply = await ask(self.connections, "GET", path, {}, b"", {"Range": text})
             self.assertEqual(reply.status, status, text)
             if body is not None:
                 self.assertEqual(reply.body, body)
-        reply = await self.client.ask("GET", path, {}, b"", {"Range": "bytes=4-99"})
+        reply = await ask(self.connections, "GET", path, {}, b"", {"Range": "bytes=4-99"})
         told = reply.headers.getRawHeaders("Content-Range")
         self.assertEqual(told, ["bytes 4-6/*"])
         kind = reply.headers.getRawHeaders("Content-Type")
@@ -260,14 +264,16 @@ class GbsTests(_Case):
         """Large answers come whole, one after the other when many are asked for."""
         data = bytes(range(256)) * 8192
         changes = {5: writes((0, data))}
-        await self.client.test_and_write(MUTABLE, SECRETS, changes, [])
-        reads = [SlotRead(0, 1 << 22)]
+        await self.slots.test_and_write(MUTABLE, SECRETS, changes, [])
+        path, secrets = f"{home(MUTABLE)}/read-test-write", write_secrets(SECRETS)
+        body = encode_request({}, [SlotRead(0, 1 << 22)])
         running = [
-            Deferred.fromCoroutine(self.client.test_and_write(MUTABLE, SECRETS, {}, reads))
+            Deferred.fromCoroutine(ask(self.connections, "POST", path, secrets, body, CBOR))
             for _ in range(4)
         ]
-        for _, answer in await DeferredList(running, fireOnOneErrback=True):
-            self.assertTrue(answer.data == {0: [b"mutable"], 5: [data]})
+        for _, reply in await DeferredList(running, fireOnOneErrback=True):
+            found = {"success": True, "data": {0: [b"mutable"], 5: [data]}}
+            self.assertTrue(cbor2.loads(reply.body) == found)
 
     async def test_too_many(self) -> None:
         """What all shares of a request have together has its bound, too."""

@@ -10,12 +10,18 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from tests.contracts.slot_server import SECRETS, writes
-from tests.contracts.test_slot_server import foolscap_client, new_disk
+from tests.contracts.test_slot_server import foolscap_server, new_disk, slots_of
 from tests.grids import pause, until
-from tests.storage.slot_clients import FoolscapSlots, Refusal
+from tests.storage.slot_requests import Refusal, call_write
 from tests.storage.test_foolscap_client import serve
+from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
-from truckee.storage.interfaces import MAX_SLOT_DATA, SlotAnswer, SlotRead
+from truckee.storage.interfaces import (
+    MAX_SLOT_DATA,
+    BadSlotRequest,
+    SlotAnswer,
+    SlotRead,
+)
 from truckee.storage.slotfiles import OpenSlot
 
 INDEX = b"i" * 16
@@ -32,7 +38,8 @@ class _Case(TestCase):
         self.clock = Clock()
         self.storage = FoolscapStorage(disk, self.clock, self.slots)
         self.furl = serve(self, self.storage)
-        self.client = await foolscap_client(self, self.furl)
+        self.server = await foolscap_server(self, self.furl)
+        self.client = slots_of(self.server)
         dice = random.Random(1)
         self.data = {share: dice.randbytes(size) for share, size in SIZES.items()}
         changes = {share: writes((0, data)) for share, data in self.data.items()}
@@ -58,9 +65,9 @@ class _Case(TestCase):
         ready.reserve(ready.limit)
         self.addCleanup(ready.release, ready.limit)
 
-    def deaf(self, client: FoolscapSlots) -> Any:
+    def deaf(self, client: FoolscapServer) -> Any:
         """Let a client take nothing any more; return its connection."""
-        broker = client._remote.tracker.broker
+        broker = client.remote.tracker.broker
         broker.transport.pauseProducing()
         return broker
 
@@ -138,10 +145,10 @@ class ReadTests(_Case):
         """With the connection the share is closed that was being sent."""
         big = {40: writes((60 * MIB, b"x"))}
         await self.slots.test_and_write(INDEX, SECRETS, big, [])
-        client = await foolscap_client(self, self.furl, "other")
+        client = await foolscap_server(self, self.furl, "other")
         broker = self.deaf(client)
         for _ in range(3):
-            call = client._remote.callRemote("slot_readv", INDEX, [40], [(0, 1 << 40)])
+            call = client.remote.callRemote("slot_readv", INDEX, [40], [(0, 1 << 40)])
             call.addErrback(lambda _: None)
         await until(lambda: self.open)
         await pause(0.2)
@@ -151,21 +158,21 @@ class ReadTests(_Case):
 
     async def test_too_much(self) -> None:
         """The bound of an answer is what it was."""
-        with self.assertRaises(Refusal):
+        with self.assertRaises(BadSlotRequest):
             reads = [SlotRead(0, 3 * MIB)] * (MAX_SLOT_DATA // (3 * MIB) + 1)
             await self.client.read(INDEX, {31}, reads)
 
 
 class WriteTests(_Case):
-    async def write(self, client: FoolscapSlots, reads: list[SlotRead]) -> SlotAnswer:
+    async def write(self, client: FoolscapServer, reads: list[SlotRead]) -> SlotAnswer:
         """Change a share."""
         change = {3: writes((0, b"new"))}
-        return await client.test_and_write(INDEX, SECRETS, change, reads)
+        return await call_write(client.remote, INDEX, SECRETS, change, reads)
 
     async def test_before(self) -> None:
         """The answer is what shares had before, whether there is room or not."""
         for _ in range(2):
-            answer = await self.write(self.client, [SlotRead(0, 4 * MIB)])
+            answer = await self.write(self.server, [SlotRead(0, 4 * MIB)])
             self.assertTrue(answer.data == {n: [data] for n, data in self.data.items()})
             self.data[3] = b"new" + self.data[3][3:]
             self.fill()
@@ -176,7 +183,7 @@ class WriteTests(_Case):
         """One who does not take it in a minute makes room for others."""
         big = {40: writes((50 * MIB, b"x"))}
         await self.slots.test_and_write(INDEX, SECRETS, big, [])
-        client = await foolscap_client(self, self.furl, "other")
+        client = await foolscap_server(self, self.furl, "other")
         broker = self.deaf(client)
         reads, before = [SlotRead(0, 4 * MIB)], self.storage._slot_answers._before
         long = [SlotRead(0, 64 * MIB)]
@@ -185,7 +192,7 @@ class WriteTests(_Case):
         await until(self.clock.getDelayedCalls)
         await until(lambda: before.used)
         # Another one waits for its turn, and gets it.
-        honest = Deferred.fromCoroutine(self.write(self.client, reads * 3))
+        honest = Deferred.fromCoroutine(self.write(self.server, reads * 3))
         await until(lambda: before._waiting)
         self.assertLess(before.used, MAX_SLOT_DATA)
         self.clock.advance(59)
@@ -202,7 +209,7 @@ class WriteTests(_Case):
         """Who waits for too long is told so, and nothing is changed."""
         before = self.storage._slot_answers._before
         self.assertTrue(before.try_take(MAX_SLOT_DATA))
-        waiting = Deferred.fromCoroutine(self.write(self.client, [SlotRead(0, 4 * MIB)]))
+        waiting = Deferred.fromCoroutine(self.write(self.server, [SlotRead(0, 4 * MIB)]))
         await until(lambda: before._waiting)
         self.clock.advance(60)
         with self.assertRaisesRegex(Refusal, "busy with other answers"):
@@ -210,6 +217,6 @@ class WriteTests(_Case):
         found = await self.slots.read(INDEX, {3}, [SlotRead(0, 3)])
         self.assertEqual(found, {3: [self.data[3][:3]]})
         # A usual one needs no room.
-        answer = await self.write(self.client, [SlotRead(0, 100)])
+        answer = await self.write(self.server, [SlotRead(0, 100)])
         self.assertTrue(answer.success)
         before.give(MAX_SLOT_DATA)

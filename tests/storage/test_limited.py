@@ -19,8 +19,13 @@ from truckee.storage.interfaces import (
     Allocation,
     IShareReader,
     IShareWriter,
+    ISlotServer,
     IStorageServer,
     NoSpace,
+    SlotAnswer,
+    SlotChange,
+    SlotRead,
+    SlotSecrets,
 )
 from truckee.storage.limited import LimitedServer, Patience, TooSlow
 
@@ -32,6 +37,8 @@ PATIENCE = Patience(question=10, read=20, write=30)
 @define(eq=False)
 class _Silent:
     """A server, its one writer and its one reader; each call waits for its answer."""
+
+    slots: ISlotServer | None = None
 
     name: str = "far"
     permutation_seed: bytes = b"p"
@@ -83,6 +90,40 @@ class _Silent:
     async def read(self, offset: int, length: int) -> bytes:
         await self._call("read")
         return b"data"
+
+
+@implementer(ISlotServer)
+@define(eq=False)
+class _SilentSlots:
+    """The slots of such a server."""
+
+    _server: _Silent
+    max_share_size: int = 77
+
+    async def shares(self, storage_index: bytes) -> Set[int]:
+        return frozenset(await self._server._call("shares"))
+
+    async def read(
+        self, storage_index: bytes, shares: Set[int], reads: Sequence[SlotRead]
+    ) -> Mapping[int, Sequence[bytes]]:
+        await self._server._call("read")
+        return {0: [b"data"]}
+
+    async def test_and_write(
+        self,
+        storage_index: bytes,
+        secrets: SlotSecrets,
+        changes: Mapping[int, SlotChange],
+        reads: Sequence[SlotRead],
+    ) -> SlotAnswer:
+        await self._server._call("test_and_write")
+        return SlotAnswer(True, {})
+
+    async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
+        await self._server._call("add_lease")
+
+    async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
+        await self._server._call("advise_corrupt")
 
 
 class _Case(SynchronousTestCase):
@@ -171,6 +212,61 @@ class WaitTests(_Case):
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class SlotTests(_Case):
+    """The same for the shares of mutable files."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.inner.slots = _SilentSlots(self.inner)
+        slots = self.server.slots
+        assert slots is not None
+        self.slots = slots
+
+    def write(self) -> Coroutine[Deferred[Any], Any, SlotAnswer]:
+        return self.slots.test_and_write(INDEX, SlotSecrets(b"w" * 32, SECRETS), {}, [])
+
+    def test_none(self) -> None:
+        """A server that serves none serves none here, as soon as it says so."""
+        verifyObject(ISlotServer, self.slots)
+        self.assertEqual(self.slots.max_share_size, 77)
+        self.inner.slots = None
+        self.assertIsNone(self.server.slots)
+
+    def test_ends(self) -> None:
+        """Every call fails when its time is over, and not a moment before."""
+        for work, seconds in (
+            (self.slots.shares(INDEX), PATIENCE.question),
+            (self.slots.add_lease(INDEX, SECRETS), PATIENCE.question),
+            (self.slots.advise_corrupt(INDEX, 0, ""), PATIENCE.question),
+            (self.slots.read(INDEX, {0}, []), PATIENCE.read),
+            (self.write(), PATIENCE.write),
+        ):
+            waiting = self.start(work)
+            self.clock.advance(seconds - 0.1)
+            self.assertNoResult(waiting)
+            self.clock.advance(0.2)
+            error = self.failureResultOf(waiting, TooSlow).value
+            self.assertEqual((error.server, error.seconds), ("far", seconds))
+
+    def test_answers(self) -> None:
+        """An answer in time is the answer, and no timer is left."""
+        waiting = self.start(self.slots.shares(INDEX))
+        self.inner.calls.pop().callback({1, 2})
+        self.assertEqual(self.successResultOf(waiting), {1, 2})
+        waiting = self.start(self.write())
+        self.inner.calls.pop().callback(None)
+        self.assertEqual(self.successResultOf(waiting), SlotAnswer(True, {}))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_counted(self) -> None:
+        """Calls for both kinds of shares are bounded together."""
+        for _ in range(40):
+            self.start(self.slots.shares(INDEX))
+            self.start(self.server.available_space())
+        self.assertEqual(len(self.inner.asked), 64)
+        self.assertEqual(self.inner.asked.count("shares"), 32)
 
 
 class TurnTests(_Case):

@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from truckee.codec.slot_container import MAX_SHARE_SIZE
 from truckee.grid.addresses import ANY_ADDRESS, AddressPolicy
 from truckee.grid.announcements import Announcement
 from truckee.grid.guarded import GuardedReactor
@@ -25,6 +26,7 @@ from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
     DURABLE,
+    MAX_SLOT_SHARE_SIZE,
     PROTOCOL,
     RIStorageServer,
 )
@@ -48,6 +50,7 @@ class Greeting:
     version: str  # of its program, in its own words
     available_space: int | None  # bytes
     durable: bool = False  # whether shares that it has closed outlive a power cut
+    max_slot_share: int = 0  # bytes of a share of a mutable file; 0: it serves none
 
 
 @frozen
@@ -96,7 +99,7 @@ class FoolscapTransport:
         if self._reconnector is None:
             return  # it was stopped meanwhile
         greeting = _greeting(version)
-        self.server.durable = greeting.durable
+        self.server.hear(greeting.durable, greeting.max_slot_share)
         self.server.remote = remote
         self._came(greeting)
 
@@ -117,11 +120,17 @@ def _greeting(version: Mapping[bytes, Any]) -> Greeting:
     """Return what people are shown of an answer, in which there may be anything."""
     application = str(version.get(b"application-version", b"?"), "ascii", "replace")
     protocol = version.get(PROTOCOL)
-    space = protocol.get(AVAILABLE_SPACE) if isinstance(protocol, dict) else None
-    # A number of too many digits cannot be shown, nor could what is shown with it.
-    known = isinstance(space, int) and 0 <= space < _NO_SPACE
+    known = protocol if isinstance(protocol, dict) else {}
+    space = _bytes(known.get(AVAILABLE_SPACE))
+    most = min(_bytes(known.get(MAX_SLOT_SHARE_SIZE)) or 0, MAX_SHARE_SIZE)
     durable = version.get(DURABLE) is True
-    return Greeting(application[:_LONGEST], space if known else None, durable)
+    return Greeting(application[:_LONGEST], space, durable, most)
+
+
+def _bytes(size: object) -> int | None:
+    """Return *size* if it is one."""
+    # A number of too many digits cannot be shown, nor could what is shown with it.
+    return size if isinstance(size, int) and 0 <= size < _NO_SPACE else None
 
 
 @frozen(eq=False)

@@ -230,7 +230,7 @@ class StorageOpener:
         )
         opened.server.readonly = config.readonly
         opened.server.expires = config.expiry is not None
-        slots = DiskSlots(
+        slots = opened.server.slots = DiskSlots(
             name=name,
             node_id=tubid,
             slots=SlotDirectory(opened.server.directory),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, ClassVar
 
-from attrs import define, field
+from attrs import Factory, define, field
 from foolscap.api import DeadReferenceError, Referenceable, RemoteException, Violation
 from foolscap.constraint import ByteStringConstraint
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,17 +22,20 @@ from truckee.storage.foolscap_schema import (
     MAX_SHARE_SIZE,
     PROTOCOL,
 )
+from truckee.storage.foolscap_slot_client import FoolscapSlotClient
 from truckee.storage.interfaces import (
     Allocation,
     BadAnswer,
     CallFailed,
     IShareReader,
     IShareWriter,
+    ISlotServer,
     IStorageServer,
     NotConnected,
 )
 
 _MAX_REASON = 200  # characters of what a peer says of its error
+_MAX_KIND = 50  # and of its name
 
 
 @implementer(IStorageServer)
@@ -50,8 +53,21 @@ class FoolscapServer:
     takes_open_ends: ClassVar[bool] = True
     durable: bool = field(default=False, init=False)  # as it says when it is reached
     remote: Any = field(default=None, repr=False)  # foolscap's RemoteReference
+    _mutable: FoolscapSlotClient = Factory(
+        lambda self: FoolscapSlotClient(self.name, self.ask), takes_self=True
+    )
     # Foolscap holds it for the time of an upload, as the server's token of our connection.
     _canary: Referenceable = field(factory=Referenceable, init=False, repr=False)
+
+    @property
+    def slots(self) -> ISlotServer | None:
+        """See ``IStorageServer``."""
+        return self._mutable if self._mutable.max_share_size else None
+
+    def hear(self, durable: bool, max_slot_share: int) -> None:
+        """Take in what the server says of itself when it is reached."""
+        self.durable = durable
+        self._mutable.max_share_size = max_slot_share
 
     async def available_space(self) -> int:
         """See ``IStorageServer``."""
@@ -129,6 +145,10 @@ class FoolscapServer:
             self.remote, "advise_corrupt_share", b"immutable", storage_index, share, text
         )
 
+    async def ask(self, method: str, *arguments: object, only: Any = None) -> Any:
+        """Return the answer of the server; see ``call``."""
+        return await self.call(self.remote, method, *arguments, only=only)
+
     async def call(
         self, remote: Any, method: str, *arguments: object, only: Any = None
     ) -> Any:
@@ -164,7 +184,10 @@ async def _errors(server: str, method: str, answer: Deferred[Any]) -> Any:
     except RemoteException as error:
         # The peer's own words: not to be believed, nor to be long.
         reason = str(error.failure.getErrorMessage()).partition("\n")[0]
-        raise CallFailed(server, method, ascii(reason[:_MAX_REASON])) from None
+        kind = str(getattr(error.failure.type, "__name__", ""))
+        raise CallFailed(
+            server, method, ascii(reason[:_MAX_REASON]), kind[:_MAX_KIND]
+        ) from None
     except Violation:
         raise BadAnswer(server, method) from None
 

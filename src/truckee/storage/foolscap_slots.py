@@ -38,3 +38,12 @@ def change_of(vectors: Vectors) -> SlotChange:
         [SlotWrite(offset, data) for offset, data in writes],
         new_length,
     )
+
+
+def vectors_of(change: SlotChange) -> Vectors:
+    """Return what is asked of one share; it reverses ``change_of``."""
+    return (
+        [(each.offset, each.length, b"eq", each.specimen) for each in change.tests],
+        [(each.offset, bytes(each.data)) for each in change.writes],
+        change.new_length,
+    )

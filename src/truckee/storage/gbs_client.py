@@ -8,10 +8,9 @@ Source: ``docs/formats/storage-https.md``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from functools import partial
 from typing import Any, ClassVar, TypeVar
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,12 +25,14 @@ from truckee.flow.limits import Budget
 from truckee.storage import gbs_schema
 from truckee.storage.gbs_connection import Connect, Connections, Reply
 from truckee.storage.gbs_schema import Nurl, Version
+from truckee.storage.gbs_slot_client import GbsSlotClient
 from truckee.storage.interfaces import (
     Allocation,
     BadAnswer,
     CallFailed,
     IShareReader,
     IShareWriter,
+    ISlotServer,
     IStorageServer,
     ShareClosed,
     ShareTooLarge,
@@ -88,8 +89,11 @@ class GbsServer:
     patience: Patience = field(factory=Patience)
     _to: Connect | None = None
     durable: bool = field(default=False, init=False)  # as it says when it is reached
-    _slots: Budget = field(factory=lambda: Budget(_CONNECTIONS), init=False, repr=False)
+    _open: Budget = field(factory=lambda: Budget(_CONNECTIONS), init=False, repr=False)
     _connections: Connections = field(init=False, repr=False)
+    _mutable: GbsSlotClient = Factory(
+        lambda self: GbsSlotClient(self.name, self.ask, self.patience), takes_self=True
+    )
 
     def __attrs_post_init__(self) -> None:
         self._connections = Connections(
@@ -99,6 +103,11 @@ class GbsServer:
             self._reactor,
             self._to,
         )
+
+    @property
+    def slots(self) -> ISlotServer | None:
+        """See ``IStorageServer``."""
+        return self._mutable if self._mutable.max_share_size else None
 
     def stop(self) -> None:
         """Close idle connections; whoever still waits for an answer gets it."""
@@ -113,6 +122,7 @@ class GbsServer:
         reply = await self.ask("version", b"GET", "/version")
         version = self.understand("version", gbs_schema.parse_version, reply.body)
         self.durable = reply.headers.getRawHeaders(gbs_schema.DURABLE) == [b"1"]
+        self._mutable.max_share_size = version.max_slot_share
         return evolve(version, durable=self.durable)
 
     async def allocate(
@@ -213,7 +223,7 @@ class GbsServer:
         for secret_name, secret in secrets:
             value = gbs_schema.secret_header(secret_name, secret)
             lines.addRawHeader(b"X-Tahoe-Authorization", value)
-        await self._slots.take(1)
+        await self._open.take(1)
         try:
             reply = await in_time(
                 self._connections.exchange(call, method, path, lines, body, limit),
@@ -222,7 +232,7 @@ class GbsServer:
                 self.name,
             )
         finally:
-            self._slots.give(1)
+            self._open.give(1)
         if reply.status not in good:
             raise CallFailed(self.name, call, f"HTTP status {reply.status}")
         return reply
@@ -379,15 +389,6 @@ class GbsReader:
             limit=max(length, gbs_schema.MAX_ANSWER),
             seconds=self._server.patience.read,
         )
-        if reply.status == 204:
-            return b""
-        return self._server.understand("read", partial(_part, offset, length), reply)
-
-
-def _part(offset: int, length: int, reply: Reply) -> bytes:
-    """Return the body of a reply to a question for *length* bytes at *offset*."""
-    told = reply.headers.getRawHeaders(b"Content-Range", [b""])[0]
-    begin, end = gbs_schema.parse_content_range(told)
-    if begin != offset or end - begin != len(reply.body) or len(reply.body) > length:
-        raise ValueError("these are other bytes than those asked for")
-    return reply.body
+        return self._server.understand(
+            "read", lambda told: told.part(offset, length), reply
+        )

@@ -83,6 +83,21 @@ class Reply:
     headers: Headers = field(repr=False)
     body: bytes = field(repr=False)
 
+    def part(self, offset: int, length: int) -> bytes:
+        """
+        Return the bytes of a share at *offset*, at most the *length* asked for.
+
+        :raises ValueError: when these are other bytes.
+        """
+        if self.status == 204:
+            return b""
+        told = self.headers.getRawHeaders(b"Content-Range", [b""])[0]
+        begin, end = gbs_schema.parse_content_range(told)
+        whole = end - begin == len(self.body) <= length
+        if begin != offset or not whole:
+            raise ValueError("these are other bytes than those asked for")
+        return self.body
+
 
 class _BadReply(Exception):
     """The server sends more than any answer has."""

@@ -20,6 +20,7 @@ from cryptography.x509 import load_der_x509_certificate
 
 from truckee.codec import base32
 from truckee.codec.hashes import Buffer
+from truckee.codec.slot_container import MAX_SHARE_SIZE
 
 PREFIX = "/storage/v1"
 CBOR = b"application/cbor"
@@ -30,6 +31,7 @@ MAX_REPORT = 32 * 1024  # bytes of a report of corruption
 MAX_REASON = 32_765  # characters in it
 # Bytes of an answer.  The largest names gaps in a share: 30,000 of them fit.
 MAX_ANSWER = 1 << 20
+MAX_TEXT = 4096  # bytes of what a server says of a refusal
 MAX_APPLICATION = 200  # bytes of the name and version of a program
 MAX_SHARES = 256
 MAX_NUMBER = (1 << 64) - 1
@@ -46,6 +48,7 @@ SECRETS = {RENEW: 32, CANCEL: 32, UPLOAD: None, WRITE_ENABLER: None}  # lengths 
 # Keys of the answer to ``version``: byte strings, unlike those of the other messages.
 _PROTOCOL = b"http://allmydata.org/tahoe/protocols/storage/v1"
 _MAX_SHARE_SIZE = b"maximum-immutable-share-size"
+_MAX_SLOT_SHARE_SIZE = b"maximum-mutable-share-size"
 _AVAILABLE_SPACE = b"available-space"
 _APPLICATION = b"application-version"
 # A header of the answer to ``version``, since stock clients refuse keys that they do not
@@ -290,7 +293,7 @@ def encode_version(application: bytes, space: int, max_slot_share: int = 0) -> b
         {
             _PROTOCOL: {
                 _MAX_SHARE_SIZE: space,
-                b"maximum-mutable-share-size": max_slot_share,
+                _MAX_SLOT_SHARE_SIZE: max_slot_share,
                 _AVAILABLE_SPACE: space,
             },
             _APPLICATION: application,
@@ -304,6 +307,7 @@ class Version:
 
     application: str  # its own words
     space: int  # bytes that it would take now
+    max_slot_share: int = 0  # bytes of a share of a mutable file; 0: it serves none
     durable: bool = False  # whether shares that it has closed outlive a power cut
 
 
@@ -319,6 +323,7 @@ def parse_version(body: bytes) -> Version:
     return Version(
         application[:MAX_APPLICATION].decode("ascii", "replace"),
         _unsigned(known.get(_AVAILABLE_SPACE, known.get(_MAX_SHARE_SIZE))),
+        min(_unsigned(known.get(_MAX_SLOT_SHARE_SIZE, 0)), MAX_SHARE_SIZE),
     )
 
 

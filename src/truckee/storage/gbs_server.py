@@ -29,8 +29,8 @@ from truckee.storage.gbs_uploads import NotInProgress, OtherSecret, TooManyGaps,
 from truckee.storage.interfaces import (
     BadSlotRequest,
     BadWriteEnabler,
+    ILocalSlots,
     IShareReader,
-    ISlotServer,
     IStorageServer,
     NoSpace,
     OtherKind,
@@ -61,7 +61,7 @@ class GbsStorage:
     _storage: IStorageServer
     _swissnum: str = field(repr=False)
     _reactor: Any
-    _mutable: ISlotServer = field(factory=NoSlots)
+    _mutable: ILocalSlots = field(factory=NoSlots)
     _quotas: ShareQuotas = Factory(
         lambda self: ShareQuotas(self._reactor.seconds), takes_self=True
     )

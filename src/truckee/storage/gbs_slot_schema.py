@@ -30,7 +30,12 @@ from truckee.storage.interfaces import (
 # Bytes of a request: what it writes, and room for what stands around it.
 MAX_REQUEST = MAX_SLOT_DATA + (4 << 20)
 
+# Bytes of an answer that stand around those of shares: in all, and for each range.
+_AROUND = 8 * 1024
+_AROUND_RANGE = 9
+
 _NUMBER, _BYTES, _TEXT, _ARRAY, _MAP, _SIMPLE = 0, 2, 3, 4, 5, 7
+_BOOLEANS = {20: False, 21: True}
 _NULL = 22
 
 
@@ -66,6 +71,13 @@ class _Items:
             self._position += 1
             return None
         return self.number()
+
+    def boolean(self) -> bool:
+        """Return true or false."""
+        number = self._head(_SIMPLE, "true or false")
+        if number not in _BOOLEANS:
+            raise ValueError("true or false is missing")
+        return _BOOLEANS[number]
 
     def octets(self) -> memoryview:
         """Return a byte string, which is not copied."""
@@ -164,6 +176,43 @@ def encode_answer(answer: SlotAnswer) -> bytes:
     """Answer whether it was written, and what was read."""
     data = {share: list(parts) for share, parts in answer.data.items()}
     return cbor2.dumps({"success": answer.success, "data": data})
+
+
+def longest_answer(reads: Sequence[SlotRead]) -> int:
+    """Return the bytes of the longest answer to a request that has these *reads*."""
+    data = MAX_SLOT_SHARES * sum(each.length for each in reads)
+    around = _AROUND + MAX_SLOT_SHARES * _AROUND_RANGE * len(reads)
+    return min(data, MAX_SLOT_DATA) + around
+
+
+def parse_answer(body: bytes, reads: Sequence[SlotRead]) -> SlotAnswer:
+    """Return the answer to a request that has these *reads*."""
+    items = _Items(memoryview(body))
+    success = False
+    data: dict[int, list[bytes]] = {}
+    for name in items.fields("success", "data"):
+        if name == "success":
+            success = items.boolean()
+            continue
+        for _ in items.map(MAX_SLOT_SHARES):
+            share = items.number()
+            if share in data or share >= MAX_SLOT_SHARES:
+                raise ValueError("share numbers are 0 to 255, each once")
+            data[share] = _found(items, reads)
+    items.end()
+    return SlotAnswer(success, data)
+
+
+def _found(items: _Items, reads: Sequence[SlotRead]) -> list[bytes]:
+    if len(items.array(len(reads))) != len(reads):
+        raise ValueError("there are other ranges than those asked for")
+    found: list[bytes] = []
+    for read in reads:
+        data = items.octets()
+        if len(data) > read.length:
+            raise ValueError("a range is longer than asked for")
+        found.append(bytes(data))
+    return found
 
 
 def encode_request(changes: Mapping[int, SlotChange], reads: Sequence[SlotRead]) -> bytes:

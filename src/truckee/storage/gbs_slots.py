@@ -22,8 +22,8 @@ from truckee.storage.gbs_slot_schema import MAX_REQUEST
 from truckee.storage.interfaces import (
     MAX_SLOT_DATA,
     MAX_SLOT_SHARES,
+    ILocalSlots,
     ISlotReader,
-    ISlotServer,
     OtherKind,
     SlotRead,
     SlotSecrets,
@@ -47,7 +47,7 @@ _MIN_RATE = 8 * 1024
 class GbsSlots:
     """Serves *slots* to whoever was let in already."""
 
-    _slots: ISlotServer
+    _slots: ILocalSlots
     _reactor: Any
     _bodies: Budget = field(factory=lambda: Budget(_ALL_BODIES), init=False)
     _answers: Budget = field(factory=lambda: Budget(MAX_SLOT_DATA), init=False)

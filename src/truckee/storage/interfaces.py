@@ -30,6 +30,7 @@ class CallFailed(Unavailable):
     server: str
     call: str
     reason: str
+    kind: str = ""  # the class of the error over there, in its own words
 
 
 @define
@@ -86,7 +87,7 @@ class BadWriteEnabler(Refused):
 
     # The sentence is that of stock servers.  When it is not the server's own nodeid, the
     # share was moved here by hand.
-    nodeid: str  # base32
+    nodeid: str  # base32; "?": the server that refuses does not say
 
 
 @define
@@ -182,6 +183,9 @@ class IStorageServer(Interface):
     takes_open_ends: bool = Attribute(
         "Whether it takes shares whose final size is not known yet."
     )
+    slots: ISlotServer | None = Attribute(
+        "Its shares of mutable files; None: it serves none, or was not reached yet."
+    )
 
     async def available_space() -> int:
         """Return the bytes it would take now; 0 when it is read-only or full."""
@@ -271,19 +275,6 @@ class SlotAnswer:
     data: Mapping[int, Sequence[bytes]]  # of every share, as it was before the writes
 
 
-class ISlotReader(IShareReader):
-    """
-    A share of a slot as it was when it was opened, whatever is written since.
-
-    Whoever opened it closes it.
-    """
-
-    length: int = Attribute("Bytes of the share.")
-
-    async def close() -> None:
-        """Let go of it; may be called twice."""
-
-
 class ISlotServer(Interface):
     """
     A place for the shares of mutable files.
@@ -302,11 +293,10 @@ class ISlotServer(Interface):
         """
         Return what *reads* find in each of *shares* that it holds; no *shares*: in all.
 
-        :raises OtherKind: when it holds none, and immutable ones.  :raises BadSlotRequest:
+        A long answer of a server somewhere else comes in parts, between which the shares
+        may change.  :raises BadSlotRequest:  :raises OtherKind: when it holds none, and
+        immutable ones; over HTTPS there is nothing then
         """
-
-    async def open(storage_index: bytes, share: int) -> ISlotReader | None:
-        """Return one share; None: it is not here.  :raises OtherKind:"""
 
     async def test_and_write(
         storage_index: bytes,
@@ -332,8 +322,28 @@ class ISlotServer(Interface):
         """Tell its operator that a share is not what it should be."""
 
 
+class ISlotReader(IShareReader):
+    """
+    A share of a slot as it was when it was opened, whatever is written since.
+
+    Whoever opened it closes it.
+    """
+
+    length: int = Attribute("Bytes of the share.")
+
+    async def close() -> None:
+        """Let go of it; may be called twice."""
+
+
 class ILocalSlots(ISlotServer):
-    """One that says what an answer takes in memory, before it is there."""
+    """
+    One in this process.
+
+    It says what an answer takes in memory, before it is there, and opens shares.
+    """
+
+    async def open(storage_index: bytes, share: int) -> ISlotReader | None:
+        """Return one share; None: it is not here.  :raises OtherKind:"""
 
     async def measure(
         storage_index: bytes, shares: Set[int], reads: Sequence[SlotRead]

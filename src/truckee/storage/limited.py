@@ -20,7 +20,12 @@ from truckee.storage.interfaces import (
     Allocation,
     IShareReader,
     IShareWriter,
+    ISlotServer,
     IStorageServer,
+    SlotAnswer,
+    SlotChange,
+    SlotRead,
+    SlotSecrets,
 )
 
 T = TypeVar("T")
@@ -104,6 +109,12 @@ class LimitedServer:
     def takes_open_ends(self) -> bool:
         """See ``IStorageServer``."""
         return self.inner.takes_open_ends
+
+    @property
+    def slots(self) -> LimitedSlots | None:
+        """See ``IStorageServer``; their calls count with the others."""
+        inner = self.inner.slots
+        return None if inner is None else LimitedSlots(inner, self, self._patience)
 
     async def available_space(self) -> int:
         """See ``IStorageServer``."""
@@ -205,4 +216,59 @@ class LimitedReader:
         """See ``IShareReader``."""
         return await self._server.bounded(
             self._inner.read(offset, length), self._patience.read
+        )
+
+
+@implementer(ISlotServer)
+@define(eq=False)
+class LimitedSlots:
+    """The shares of mutable files of a server, with an end to every wait."""
+
+    _inner: ISlotServer
+    _server: LimitedServer
+    _patience: Patience
+
+    @property
+    def max_share_size(self) -> int:
+        """See ``ISlotServer``."""
+        return self._inner.max_share_size
+
+    async def shares(self, storage_index: bytes) -> Set[int]:
+        """See ``ISlotServer``."""
+        return await self._server.bounded(
+            self._inner.shares(storage_index), self._patience.question
+        )
+
+    async def read(
+        self, storage_index: bytes, shares: Set[int], reads: Sequence[SlotRead]
+    ) -> Mapping[int, Sequence[bytes]]:
+        """See ``ISlotServer``."""
+        return await self._server.bounded(
+            self._inner.read(storage_index, shares, reads), self._patience.read
+        )
+
+    async def test_and_write(
+        self,
+        storage_index: bytes,
+        secrets: SlotSecrets,
+        changes: Mapping[int, SlotChange],
+        reads: Sequence[SlotRead],
+    ) -> SlotAnswer:
+        """See ``ISlotServer``; after ``TooSlow`` it is not known what was written."""
+        return await self._server.bounded(
+            self._inner.test_and_write(storage_index, secrets, changes, reads),
+            self._patience.write,
+        )
+
+    async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
+        """See ``ISlotServer``."""
+        await self._server.bounded(
+            self._inner.add_lease(storage_index, secrets), self._patience.question
+        )
+
+    async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
+        """See ``ISlotServer``."""
+        await self._server.bounded(
+            self._inner.advise_corrupt(storage_index, share, reason),
+            self._patience.question,
         )

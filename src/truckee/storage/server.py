@@ -27,6 +27,7 @@ from truckee.storage.interfaces import (
     Allocation,
     IShareReader,
     IShareWriter,
+    ISlotServer,
     IStorageServer,
     NoSpace,
     NotWritable,
@@ -68,6 +69,7 @@ class DiskServer:
     # Whether its directory is where it was, and not an empty mount point; blocks.
     is_there: Callable[[], bool] = lambda: True
     unready: bool = False  # take no shares before ``start`` has succeeded
+    slots: ISlotServer | None = None  # in the same directory
     promises: Promises = field(factory=Promises, init=False)
     _writers: dict[tuple[bytes, int], DiskWriter] = field(factory=dict, init=False)
     _leases: Exclusive = field(factory=Exclusive, init=False)

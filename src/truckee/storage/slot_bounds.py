@@ -23,7 +23,7 @@ def check_reads(reads: Sequence[SlotRead]) -> None:
     """:raises BadSlotRequest:"""
     if len(reads) > MAX_SLOT_READS:
         raise BadSlotRequest(f"it reads more than {MAX_SLOT_READS} ranges")
-    _check_ranges(reads)
+    check_ranges(reads)
 
 
 def check_changes(changes: Mapping[int, SlotChange]) -> None:
@@ -36,7 +36,7 @@ def check_changes(changes: Mapping[int, SlotChange]) -> None:
         raise BadSlotRequest(f"it has more than {MAX_SLOT_WRITES} writes")
     size = 0
     for share, change in changes.items():
-        _check_ranges(change.tests)
+        check_ranges(change.tests)
         if change.new_length is not None and change.new_length < 0:
             raise BadSlotRequest("a length is at least 0")
         for write in change.writes:
@@ -50,7 +50,8 @@ def check_changes(changes: Mapping[int, SlotChange]) -> None:
         raise BadSlotRequest(f"it writes more than {MAX_SLOT_DATA} bytes")
 
 
-def _check_ranges(ranges: Sequence[SlotRead] | Sequence[SlotTest]) -> None:
+def check_ranges(ranges: Sequence[SlotRead] | Sequence[SlotTest]) -> None:
+    """:raises BadSlotRequest:"""
     if any(each.offset < 0 or each.length < 0 for each in ranges):
         raise BadSlotRequest("an offset and a length are at least 0")
 
