@@ -136,7 +136,9 @@ class Tests(SynchronousTestCase):
         connection.request(method, target, body or None, dict(headers or {}))
         answer = connection.getresponse()
         told = {name.lower(): value for name, value in answer.getheaders()}
-        return Got(answer.status, told, answer.read())
+        got = Got(answer.status, told, answer.read())
+        connection.close()  # a proxy has places for some hundreds
+        return got
 
     def check_file(self, cap: str) -> None:
         """*cap* gives what was stored."""
