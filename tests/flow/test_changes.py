@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from truckee.flow.changes import Changes
+from truckee.flow.changes import Changes, ending
 
 
 class ChangesTests(SynchronousTestCase):
@@ -50,3 +52,33 @@ class ChangesTests(SynchronousTestCase):
         self.so.append(1)
         self.changes.wake()
         self.successResultOf(stays)
+
+
+class EndingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.ended: list[str] = []
+
+    async def work(self, until: Deferred[None]) -> None:
+        with ending(lambda: self.ended.append("ended")):
+            await until
+
+    def test_ends(self) -> None:
+        """What ends, fails or is cancelled tells so, once."""
+        for end in ("callback", "errback", "cancel"):
+            self.ended.clear()
+            until: Deferred[None] = Deferred()
+            working = Deferred.fromCoroutine(self.work(until))
+            working.addErrback(lambda failure: failure.trap(KeyError, CancelledError))
+            self.assertEqual(self.ended, [])
+            {
+                "callback": lambda: until.callback(None),  # noqa: B023
+                "errback": lambda: until.errback(KeyError()),  # noqa: B023
+                "cancel": working.cancel,
+            }[end]()
+            self.assertEqual(self.ended, ["ended"])
+
+    def test_collected(self) -> None:
+        """What is collected tells nobody."""
+        Deferred.fromCoroutine(self.work(Deferred()))
+        gc.collect()
+        self.assertEqual(self.ended, [])

@@ -19,7 +19,7 @@ class Thing:
 
 
 class WorkersTests(TestCase):
-    timeout = 20
+    timeout = 120
 
     async def test_result(self) -> None:
         """What the work returns in another thread is returned here."""

@@ -26,6 +26,27 @@ class BudgetTests(SynchronousTestCase):
         self.successResultOf(waiting)
         self.assertEqual((budget.used, budget.peak), (5, 6))
 
+    def test_hold(self) -> None:
+        """What is held is given back, however that ends."""
+        budget = Budget(10)
+
+        async def work(gate: Deferred[None]) -> None:
+            async with budget.hold(6):
+                await gate
+
+        gates = [Deferred[None]() for _ in range(3)]
+        first, second, third = (Deferred.fromCoroutine(work(gate)) for gate in gates)
+        self.assertEqual(budget.used, 6)
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(budget.used, 6)
+        gates[0].errback(ValueError())
+        self.failureResultOf(first, ValueError)
+        self.assertEqual(budget.used, 6)
+        gates[2].callback(None)
+        self.successResultOf(third)
+        self.assertEqual((budget.used, budget.peak), (0, 6))
+
     def test_order(self) -> None:
         """Those who wait are served in order; a small one passes nobody."""
         budget = Budget(10)
@@ -210,3 +231,23 @@ class ExclusiveTests(SynchronousTestCase):
         self.successResultOf(first)
         self.assertEqual(self.log, ["a", "c"])
         self.assertNoResult(third)
+
+
+class ManyTests(SynchronousTestCase):
+    def test_thousands_who_end_at_once(self) -> None:
+        """However many wait for a key and end at once, they do so one after the other."""
+        exclusive, order = Exclusive(), list[int]()
+        gate: Deferred[None] = Deferred()
+
+        async def work(number: int) -> None:
+            async with exclusive.hold("key"):
+                if not number:
+                    await gate
+                order.append(number)
+
+        all_work = [Deferred.fromCoroutine(work(number)) for number in range(5000)]
+        gate.callback(None)
+        for each in all_work:
+            self.successResultOf(each)
+        self.assertEqual(order, list(range(5000)))
+        self.successResultOf(Deferred.fromCoroutine(work(1)))

@@ -37,7 +37,7 @@ def descriptors() -> dict[int, str]:
 
 
 class SpoolTests(TestCase):
-    timeout = 20
+    timeout = 120
 
     def setUp(self) -> None:
         if not Path("/proc/self/fd").is_dir():
@@ -136,7 +136,7 @@ class SpoolTests(TestCase):
     async def test_cancelled_while_opened(self) -> None:
         """Cancelled while its file is opened, a spool still closes it."""
         spool = self.new()
-        opening = spools._open_nameless
+        opening = spools.open_nameless
         inside = threading.Event()
 
         def cancelled(directory: str) -> int:
@@ -145,7 +145,7 @@ class SpoolTests(TestCase):
             blockingCallFromThread(REACTOR, appending.cancel)
             return descriptor
 
-        self.patch(spools, "_open_nameless", cancelled)
+        self.patch(spools, "open_nameless", cancelled)
         appending = Deferred.fromCoroutine(spool.append(b"x"))
         await self.assertFailure(appending, CancelledError)
         self.assertTrue(inside.is_set())

@@ -258,7 +258,7 @@ class TogetherTests(_Case):
 
 
 class ThreadTests(TestCase):
-    timeout = 20
+    timeout = 120
 
     async def test_cancellation_waits_for_threads(self) -> None:
         """Nothing runs any more, in no thread, when a cancelled group has ended."""

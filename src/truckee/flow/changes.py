@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+
+
+@contextmanager
+def ending(then: Callable[[], None]) -> Iterator[None]:
+    """
+    Call *then* when what is inside ends, well or not, to wake who waits for that.
+
+    It is not called when a coroutine is collected as it waits inside: that happens at any
+    moment and in any thread, and whom it would wake may be collected just then.
+    """
+    try:
+        yield
+    except GeneratorExit:
+        raise
+    except BaseException:
+        then()
+        raise
+    then()
 
 
 @define(eq=False)
@@ -28,6 +47,12 @@ class Changes:
             change: Deferred[None] = Deferred()
             self._waiting.append(change)
             await change
+
+    async def once(self) -> None:
+        """Return at the next change, whatever it is."""
+        change: Deferred[None] = Deferred()
+        self._waiting.append(change)
+        await change
 
     def wake(self) -> None:
         """Something changed."""

@@ -52,6 +52,15 @@ class Budget:
         self._take(amount)
         return True
 
+    @asynccontextmanager
+    async def hold(self, amount: int) -> AsyncIterator[None]:
+        """Have *amount* bytes for as long as the caller is in here."""
+        await self.take(amount)
+        try:
+            yield
+        finally:
+            self.give(amount)
+
     def give(self, amount: int) -> None:
         """Give back *amount* bytes that were taken."""
         self._taken -= amount
@@ -108,6 +117,8 @@ class Exclusive:
     """One holder at a time for each key."""
 
     _queues: dict[Hashable, deque[Deferred[None]]] = field(factory=dict, init=False)
+    # Whose holder was called by ``_pass_on``, and whether that one has ended already.
+    _passing: dict[Hashable, bool] = field(factory=dict, init=False)
 
     @asynccontextmanager
     async def hold(self, key: Hashable) -> AsyncIterator[None]:
@@ -122,8 +133,19 @@ class Exclusive:
         try:
             yield
         finally:
-            queue = self._queues[key]
-            if queue:
+            self._pass_on(key)
+
+    def _pass_on(self, key: Hashable) -> None:
+        if key in self._passing:
+            # One after the other: a call in a call for all who wait would be too deep.
+            self._passing[key] = True
+            return
+        self._passing[key] = True
+        try:
+            while self._passing[key] and (queue := self._queues[key]):
+                self._passing[key] = False
                 queue.popleft().callback(None)
-            else:
+            if self._passing[key]:
                 del self._queues[key]
+        finally:
+            del self._passing[key]

@@ -60,7 +60,7 @@ def _refusal(fault: DiskFault) -> SpoolDiskFull:
     return SpoolDiskFull() if fault is DiskFault.FULL else SpoolUnusable(fault.value)
 
 
-def _open_nameless(directory: str) -> int:
+def open_nameless(directory: str) -> int:
     """Return a descriptor of a new file that has no name (any more)."""
     try:
         return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -115,7 +115,7 @@ class Spool:
 
     def _open(self) -> None:
         # In the thread, so that what was opened is known also when its caller is cancelled.
-        self._descriptor = _open_nameless(self._directory)
+        self._descriptor = open_nameless(self._directory)
 
     def close(self) -> None:
         """Give the space back."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
@@ -134,6 +135,12 @@ class Group:
             for waiting in ended:
                 if not waiting.called:  # by a cancellation
                     waiting.callback(None)
+
+
+def by_itself(work: Work[None], log: Logger, what: str) -> None:
+    """Let *work* go on; that it failed is *what* the log is told, and nobody else."""
+    going = Deferred.fromCoroutine(work)
+    going.addErrback(lambda failure: log.failure(what, failure=failure))
 
 
 async def together(work: Iterable[Work[T]]) -> list[T]:

@@ -1,0 +1,108 @@
+"""Turns of those who look, side by side, and of those who change something, alone."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from truckee.flow.shared_turns import SharedTurns
+
+
+class World:
+    """Who is in, and the rule that they keep."""
+
+    def __init__(self) -> None:
+        self.turns = SharedTurns()
+        self.looking = 0
+        self.changing = 0
+        self.order: list[int] = []
+        self.gates: dict[int, Deferred[None]] = {}
+
+    async def work(self, number: int, alone: bool, waits: bool = True) -> None:
+        """Have a turn until the gate opens."""
+        async with self.turns.change() if alone else self.turns.look():
+            self.order.append(number)
+            if alone:
+                self.changing += 1
+            else:
+                self.looking += 1
+            assert self.changing <= 1 and not (self.changing and self.looking)
+            try:
+                if waits:
+                    self.gates[number] = Deferred()
+                    await self.gates[number]
+            finally:
+                if alone:
+                    self.changing -= 1
+                else:
+                    self.looking -= 1
+
+    def start(self, number: int, alone: bool, waits: bool = True) -> Deferred[None]:
+        """Let one work."""
+        return Deferred.fromCoroutine(self.work(number, alone, waits))
+
+
+class SharedTurnsTests(SynchronousTestCase):
+    def test_order(self) -> None:
+        """Lookers are side by side; one who changes waits for them, and others for him."""
+        world = World()
+        for number, alone in enumerate((False, False, True, False, True)):
+            world.start(number, alone)
+        self.assertEqual(world.order, [0, 1])
+        world.gates[0].callback(None)
+        self.assertEqual(world.order, [0, 1])
+        world.gates[1].callback(None)
+        self.assertEqual(world.order, [0, 1, 2])
+        world.gates[2].callback(None)
+        self.assertEqual(world.order, [0, 1, 2, 3])
+        world.gates[3].callback(None)
+        self.assertEqual(world.order, [0, 1, 2, 3, 4])
+
+    def test_thousands(self) -> None:
+        """However many wait and end at once, they do so one after the other."""
+        for alone in (False, True):
+            world = World()
+            world.start(0, True)
+            others = [world.start(n, alone, waits=False) for n in range(1, 5000)]
+            world.gates[0].callback(None)
+            for each in others:
+                self.successResultOf(each)
+            self.assertEqual(world.order, list(range(5000)))
+
+    def test_failed(self) -> None:
+        """A turn ends with an error too."""
+        world = World()
+        first, second = world.start(0, True), world.start(1, True)
+        world.gates[0].errback(ZeroDivisionError())
+        self.failureResultOf(first, ZeroDivisionError)
+        world.gates[1].callback(None)
+        self.successResultOf(second)
+
+    @given(
+        st.lists(st.booleans(), max_size=12),
+        st.lists(st.tuples(st.integers(0, 11), st.booleans()), max_size=24),
+    )
+    def test_law(self, kinds: list[bool], events: list[tuple[int, bool]]) -> None:
+        """Whoever ends or is cancelled, turns come in order, and nobody is forgotten."""
+        world = World()
+        work = [world.start(number, alone) for number, alone in enumerate(kinds)]
+        for each in work:
+            each.addErrback(lambda failure: failure.trap(CancelledError))
+        for number, cancel in events:
+            if number >= len(work) or work[number].called:
+                continue
+            if cancel:
+                work[number].cancel()
+            elif number in world.gates:
+                world.gates[number].callback(None)
+        for _ in work:
+            for number, gate in list(world.gates.items()):
+                if not work[number].called:
+                    gate.callback(None)
+        self.assertEqual(world.order, sorted(world.order))
+        for each in work:
+            self.successResultOf(each)
+        last = world.start(99, True, waits=False)
+        self.successResultOf(last)
