@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from truckee.codec.cipher import crypt
+from truckee.codec.cipher import crypt, crypt_joined
 
 KEY = bytes(range(16))
 
@@ -43,6 +43,12 @@ class CryptTests(SynchronousTestCase):
         whole = crypt(key, 0, plaintext)
         self.assertEqual(len(whole), len(plaintext))
         self.assertEqual(crypt(key, start, plaintext[start:end]), whole[start:end])
+
+    @given(st.lists(st.binary(max_size=50)), st.integers(0, 200))
+    def test_pieces(self, pieces: list[bytes], size: int) -> None:
+        """Pieces are one file, of which no more is given than it has."""
+        whole = b"".join(pieces)[:size]
+        self.assertEqual(crypt_joined(KEY, pieces, len(whole)), crypt(KEY, 0, whole))
 
     @given(st.integers(0, 1 << 64), st.binary(max_size=60))
     def test_far_offsets(self, offset: int, data: bytes) -> None:

@@ -94,6 +94,21 @@ class EncodeTests(SynchronousTestCase):
         ):
             self.assertEqual(rows_of(needed, total), matrix(needed, total), (needed, total))
 
+    def test_one_block(self) -> None:
+        """A block that is made alone, of columns too, is the one that all make."""
+        segment = bytes(range(250)) * 6
+        for fast in {False, isal.available}:
+            for needed, total in ((1, 1), (1, 4), (3, 10), (5, 5), (25, 100)):
+                with self.subTest(fast=fast, needed=needed), computed_by_isal(fast):
+                    blocks = erasure.encode(segment, needed, total)
+                    primary = [memoryview(each) for each in blocks[:needed]]
+                    for number, block in enumerate(blocks):
+                        one = erasure.encode_one(primary, number, total)
+                        self.assertEqual(bytes(one), bytes(block))
+                        column = [each[7:19] for each in primary]
+                        one = erasure.encode_one(column, number, total)
+                        self.assertEqual(bytes(one), bytes(block)[7:19])
+
     def test_first_blocks_are_the_data(self) -> None:
         """The first k blocks are the segment in k pieces, not copied."""
         segment = bytearray(range(12))

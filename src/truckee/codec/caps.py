@@ -127,6 +127,10 @@ class MutableReadCap:
     def __str__(self) -> str:
         return f"URI:{self.format}-RO:{_pair(self.read_key, self.fingerprint)}"
 
+    def read_cap(self) -> MutableReadCap:
+        """Return this cap."""
+        return self
+
     def verify_cap(self) -> MutableVerifyCap:
         """Return the cap that checks the file and cannot read it."""
         tag = b"allmydata_mutable_readkey_to_storage_index_v1"
@@ -150,14 +154,8 @@ class MutableVerifyCap:
         return self
 
 
-FileCap = (
-    ChkReadCap
-    | ChkVerifyCap
-    | LiteralCap
-    | MutableWriteCap
-    | MutableReadCap
-    | MutableVerifyCap
-)
+MutableCap = MutableVerifyCap | MutableReadCap | MutableWriteCap
+FileCap = ChkReadCap | ChkVerifyCap | LiteralCap | MutableCap
 
 
 @frozen
@@ -171,6 +169,13 @@ class DirectoryCap:
         # The first kind of directory was SSK's, and its name has no kind in it.
         kind = f"-{kind}".removeprefix("-SSK")
         return f"URI:DIR2{kind}:{tail}"
+
+    def read_cap(self) -> DirectoryCap:
+        """Return the cap that lists the directory and cannot change it."""
+        inner = self.inner
+        if isinstance(inner, MutableWriteCap):
+            return DirectoryCap(inner.read_cap())
+        return self
 
     def verify_cap(self) -> DirectoryCap | None:
         """Return the cap that checks the directory; a literal one has none."""

@@ -40,6 +40,11 @@ def _check_rows(needed: int, total: int) -> isal.Product:
 
 
 @lru_cache(maxsize=64)
+def _check_row(needed: int, total: int, number: int) -> isal.Product:
+    return isal.Product([_matrix(needed, total)[number]])
+
+
+@lru_cache(maxsize=64)
 def _missing_rows(needed: int, total: int, numbers: tuple[int, ...]) -> isal.Product:
     """Return what makes the primary blocks that *numbers* lacks from those it has."""
     matrix = _matrix(needed, total)
@@ -59,6 +64,16 @@ def encode(segment: Buffer, needed: int, total: int) -> list[Buffer]:
     if needed == total:
         return primary
     return [*primary, *_check_blocks(primary, needed, total)]
+
+
+def encode_one(primary: Sequence[Buffer], number: int, total: int) -> Buffer:
+    """Return block *number* of N alone, from the k primary ones, or a part from theirs."""
+    needed = len(primary)
+    if number < needed:
+        return primary[number]
+    if isal.available:
+        return _check_row(needed, total, number).of(primary)[0]
+    return bytes(_encoder(needed, total).encode(primary, [number])[0])
 
 
 def _check_blocks(primary: Sequence[Buffer], needed: int, total: int) -> list[Buffer]:

@@ -17,7 +17,7 @@ from truckee.codec.mutable_geometry import SALT_SIZE, MutableGeometry
 _SDMF = Struct(">BQ32s16sBBQQ")
 _MDMF = Struct(">BQ32sBBQQ")
 _KINDS = {0: _SDMF, 1: _MDMF}
-_SDMF_CHECK, _MDMF_CHECK = 57, 41  # bytes that writers test
+CHECK_SIZES = {"SSK": 57, "MDMF": 41}  # bytes that writers test, of each kind
 MAX_SEQUENCE = (1 << 64) - 1
 MAX_PREFIX_SIZE = _SDMF.size
 
@@ -84,4 +84,4 @@ class Prefix:
     @property
     def checkstring(self) -> bytes:
         """What a writer tests, that nobody else wrote: the first 57 or 41 bytes."""
-        return self.pack()[: _MDMF_CHECK if self.iv is None else _SDMF_CHECK]
+        return self.pack()[: CHECK_SIZES[self.format]]

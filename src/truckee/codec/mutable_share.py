@@ -6,6 +6,8 @@ Source: ``docs/formats/mutable.md``, "What a reader checks".
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from attrs import define, field, frozen
 
 from truckee.codec.hashes import HASH_SIZE, Buffer, block_hash
@@ -178,8 +180,7 @@ class ShareParser:
         read = {name: bytes(self._read.get(name, b"")) for name in self._parts}
         if fingerprint_of(read[_KEY]) != self.fingerprint:
             raise BadShare("its public key is not the one that the cap names")
-        key = VerifyingKey.parse(read[_KEY])
-        if not key.is_signature(read[_SIGNATURE], prefix.pack()):
+        if not _is_signed(read[_KEY], read[_SIGNATURE], prefix.pack()):
             raise BadShare("its signature is not that of its owner")
         total, root = prefix.geometry.total, read[_ROOT]
         leaf = CHAIN_ENTRY.pack(width_of(total) - 1 + self.number, root)
@@ -190,3 +191,9 @@ class ShareParser:
             raise BadShare(str(error)) from None
         tree = PagedTree(root, prefix.geometry.leaves)
         return VerifiedShare(self.number, header, read[_KEY], read[_SIGNATURE], tree)
+
+
+# The shares of a version have equal ones, and its readers come again.
+@lru_cache(maxsize=256)
+def _is_signed(public_key: bytes, signature: bytes, prefix: bytes) -> bool:
+    return VerifyingKey.parse(public_key).is_signature(signature, prefix)

@@ -18,8 +18,10 @@ from truckee.codec.secrets import LeaseSecrets
 _HEADER = Struct(">32s20s32sQQ")  # magic, node id, write enabler, length, extra offset
 _LEASE = Struct(">LL32s32s20s")  # owner, expiration, renew, cancel, node id
 _COUNT = Struct(">L")  # of extra leases
+_SIZES = Struct(">QQ")  # length, extra offset: the last ones of the header
 
 HEADER_SIZE = _HEADER.size
+SIZES_OFFSET = HEADER_SIZE - _SIZES.size
 LEASE_SIZE = _LEASE.size
 COUNT_SIZE = _COUNT.size
 WRITE_ENABLER_SIZE = 32
@@ -94,6 +96,10 @@ class SlotHeader:
             self.extra_offset,
         )
 
+    def pack_sizes(self) -> bytes:
+        """Return the last 16 bytes of them, which alone change when a share grows."""
+        return _SIZES.pack(self.length, self.extra_offset)
+
     @property
     def capacity(self) -> int:
         """The bytes between the header and the extra leases; the share uses the first."""
@@ -110,6 +116,10 @@ class SlotHeader:
             length=max(self.length, end),
             extra_offset=max(self.extra_offset, DATA_OFFSET + end),
         )
+
+    def widened(self, capacity: int) -> SlotHeader:
+        """Return the header with room for a share of *capacity* bytes, or more."""
+        return evolve(self, extra_offset=max(self.extra_offset, DATA_OFFSET + capacity))
 
     def cut(self, length: int) -> SlotHeader:
         """Return the header of a share of at most *length* bytes; the file stays."""
