@@ -26,7 +26,7 @@ INDEX = b"i" * 16
 
 
 class OnePortTests(TestCase):
-    timeout = 30
+    timeout = 120
 
     def tub(self, key: bytes | None = None) -> Any:
         """Return a running tub that is stopped when the test ends."""

@@ -271,11 +271,25 @@ class OriginTests(SynchronousTestCase):
         )
         self.assertTrue(self.refused(method="POST", **film))
 
+    def test_frames(self) -> None:
+        """A page of ours has frames, which only read; no other page has one of ours."""
+        frame: dict[str, Any] = {"destinations": ("iframe",), "modes": ("navigate",)}
+        own = admit(asked("GET", sites=("same-origin",), **frame), AllowedHosts())
+        self.assertIs(own, Sender.FRAME)
+        for method, sites in (
+            ("POST", ("same-origin",)),
+            *(("GET", (site,)) for site in ("cross-site", "same-site", "none")),
+            ("GET", ()),
+            ("GET", ("same-origin", "same-origin")),
+        ):
+            with self.assertRaises(NotForThat):
+                admit(asked(method, sites=sites, **frame), AllowedHosts())
+
     def test_never(self) -> None:
-        """Nothing runs as a worker or is shown in a frame, for pages of ours either."""
+        """Nothing runs as a worker or is embedded, for pages of ours either."""
         with self.assertRaises(NotForThat):
             admit(asked("GET", worker_script=True), AllowedHosts())
-        for kind in ("serviceworker", "worker", "sharedworker", "iframe", "object", "xslt"):
+        for kind in ("serviceworker", "worker", "sharedworker", "frame", "object", "xslt"):
             with self.assertRaises(NotForThat):
                 admit(
                     asked("GET", destinations=(kind,), sites=("same-origin",)),

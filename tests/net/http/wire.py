@@ -125,7 +125,7 @@ class Wire(Protocol):
         """Send *data*."""
         self.transport.write(data)
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = 120.0) -> None:
         """Wait until what came or went makes *condition* true."""
         while not condition():
             self._waiting = Deferred()
@@ -292,7 +292,7 @@ class Served:
             await wire.until(lambda wire=wire: wire.lost)  # type: ignore[misc]
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+async def eventually(condition: Callable[[], Any], seconds: float = 120.0) -> None:
     """Wait until *condition* holds, or fail."""
     end = reactor.seconds() + seconds
     while not condition():

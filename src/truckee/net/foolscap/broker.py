@@ -165,7 +165,17 @@ class BoundedBroker(Broker):
         self.look()
 
     def _may_read(self) -> bool:
-        return self._load is None or (self._load.may_read and not self._is_full())
+        if self._load is None:
+            return True
+        return self._load.may_read and not (self._owes() and self._is_full())
+
+    def _owes(self) -> bool:
+        """
+        Tell whether the peer waits for answers.
+
+        What has not left may be calls of ours alone.  Then their answers are read.
+        """
+        return bool(self._held or self._load is None or self._load.calls)
 
     def look(self) -> None:
         """See ``Connection``."""

@@ -26,6 +26,15 @@ CONTENT_POLICY = "; ".join(
     )
 )
 
+# Of a file: pages of ours show it in a frame, where it is as sandboxed as elsewhere.  Files
+# are of no origin, so none can frame another.
+FRAMED = {
+    "content-security-policy": CONTENT_POLICY.replace(
+        "ancestors 'none'", "ancestors 'self'"
+    ),
+    "x-frame-options": "SAMEORIGIN",
+}
+
 USUAL = {
     b"Content-Security-Policy": CONTENT_POLICY.encode("ascii"),
     b"Cross-Origin-Opener-Policy": b"same-origin",

@@ -35,7 +35,7 @@ _INTERFACE = re.compile(r":interface=([A-Za-z0-9._-]+)(?:$|:)")
 _ENTRY = re.compile(r"(?:(https?)://)?([^/?#@]+)/?")
 
 # How a browser uses an answer that runs beside an address of ours, or inside another page.
-# No page of ours has workers or frames.
+# No page of ours has workers; in frames of ours, files are shown.
 _NEVER = frozenset(
     (
         "audioworklet",
@@ -84,7 +84,7 @@ class CrossSite(Refused):
 
 @define
 class NotForThat(Refused):
-    """Nothing of this gateway runs as a worker, or inside another page."""
+    """Nothing of this gateway runs as a worker, or inside a page of another site."""
 
 
 @frozen
@@ -172,6 +172,7 @@ class Sender(Enum):
 
     OURS = auto()  # for a page of ours, for the one who typed it, or from no browser
     VISIT = auto()  # for one who follows a link elsewhere; no page can read the answer
+    FRAME = auto()  # for a frame in a page of ours; a page elsewhere has no such frames
     PLAYER = auto()  # for a film or a sound, which may be shown by a page elsewhere
 
 
@@ -183,7 +184,8 @@ def admit(asked: Asked, hosts: AllowedHosts) -> Sender:
         not to be answered.
     """
     own = _own_origins(asked, hosts)
-    if asked.worker_script or _NEVER.intersection(asked.destinations):
+    framed = _is_framed(asked)
+    if asked.worker_script or (_NEVER.intersection(asked.destinations) and not framed):
         raise NotForThat
     foreign = [
         origin
@@ -192,7 +194,7 @@ def admit(asked: Asked, hosts: AllowedHosts) -> Sender:
     ]
     others = [site for site in asked.sites if site not in ("same-origin", "none")]
     if not foreign and not others:
-        return Sender.OURS
+        return Sender.FRAME if framed else Sender.OURS
     if asked.method in ("GET", "HEAD"):
         shown = (*asked.modes, *asked.destinations) == ("navigate", "document")
         if shown and not foreign:
@@ -202,6 +204,20 @@ def admit(asked: Asked, hosts: AllowedHosts) -> Sender:
     found = _shown((foreign or others)[0])
     base = f"{found}/" if parse_origin(found) else "https://NAME/"
     raise CrossSite(found, base)
+
+
+def check_use(sender: Sender, found: object) -> None:
+    """:raises CrossSite: :raises NotForThat: unless *found* is for *sender*."""
+    if sender is Sender.PLAYER and not getattr(found, "for_players", False):
+        raise CrossSite("cross-site")
+    if sender is Sender.FRAME and not getattr(found, "for_frames", False):
+        raise NotForThat
+
+
+def _is_framed(asked: Asked) -> bool:
+    """Tell whether a page of ours shows what is asked for in a frame."""
+    ours = [*asked.sites] == ["same-origin"] and asked.method in ("GET", "HEAD")
+    return ours and [*asked.destinations] == ["iframe"]
 
 
 def _own_origins(asked: Asked, hosts: AllowedHosts) -> set[Origin]:

@@ -20,7 +20,7 @@ from truckee.flow.inbound import Inbound
 from truckee.net.http.forwarded import client_of
 from truckee.net.http.head import Head
 from truckee.net.http.interfaces import ChannelRequest, RequestConnection, RequestSite
-from truckee.net.http.origin import Asked, CrossSite, Sender, admit
+from truckee.net.http.origin import Asked, Sender, admit, check_use
 from truckee.net.http.own_url import Connection, own_path, own_url, told
 from truckee.net.http.refusals import BodyAborted
 from truckee.net.http.respond import TEXT, BodyTooLarge, WrongMethod
@@ -111,9 +111,9 @@ class StreamingRequest(server.Request):
         try:
             self.sender = admit(self._asked(), self.site.hosts)
             found = self._look_up()
-            self._check_player(found)
+            check_use(self.sender, found)
             if self._streams(found) or self.method in _WRITES:
-                check_upload(self, getattr(found, "exists", False))
+                check_upload(self, *_marks(found))
             if self._streams(found):
                 self._stream(found)
             elif self.bodyLength == 0 or self._needs_no_body(found):
@@ -202,11 +202,6 @@ class StreamingRequest(server.Request):
             told(self, self.site.hosts, self.channel.client),
         )
 
-    def _check_player(self, found: Any) -> None:
-        """:raises CrossSite: unless *found* has something to play."""
-        if self.sender is Sender.PLAYER and not getattr(found, "for_players", False):
-            raise CrossSite("cross-site")
-
     @property
     def client_address(self) -> str:
         """The client's address, as far as it is known; each has its share of room."""
@@ -215,13 +210,14 @@ class StreamingRequest(server.Request):
 
     def own_url(self, path: str) -> str:
         """Return *path* as this client can ask for it, with scheme and host if known."""
-        return own_url(self, self.site.hosts, self._connection(), path)
+        return own_url(self, self.site.hosts, self.connection(), path)
 
     def own_path(self, path: str) -> str:
         """Return *path* as a link that this client can follow."""
-        return own_path(self, self.site.hosts, self._connection(), path)
+        return own_path(self, self.site.hosts, self.connection(), path)
 
-    def _connection(self) -> Connection:
+    def connection(self) -> Connection:
+        """Return what it came over."""
         scheme = "https" if self.isSecure() else "http"
         port = getattr(self.channel.transport.getHost(), "port", None)
         return Connection(scheme, self.channel.client, port)
@@ -341,3 +337,13 @@ def _allowed(found: Any) -> str:
         every = (b"GET", b"HEAD", b"PUT", b"POST", b"PATCH", b"DELETE", b"OPTIONS")
         named = [method for method in every if _renders(found, method)]
     return b", ".join(named).decode("ascii")
+
+
+def _marks(found: Any) -> tuple[bool, bool, bool]:
+    """Tell whether a target is there already, and looks at tags or at locks itself."""
+    exists = getattr(found, "exists", False)
+    tags, locks = (
+        getattr(found, "checks_tags", False),
+        getattr(found, "checks_locks", False),
+    )
+    return exists, tags, locks

@@ -114,9 +114,7 @@ class Responder:
             )
         if answer.status >= 400:
             answer = self._show(request, answer)
-        request.setResponseCode(answer.status, _PHRASES.get(answer.status))
-        for name, value in answer.headers.items():
-            request.setHeader(name.encode(), value.encode("utf-8"))
+        set_head(request, answer.status, answer.headers)
         if answer.status not in NO_BODY_CODES:
             request.setHeader(b"content-length", b"%d" % len(answer.body))
         if request.method != b"HEAD":
@@ -165,6 +163,13 @@ class Responder:
 
         done.addCallbacks(succeed, fail)
         done.addErrback(lambda failure: log.failure("An answer failed", failure=failure))
+
+
+def set_head(request: Request, status: int, headers: Mapping[str, str]) -> None:
+    """Set what goes before a body."""
+    request.setResponseCode(status, _PHRASES.get(status))
+    for name, value in headers.items():
+        request.setHeader(name.encode(), value.encode("utf-8"))
 
 
 def _is_failure(answer: Answer) -> bool:

@@ -20,9 +20,11 @@ class IStreamingResource(Interface):
         :raises TruckeeError: to refuse it: no byte of the body is asked for then.
         """
 
-    async def receive(request: StreamingRequest, body: AsyncIterator[bytes]) -> Answer:
+    async def receive(
+        request: StreamingRequest, body: AsyncIterator[bytes]
+    ) -> Answer | None:
         """
-        Take the body and return the answer.
+        Take the body and return the answer, or None when it was written.
 
         The body's source is paused until its first chunk is asked for.  This is
         cancelled when the client goes away, unless ``request.keeps_parts`` was set: then

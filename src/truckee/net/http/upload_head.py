@@ -70,32 +70,38 @@ class Head(Protocol):
         """Return all values of a header."""
 
 
-def check_upload(head: Head, exists: bool) -> None:
+def check_upload(
+    head: Head, exists: bool, checks_tags: bool = False, checks_locks: bool = False
+) -> None:
     """
     Refuse what says less than would be done.
 
     :param exists: whether the target is there already, as an open upload is; else it is
         where new files are made.
+    :param checks_tags: whether the target has an entity tag, and looks at If-Match and
+        If-None-Match itself.
+    :param checks_locks: whether it has locks, and looks at If itself.
     :raises PartialUpload: :raises EncodedBody: :raises UnknownExpectation:
     :raises PreconditionUnmet:
     """
     expected = members(head.header_lines("expect"))
     if any(each.lower() != CONTINUE for each in expected):
         raise UnknownExpectation
-    _check_preconditions(head, exists)
+    if not checks_tags:
+        _check_tags(head, exists)
+    if head.header_lines("if-unmodified-since"):
+        reason = "nothing that is written to has a date"
+        raise PreconditionUnmet("If-Unmodified-Since", reason)
+    if head.header_lines("if") and not checks_locks:
+        raise PreconditionUnmet("If", "nothing here has locks")
     if head.header_lines("content-range"):
         raise PartialUpload
     check_coding("Content-Encoding", head.header_lines("content-encoding"), ("identity",))
 
 
-def _check_preconditions(head: Head, exists: bool) -> None:
+def _check_tags(head: Head, exists: bool) -> None:
     if head.header_lines("if-match"):
-        raise PreconditionUnmet("If-Match", "nothing that is written to has an ETag")
-    if head.header_lines("if-unmodified-since"):
-        reason = "nothing that is written to has a date"
-        raise PreconditionUnmet("If-Unmodified-Since", reason)
-    if head.header_lines("if"):
-        raise PreconditionUnmet("If", "nothing here has locks")
+        raise PreconditionUnmet("If-Match", "what is written to has no ETag")
     # Where new files are made there is none before: that holds for any tag.
     if exists and "*" in members(head.header_lines("if-none-match")):
         raise PreconditionUnmet("If-None-Match", "the target exists")

@@ -1,0 +1,1 @@
+"""SSH servers whose subsystems are slowed down by who is slow, on both sides."""
