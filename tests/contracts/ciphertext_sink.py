@@ -23,7 +23,7 @@ ENCODING = Encoding(2, 3, 64)
 class CiphertextSinkContract(TestCase):
     """Derive from this, and say how a sink is opened and what it left."""
 
-    timeout = 30
+    timeout = 120
 
     async def open(self, size: int | None) -> ICiphertextSink:
         """Return a sink for a file under KEY with ENCODING."""

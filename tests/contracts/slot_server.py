@@ -56,7 +56,7 @@ def writes(*pairs: tuple[int, bytes], new_length: int | None = None) -> SlotChan
 class SlotServerContract(TestCase):
     """Derive from this and give ``new_server``; each test has a slot of its own."""
 
-    timeout = 60
+    timeout = 120
 
     root: Path  # of the storage directory
     node_id: bytes  # of the server, in its containers

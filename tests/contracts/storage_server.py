@@ -34,7 +34,7 @@ class StorageServerContract(TestCase):
     Each test runs on a server that holds nothing.
     """
 
-    timeout = 30
+    timeout = 120
     threads = 4  # for the disk
     open_ended = True  # a share may be closed short of what was allocated
     takes_open_ends = True  # or must the size be known beforehand?

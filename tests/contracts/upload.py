@@ -44,7 +44,7 @@ class Refuses:
 class UploadContract(TestCase):
     """Derive from this, and say how an upload is opened."""
 
-    timeout = 60
+    timeout = 120
     grid: Grid
 
     async def new_upload(self, options: UploadOptions) -> IUpload:

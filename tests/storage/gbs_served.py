@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import Any, TypeVar, cast
 
-from attrs import define
+from attrs import define, field
 from foolscap.api import Tub
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
+from zope.interface import implementer
 
-from tests.grids import REACTOR, MoodyServer, new_directory, new_server, new_workers, pause
+from tests.grids import (
+    REACTOR,
+    MoodyServer,
+    new_directory,
+    new_server,
+    new_workers,
+    pause,
+    until,
+)
 from truckee.codec import base32
 from truckee.storage.gbs_client import GbsServer
+from truckee.storage.gbs_connection import plain
 from truckee.storage.gbs_schema import Nurl
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
 from truckee.storage.limited import Patience
 from truckee.storage.quotas import QuotaLimits, ShareQuotas
 
 SWISSNUM = "s" * 32
+T = TypeVar("T")
 
 
 @cache
@@ -49,15 +63,68 @@ def new_client(
         REACTOR,
         os.urandom,
         patience or Patience(),
+        Ends(),
     )
     case.addCleanup(close, client)
     return client
 
 
 def close(client: GbsServer) -> Deferred[None]:
-    """Stop *client*; wait until its server has noticed."""
+    """Stop *client*, which connects by its ``Ends``; wait until the server noticed."""
     client.stop()
-    return Deferred.fromCoroutine(pause(0.02))
+    ends = client._to
+    assert isinstance(ends, Ends)
+    # An allocation that failed gives its shares back when it has ended.
+    return Deferred.fromCoroutine(until(lambda: not client._open.used and not ends.open))
+
+
+@define(eq=False)
+class Ends:
+    """Connects over TCP, and knows whether one of its connections is open at either end."""
+
+    _trying: int = field(default=0, init=False)
+    _ports: set[int] = field(factory=set, init=False)  # of this end
+
+    def __call__(self, host: str, port: int) -> IStreamClientEndpoint:
+        return _Watched(plain(REACTOR)(host, port), self)
+
+    def began(self) -> None:
+        """A connection is being made."""
+        self._trying += 1
+
+    def came(self, result: T) -> T:
+        """It was made, or not."""
+        self._trying -= 1
+        if not isinstance(result, Failure):
+            self._ports.add(cast(Any, result).transport.getHost().port)
+        return result
+
+    @property
+    def open(self) -> bool:
+        """Whether one is being made, or not closed in this process."""
+        connections = (
+            each
+            for each in {*REACTOR.getReaders(), *REACTOR.getWriters()}
+            if isinstance(each, Connection)
+        )
+        return bool(self._trying) or any(
+            end.port in self._ports
+            for each in connections
+            for end in (each.getHost(), each.getPeer())
+        )
+
+
+@implementer(IStreamClientEndpoint)
+@define(eq=False)
+class _Watched:
+    """An endpoint whose connections are counted."""
+
+    _endpoint: IStreamClientEndpoint
+    _ends: Ends
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        self._ends.began()
+        return self._endpoint.connect(factory).addBoth(self._ends.came)
 
 
 def listen(case: TestCase, factory: IProtocolFactory, key: bytes) -> Nurl:

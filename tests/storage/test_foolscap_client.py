@@ -114,7 +114,7 @@ def new_client(case: TestCase) -> Client:
 
 
 class _Case(TestCase):
-    timeout = 30
+    timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.disk = new_disk(self)
@@ -386,7 +386,7 @@ class _BadServer(Referenceable):  # type: ignore[misc]
 class BadServerTests(TestCase):
     """What a server says is not believed."""
 
-    timeout = 30
+    timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.bad = _BadServer()

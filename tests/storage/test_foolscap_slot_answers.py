@@ -31,7 +31,7 @@ SIZES = {share: 100 * share for share in range(20)} | {30: 300_000, 31: 3 * MIB}
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]
         disk, self.slots = new_disk(self)

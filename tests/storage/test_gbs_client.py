@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
@@ -27,13 +28,13 @@ from tests.contracts import storage_server
 from tests.contracts.storage_server import INDEX, OTHER
 from tests.grids import REACTOR, SECRETS, pause, until
 from tests.integration.stock import TAHOE, StockNode, stock_node
-from tests.storage.gbs_served import certificate, close, listen, new_client, tub_id
+from tests.storage.gbs_served import Ends, certificate, close, listen, new_client, tub_id
 from truckee.codec import base32
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Unavailable
 from truckee.grid.announcements import tubid_of
 from truckee.storage import gbs_schema
-from truckee.storage.gbs_client import GbsServer
+from truckee.storage.gbs_client import GbsServer, GbsWriter
 from truckee.storage.gbs_connection import WrongKey
 from truckee.storage.gbs_schema import Nurl
 from truckee.storage.gbs_server import certificate_hash, tls_options
@@ -114,7 +115,13 @@ class StockContractTests(storage_server.StorageServerContract):
 
     async def new_server(self) -> IStorageServer:
         server = TidyServer(
-            "stock", b"p" * 20, self.lease_seed, self.nurl, REACTOR, os.urandom
+            "stock",
+            b"p" * 20,
+            self.lease_seed,
+            self.nurl,
+            REACTOR,
+            os.urandom,
+            to=Ends(),
         )
         self.addCleanup(close, server)
         self.addCleanup(lambda: Deferred.fromCoroutine(server.give_back()))
@@ -485,3 +492,25 @@ class LyingTests(TestCase):
             self.assertEqual(await client.available_space(), 77)
         self.assertEqual(lies.connections, 1)
         self.assertEqual(lies.heard.count(b"GET /storage/v1/version HTTP/1.1\r\n"), 5)
+
+
+class CollectedTests(TestCase):
+    def test_write(self) -> None:
+        """A write that is collected as it waits wakes nobody, who would ask the server."""
+        asked = []
+
+        class Deaf(GbsServer):
+            async def ask(self, call: str, *_: object, **__: object) -> Any:
+                asked.append(call)
+                await Deferred()
+
+        def begin() -> None:
+            nurl = Nurl(bytes(32), "127.0.0.1", 1, "x")
+            server = Deaf("deaf", b"p" * 20, b"l" * 20, nurl, REACTOR, os.urandom)
+            writer = GbsWriter(server, "path", 0, 10, b"secret")
+            Deferred.fromCoroutine(writer.write(0, [b"123"]))
+            Deferred.fromCoroutine(writer.abort())
+
+        begin()
+        gc.collect()
+        self.assertEqual(asked, ["write"])

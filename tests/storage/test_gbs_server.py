@@ -116,7 +116,7 @@ def head(first: str, *lines: str) -> bytes:
 
 
 class GbsServerTests(TestCase):
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.served = Served.new(self)

@@ -141,7 +141,7 @@ class StepTests(SynchronousTestCase):
 
 
 class ShowingTests(TestCase):
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.root = new_directory(self)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
@@ -30,7 +32,7 @@ ONCE = CrawlPace(slice=0.001, pause=0.001, first=0.0, cycle=3600.0)
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.server: MoodyServer = new_server(new_directory(self), new_workers(self))
@@ -50,7 +52,10 @@ class _Case(TestCase):
         return path
 
     def new(
-        self, policy: ExpiryPolicy | None = None, pace: CrawlPace = PACE
+        self,
+        policy: ExpiryPolicy | None = None,
+        pace: CrawlPace = PACE,
+        now: Callable[[], float] | None = None,
     ) -> LeaseCrawler:
         """Return a crawler that is at work."""
         crawler = LeaseCrawler(
@@ -59,7 +64,7 @@ class _Case(TestCase):
             policy,
             self.server._disk,
             REACTOR,
-            lambda: self.now,
+            now or (lambda: self.now),
             pace,
         )
         crawler.start()
@@ -188,9 +193,32 @@ class ClockTests(_Case):
         crawler = self.new(ExpiryPolicy())
         await self.cycles(crawler, 6)
         self.now += 400 * DAY
-        await self.cycles(crawler, 9)
+        await self.cycles(crawler, crawler.state.cycles + 3)
         self.assertTrue(path.exists())
         self.assertEqual(crawler.state.last.expired_shares, 1)
+
+    async def test_jump_between_any_two_looks(self) -> None:
+        """Whichever look at the clock is the first after it jumped."""
+        for before in range(16):
+            path = self.put(1, 1)
+            self.saved(NOW - 60)
+            looks = itertools.count()
+
+            def now(looks: Iterator[int] = looks, before: int = before) -> float:
+                return NOW if next(looks) < before else NOW + 400 * DAY
+
+            crawler = self.new(ExpiryPolicy(), now=now)
+            await self.cycles(crawler, 9)
+            await crawler.stop()
+            self.assertTrue(path.exists(), before)
+
+    async def test_set_back(self) -> None:
+        """A clock that is set back does not stop the cycles until it is there again."""
+        self.put(1, 1)
+        crawler = self.new(ExpiryPolicy())
+        await until(lambda: crawler.state.started is not None)
+        self.now -= 400 * DAY
+        await self.cycles(crawler, crawler.state.cycles + 3)
 
     async def test_short_restart(self) -> None:
         """A restart costs nothing."""

@@ -236,11 +236,13 @@ class SlotTests(_Case):
 
     def test_ends(self) -> None:
         """Every call fails when its time is over, and not a moment before."""
+        large = SlotRead(0, 100_000)
         for work, seconds in (
             (self.slots.shares(INDEX), PATIENCE.question),
             (self.slots.add_lease(INDEX, SECRETS), PATIENCE.question),
             (self.slots.advise_corrupt(INDEX, 0, ""), PATIENCE.question),
-            (self.slots.read(INDEX, {0}, []), PATIENCE.read),
+            (self.slots.read(INDEX, {0}, [SlotRead(0, 4000)]), PATIENCE.question),
+            (self.slots.read(INDEX, {0}, [SlotRead(0, 60), large]), PATIENCE.read),
             (self.write(), PATIENCE.write),
         ):
             waiting = self.start(work)

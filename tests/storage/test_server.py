@@ -35,7 +35,7 @@ OVERHEAD = 12 + 72
 
 
 class _Case(TestCase):
-    timeout = 30
+    timeout = 120
 
     def new(self, reserved: int = 0) -> MoodyServer:
         """Return a server."""

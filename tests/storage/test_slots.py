@@ -17,7 +17,12 @@ from tests.contracts.test_slot_server import new_disk
 from tests.grids import container_of, files_below, new_small_disk
 from truckee.codec.container import MOST_LEASES
 from truckee.codec.secrets import LeaseSecrets
-from truckee.codec.slot_container import SlotLeases
+from truckee.codec.slot_container import (
+    DATA_OFFSET,
+    HEADER_SIZE,
+    SlotHeader,
+    SlotLeases,
+)
 from truckee.storage.interfaces import (
     MAX_SLOT_DATA,
     MAX_SLOT_READS,
@@ -34,14 +39,14 @@ from truckee.storage.interfaces import (
     SlotWrite,
 )
 from truckee.storage.share_leases import NoRoomForLease, TooManyLeases
-from truckee.storage.slotfiles import OpenSlot
+from truckee.storage.slotfiles import OpenSlot, SlotDirectory
 
 INDEX = b"i" * 16
 ALL = [SlotRead(0, 1 << 20)]
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.disk, self.slots = new_disk(self)
@@ -61,6 +66,115 @@ class _Case(TestCase):
         """Return the drafts that are there."""
         root = self.disk.directory.root / "shares" / "incoming"
         return [path.name for path in files_below(root)]
+
+
+class GrowthTests(_Case):
+    """Long shares that grow do so where they are."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        small = SlotDirectory(self.disk.directory, append_from=100, append_room=1000)
+        self.slots._slots = small
+
+    def inode(self) -> int:
+        """Return which file share 0 is."""
+        return (self.home / "0").stat().st_ino
+
+    def parsed(self) -> tuple[SlotHeader, SlotLeases, bytes]:
+        """Return what is in the file of share 0; all of it is accounted for."""
+        data = (self.home / "0").read_bytes()
+        header = SlotHeader.parse(data)
+        extra = data[header.extra_offset :]
+        leases = SlotLeases.parse(data[HEADER_SIZE:DATA_OFFSET], extra)
+        self.assertEqual(leases.extra, extra)
+        return header, leases, data[DATA_OFFSET : DATA_OFFSET + header.length]
+
+    async def test_in_place(self) -> None:
+        """What is added behind the end copies nothing, and keeps every lease."""
+        expected = os.urandom(200)
+        await self.write({0: writes((0, expected))})
+        for number in range(8):
+            secrets = other_lease(number)
+            change = {0: SlotChange()}
+            await self.slots.test_and_write(INDEX, secrets, change, [])
+        inode = self.inode()
+        rooms = set()
+        for number in range(30):
+            piece = os.urandom(100)
+            gap = 7 if number % 3 == 0 else 0
+            change = {0: writes((len(expected) + gap, piece))}
+            secrets = other_lease(number % 10)
+            answer = await self.slots.test_and_write(INDEX, secrets, change, [])
+            self.assertTrue(answer.success)
+            expected += bytes(gap) + piece
+            header, leases, data = self.parsed()
+            self.assertEqual((data, self.inode()), (expected, inode))
+            rooms.add(header.capacity)
+        self.assertEqual(len(leases.in_use), 11)
+        # The leases have moved, and not each time.
+        self.assertEqual(len(rooms), 3)
+
+    async def test_stale_slack(self) -> None:
+        """A gap over what a longer share left there is zeros."""
+        await self.write({0: writes((0, b"x" * 500))})
+        await self.write({0: writes(new_length=200)})
+        inode = self.inode()
+        await self.write({0: writes((300, b"end"))})
+        self.assertEqual((await self.found())[0], b"x" * 200 + bytes(100) + b"end")
+        self.assertEqual(self.inode(), inode)
+        await self.write({0: writes((0, b"X"))})
+        self.assertEqual((await self.found())[0][:2], b"Xx")
+
+    async def test_not_in_place(self) -> None:
+        """Whatever changes bytes that a reader may see makes a new file."""
+        for change in (
+            writes((199, b"over the end")),
+            writes((250, b"far"), (200, b"near")),
+            writes((200, b"more"), new_length=203),
+            writes((200 + (2 << 20), b"behind a long gap")),
+        ):
+            await self.write({0: writes(new_length=0)})
+            await self.write({0: writes((0, b"x" * 200))})
+            inode = self.inode()
+            await self.write({0: change})
+            self.assertNotEqual(self.inode(), inode)
+            self.parsed()
+
+    async def test_short(self) -> None:
+        """A share that is short has the bytes that a stock server would leave."""
+        await self.write({0: writes((0, b"short"))})
+        await self.write({0: writes((5, b"er"))})
+        header, _, data = self.parsed()
+        self.assertEqual((header.capacity, data), (7, b"shorter"))
+
+    async def test_cut_off_file(self) -> None:
+        """A file that lacks its end is made whole by writing it anew."""
+        await self.write({0: writes((0, b"x" * 200))})
+        path = self.home / "0"
+        path.write_bytes(path.read_bytes()[: DATA_OFFSET + 150])
+        await self.write({0: writes((200, b"end"))})
+        self.assertEqual(self.parsed()[2], b"x" * 150 + bytes(50) + b"end")
+
+    async def test_open_reader(self) -> None:
+        """Who has the share open reads what it was."""
+        await self.write({0: writes((0, b"x" * 200))})
+        reader = await self.slots.open(INDEX, 0)
+        assert reader is not None
+        await self.write({0: writes((200, b"y" * 3000))})
+        self.assertEqual(await reader.read(100, 5000), b"x" * 100)
+        await reader.close()
+
+    async def test_no_space(self) -> None:
+        """When the disk is full the share is what it was, and grows later."""
+        root = new_small_disk(self, 1 << 20)
+        _, self.slots = new_disk(self, root=root)
+        self.slots._slots = evolve(self.slots._slots, append_from=100, append_room=1000)
+        await self.write({0: writes((0, b"x" * 200))})
+        with self.assertRaises(NoSpace):
+            await self.write({0: writes((200, bytes(2 << 20)))})
+        self.assertEqual(await self.found(), {0: b"x" * 200})
+        self.assertTrue(await self.write({0: writes((200, b"y"))}))
+        self.assertEqual(await self.found(), {0: b"x" * 200 + b"y"})
 
 
 class FileTests(_Case):

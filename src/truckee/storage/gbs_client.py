@@ -21,6 +21,7 @@ from truckee.codec import base32
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Corrupt, Misuse, Unavailable
+from truckee.flow.changes import ending
 from truckee.flow.limits import Budget
 from truckee.storage import gbs_schema
 from truckee.storage.gbs_connection import Connect, Connections, Reply
@@ -223,16 +224,13 @@ class GbsServer:
         for secret_name, secret in secrets:
             value = gbs_schema.secret_header(secret_name, secret)
             lines.addRawHeader(b"X-Tahoe-Authorization", value)
-        await self._open.take(1)
-        try:
+        async with self._open.hold(1):
             reply = await in_time(
                 self._connections.exchange(call, method, path, lines, body, limit),
                 self.patience.question if seconds is None else seconds,
                 self._reactor,
                 self.name,
             )
-        finally:
-            self._open.give(1)
         if reply.status not in good:
             raise CallFailed(self.name, call, f"HTTP status {reply.status}")
         return reply
@@ -287,13 +285,15 @@ class GbsWriter:
         if data and end == self._size:
             data, self._last = data[:-1], data[-1:]
         self._under_way += 1
-        try:
+        with ending(self._one_less):
             await self._send(offset, data)
-        finally:
-            self._under_way -= 1
-            settled, self._settled = self._settled, None
-            if settled is not None and not settled.called:
-                settled.callback(None)
+
+    def _one_less(self) -> None:
+        """A write has ended."""
+        self._under_way -= 1
+        settled, self._settled = self._settled, None
+        if settled is not None and not settled.called:
+            settled.callback(None)
 
     async def close(self, size: int) -> None:
         """

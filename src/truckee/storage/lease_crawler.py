@@ -69,6 +69,9 @@ class LeaseCrawler:
     _work: Group = field(factory=Group, init=False, repr=False)
     _saved: float = field(default=0.0, init=False)  # by the clock
     _looked: float = field(default=0.0, init=False)  # by the clock
+    # Unix seconds of the last look for a gap.  Leases are judged by this and not by a later
+    # look at the clock, which may have jumped since.
+    _judged_at: float = field(default=0.0, init=False)
 
     @property
     def next_cycle(self) -> float | None:
@@ -145,7 +148,9 @@ class LeaseCrawler:
         over = self._places is None
         if over:
             state.cycles, state.finished = state.cycles + 1, self._now()
-            state.last, wait = state.now, state.started + self._pace.cycle - self._now()
+            # A clock that was set back is no reason to wait for the day it came from.
+            left = state.started + self._pace.cycle - state.finished
+            state.last, wait = state.now, min(left, self._pace.cycle)
             state.started, state.prefix = None, ""
         if over or self._clock.seconds() - self._saved >= _SAVE_EVERY:
             self._saved = self._clock.seconds()
@@ -161,7 +166,7 @@ class LeaseCrawler:
             gap = abs(now - state.seen - elapsed)
             if gap > _GAP:
                 state.grace = max(state.grace, min(gap, LEASE_DURATION))
-        state.seen = now
+        state.seen = self._judged_at = now
 
     # In a worker
 
@@ -196,7 +201,7 @@ class LeaseCrawler:
 
     def _count(self, place: Path) -> bool:
         """Count the shares of one file; return whether some are to go."""
-        counts, now, found = self.state.now, self._now(), False
+        counts, now, found = self.state.now, self._judged_at, False
         shares, unreadable = stored_shares(place)
         counts.unreadable += unreadable
         counts.files += bool(shares)
@@ -225,9 +230,8 @@ class LeaseCrawler:
 
     def _remove(self, place: Path) -> None:
         """Remove what has expired of one file, while nobody renews its leases."""
-        now = self._now()
         for share in stored_shares(place)[0]:
-            if self._is_expired(share, now) and self.state.removes:
+            if self._is_expired(share, self._judged_at) and self.state.removes:
                 share.path.unlink(missing_ok=True)
                 self.state.now.removed_shares += 1
                 self.state.now.removed_bytes += share.size

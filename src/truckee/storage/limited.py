@@ -71,6 +71,8 @@ async def in_time(work: Work[T], seconds: float, clock: IReactorTime, server: st
         raise
 
 
+# Bytes of each share up to which reading it is a question: all that a map asks for.
+_SMALL = 8 << 10
 # Calls under way at one server; more wait here.  What a window of segments needs is less.
 _CALLS = 64
 
@@ -243,8 +245,11 @@ class LimitedSlots:
         self, storage_index: bytes, shares: Set[int], reads: Sequence[SlotRead]
     ) -> Mapping[int, Sequence[bytes]]:
         """See ``ISlotServer``."""
+        size = sum(each.length for each in reads)
+        patience = self._patience
         return await self._server.bounded(
-            self._inner.read(storage_index, shares, reads), self._patience.read
+            self._inner.read(storage_index, shares, reads),
+            patience.question if size <= _SMALL else patience.read,
         )
 
     async def test_and_write(

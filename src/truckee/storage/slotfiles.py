@@ -3,7 +3,8 @@ Shares of mutable files as files, laid out as stock storage servers do.
 
 Source: ``docs/formats/slots.md``.  Everything here blocks: it runs in the disk workers, one
 request for a slot at a time.  A share that changes is written anew under ``incoming/`` and
-renamed, so what a reader has open never changes, and what a power cut leaves is whole.
+renamed, so what a reader has open never changes, and what a power cut leaves is whole.  A
+long share that only grows is written where it is, behind all that readers know of.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from truckee.codec.slot_container import (
     SlotLeases,
 )
 from truckee.flow.durable import sync_data, sync_directory
-from truckee.storage.interfaces import SlotWrite
+from truckee.storage.interfaces import SlotChange, SlotWrite
 from truckee.storage.ranges import RangeSet
 from truckee.storage.share_leases import NoRoomForLease, TooManyLeases
 from truckee.storage.sharefiles import ShareDirectory
 
 _NAMES = {str(number): number for number in range(256)}
 _COPY = 1 << 20  # bytes that are copied through memory at once where the kernel cannot
+_MOST_ZEROS = 1 << 20  # bytes of gaps that are filled where the share is
 
 
 @frozen
@@ -90,6 +92,44 @@ class SlotFile:
                 sync_data(descriptor)
         finally:
             os.close(descriptor)
+
+    def append(self, writes: Sequence[SlotWrite], lease: Lease, room: int) -> bool:
+        """
+        Make *writes*, all behind the end of the share, where it is; durably.
+
+        When the share needs more room before its extra leases, it gets *room* bytes more
+        than it needs.  Return False, having done nothing, when it is not possible: then the
+        share is to be written anew.  :raises OSError: the share is as it was then.
+        """
+        header, end = self.header, self.header.length
+        gaps: list[tuple[int, int]] = []
+        for each in writes:
+            if each.offset < end:
+                return False
+            gaps.append((end, each.offset))
+            end = each.offset + len(each.data)
+        if sum(stop - start for start, stop in gaps) > _MOST_ZEROS:
+            return False
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            share = OpenSlot.of(descriptor)
+            if not share.is_whole or share.header != header:
+                return False
+            if header.capacity < end:
+                header = share.widen(header.widened(end + room))
+            for start, stop in gaps:
+                _write(descriptor, bytes(stop - start), DATA_OFFSET + start)
+            for each in writes:
+                _write(descriptor, each.data, DATA_OFFSET + each.offset)
+            share.renew(lease)
+            sync_data(descriptor)
+            # What is read of a share goes up to its length: this is when it has grown.
+            grown = header.grown(end).pack_sizes()
+            os.pwrite(descriptor, grown, slot_container.SIZES_OFFSET)
+            sync_data(descriptor)
+        finally:
+            os.close(descriptor)
+        return True
 
 
 @define(eq=False)
@@ -148,6 +188,37 @@ class OpenSlot:
         count = slot_container.extra_count(os.pread(self._descriptor, COUNT_SIZE, extra))
         wanted = min(COUNT_SIZE + count * LEASE_SIZE, self._size - extra)
         return SlotLeases.parse(inline, os.pread(self._descriptor, wanted, extra))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file has all that its header says, at least."""
+        return self._size >= self.header.extra_offset + COUNT_SIZE
+
+    def widen(self, header: SlotHeader) -> SlotHeader:
+        """Move the extra leases to where *header* says, further behind; return it."""
+        _write(self._descriptor, self.leases().extra, header.extra_offset)
+        # They are there before they are looked for there, and until then nothing is
+        # written over those in the old place.
+        sync_data(self._descriptor)
+        os.pwrite(self._descriptor, header.pack_sizes(), slot_container.SIZES_OFFSET)
+        sync_data(self._descriptor)
+        self.header = header
+        return header
+
+    def renew(self, lease: Lease) -> None:
+        """Renew or add a lease; if it adds no place for one, it is not durable yet."""
+        before = self.leases()
+        leases, place = before.renewed(self.header, lease.secrets, lease.node_id, lease.now)
+        if place is None or leases == before:
+            # The write counts: those who hold the leases have the share kept.
+            return
+        at = slot_container.place_of_lease(self.header, place)
+        os.pwrite(self._descriptor, leases.places[place].pack(), at)
+        if place >= len(before.places):
+            # The lease is there before it is counted, whatever happens between the two.
+            sync_data(self._descriptor)
+            count = leases.extra[:COUNT_SIZE]
+            os.pwrite(self._descriptor, count, self.header.extra_offset)
 
     def lease_times(self) -> tuple[list[int], bool]:
         """Return when its leases expire, and whether none of them can be missing."""
@@ -240,6 +311,20 @@ class SlotDirectory:
     """The slots in a storage directory."""
 
     directory: ShareDirectory
+    # A share that has as many bytes is written where it is when it only grows: copying it
+    # for each of many pieces would take a time that grows with the square of its length.
+    # Shorter ones are copied, and have the very bytes that a stock server would have.
+    append_from: int = 1 << 20
+    append_room: int = 8 << 20  # bytes that it may grow by before its leases move again
+
+    def append(self, file: SlotFile, change: SlotChange, lease: Lease) -> bool:
+        """Change a share where it is, durably; False: nothing was done, write it anew."""
+        return (
+            file.header.length >= self.append_from
+            and bool(change.writes)
+            and change.new_length is None
+            and file.append(change.writes, lease, self.append_room)
+        )
 
     def slot(self, storage_index: bytes) -> Slot:
         """Return what there is under a storage index."""

@@ -210,6 +210,10 @@ class DiskSlots:
         lease = Lease(secrets.leases, self.node_id, self._now())
         new = SlotHeader(2, self.node_id, secrets.write_enabler)
         drafts: list[SlotDraft] = []
+        if len(changes) == 1:
+            ((share, change),) = changes.items()
+            if (file := slot.shares.get(share)) and self._slots.append(file, change, lease):
+                return
         with ExitStack() as cleanup:
             for share, change in changes.items():
                 old = slot.shares.get(share)
