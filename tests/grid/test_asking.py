@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.grid.asking import GRACE, Round, most
+from truckee.storage.limited import TooSlow
 
 
 @define(eq=False)
@@ -30,9 +31,11 @@ class Asked:
             self.cancelled.append(server)
             raise
 
-    def ask(self, servers: str, enough: Any = None) -> Deferred[Any]:
+    def ask(self, servers: str, enough: Any = None, grace: bool = True) -> Deferred[Any]:
         names = list(servers)
-        asking = Round(names, self.clock, enough or most(names), self.silent, self.harm)
+        asking = Round(
+            names, self.clock, enough or most(names), self.silent, self.harm, grace
+        )
         return Deferred.fromCoroutine(asking.ask(self.question))
 
     def answer(self, servers: str) -> None:
@@ -125,5 +128,22 @@ class RoundTests(SynchronousTestCase):
         self.asked.clock.advance(1)
         self.assertEqual(sorted(self.successResultOf(round)), ["a", "b"])
         self.assertEqual(self.asked.silent, {"c"})
+        self.asked.answer("c")
+        self.assertEqual(self.asked.silent, set())
+
+    def test_no_grace(self) -> None:
+        """Without a grace all are waited for, however long that takes."""
+        self.asked.harm = False
+        round = self.asked.ask("abc", lambda _: True, grace=False)
+        self.asked.answer("ab")
+        self.asked.clock.advance(1000)
+        self.assertNoResult(round)
+        self.asked.pending["c"].errback(TooSlow("c", 15.0))
+        self.assertEqual(sorted(self.successResultOf(round)), ["a", "b"])
+        # And then those that were silent up to their timeout are not.
+        self.assertEqual(self.asked.silent, {"c"})
+        round = self.asked.ask("abc", lambda _: True, grace=False)
+        self.asked.answer("ab")
+        self.assertEqual(sorted(self.successResultOf(round)), ["a", "b"])
         self.asked.answer("c")
         self.assertEqual(self.asked.silent, set())

@@ -53,7 +53,7 @@ class _Odd(Referenceable):  # type: ignore[misc]
 
 
 class _Case(TestCase):
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         client = new_client(self)

@@ -37,7 +37,7 @@ IDS = [public_text(Manager().key) for _ in range(4)]
 
 
 class PoolTests(TestCase):
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         client = new_client(self)
@@ -130,7 +130,7 @@ class PoolTests(TestCase):
 
 
 class SelectionTests(TestCase):
-    timeout = 30
+    timeout = 120
 
     async def test_upload(self) -> None:
         """Shares go to servers that may be given some, and are found on all."""

@@ -7,7 +7,14 @@ import random
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.grids import LEASE_SECRET, Grid, failing, hanging, pause, put_share
+from tests.grids import (
+    LEASE_SECRET,
+    Grid,
+    failing,
+    hanging,
+    pause,
+    put_share,
+)
 from truckee.codec.secrets import lease_secrets
 from truckee.grid.permute import permuted
 from truckee.grid.selection import Holders, NotEnoughServers, Placement
@@ -31,7 +38,7 @@ async def place(
 
 
 class SelectionTests(TestCase):
-    timeout = 30
+    timeout = 120
 
     async def place(self, grid: Grid, total: int = 4, size: int = 100) -> Placement:
         return await place(grid, INDEX, total, size)

@@ -29,7 +29,7 @@ class Dead(Factory):
 
 
 class LookTests(TestCase):
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.served = Served.new(self)

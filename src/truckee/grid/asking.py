@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from truckee.flow.descriptors import TooManyOpenFiles, ended
+from truckee.storage.limited import TooSlow
 
 log = Logger()
 
@@ -29,7 +30,8 @@ class Round(Generic[S]):
     When *enough* says so of the answers, those who are still silent have as long again.
     Then an allocation is cancelled, and cleans up behind itself; a question that does no
     *harm* may go on, so that a server that is well again is noticed.  Nobody waits for
-    those alone who were *silent* the last time.
+    those alone who were *silent* the last time.  Without *grace* all others are waited for,
+    up to the timeouts of their calls.
     """
 
     servers: Sequence[S]
@@ -37,6 +39,7 @@ class Round(Generic[S]):
     _enough: Callable[[Mapping[S, Any]], bool]
     _silent: set[S] = field(factory=set)
     _harm: bool = False
+    _grace: bool = True
     answers: dict[S, Any] = field(factory=dict, init=False)
     failures: list[Exception] = field(factory=list, init=False)  # of those that failed
     _running: dict[S, Deferred[None]] = field(factory=dict, init=False, repr=False)
@@ -85,6 +88,8 @@ class Round(Generic[S]):
             return
         except Exception as error:
             self.failures.append(error)
+            if isinstance(error, TooSlow):
+                self._silent.add(server)
             log.warn(
                 "{server} did not answer: {error}", server=_name(server), error=str(error)
             )
@@ -100,9 +105,15 @@ class Round(Generic[S]):
         enough = self._enough(self.answers)
         if not self._running or (enough and self._running.keys() <= self._silent):
             self._waiting.callback(None)
-        elif self._timer is None and enough:
+        elif self._timer is None and enough and self._grace:
             grace = max(GRACE, self._clock.seconds() - began)
             self._timer = self._clock.callLater(grace, self._be_over)
+
+    def look_again(self) -> None:
+        """Somebody else has found a server silent."""
+        alone = self._running and self._running.keys() <= self._silent
+        if alone and not self._waiting.called and self._enough(self.answers):
+            self._waiting.callback(None)
 
     def _be_over(self) -> None:
         if not self._waiting.called:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -15,14 +15,15 @@ from truckee.codec.secrets import LeaseSecrets, lease_secrets
 from truckee.errors import Unavailable
 from truckee.flow.together import Work
 from truckee.grid.allocation import Allocation, Claims
+from truckee.grid.answered import Answered
 from truckee.grid.asking import Round, check_descriptors, most
+from truckee.grid.looks import Held, Looks
 from truckee.grid.permute import permuted
 from truckee.grid.placement import happiness, match, plan, plan_missing
 from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServer, NoSpace
 
 log = Logger()
 
-Held = Mapping[IStorageServer, Mapping[int, IShareReader]]  # shares by server
 Holders = Mapping[int, Mapping[IStorageServer, IShareReader]]  # servers by share
 # Given the shares that servers claim to have, returns those that they proved to have.
 Prove = Callable[[Holders], Work[Holders]]
@@ -93,6 +94,10 @@ class Selector:
     _happy: int
     _clock: IReactorTime
     _silent: set[IStorageServer] = field(factory=set)  # the last time
+    _answered: Answered = field(
+        default=Factory(lambda self: Answered(self._clock), takes_self=True)
+    )
+    _looks: Looks = field(default=Factory(lambda self: Looks(self._clock), takes_self=True))
 
     def demanding(self, happy: int) -> Selector:
         """Return one that knows what this one knows, with another least happiness."""
@@ -155,13 +160,12 @@ class Selector:
         others = [server for server in order if server not in takers][: 2 * total]
         return _of_file(total, others, await self._ask(storage_index, others, []))
 
-    async def everywhere(self, storage_index: bytes) -> Held:
-        """Return the finished shares of a file by server; one that has none answered."""
+    async def everywhere(
+        self, storage_index: bytes
+    ) -> tuple[Held, Sequence[IStorageServer]]:
+        """Return the finished shares by server, and who gave no answer; see ``Looks``."""
         servers = permuted(self._servers(), storage_index)
-        # All are waited for: what is thought missing would be made again.
-        return await Round(servers, self._clock, lambda _: False, self._silent).ask(
-            lambda server: server.buckets(storage_index)
-        )
+        return await self._looks.everywhere(storage_index, servers)
 
     async def _ask(
         self,
@@ -173,7 +177,21 @@ class Selector:
         question = Round(candidates, self._clock, most(candidates), self._silent)
         held = await question.ask(lambda server: server.buckets(storage_index))
         failures += question.failures
+        self._answered.heard(candidates, held)
         return held
+
+    async def _willing(
+        self,
+        storage_index: bytes,
+        candidates: Sequence[IStorageServer],
+        failures: list[Exception],
+        fresh: bool,
+    ) -> tuple[Held, set[IStorageServer]]:
+        """Return what *candidates* have of a file, and who of them may be given shares."""
+        known = self._answered.lately(candidates) if fresh else set()
+        rest = [server for server in candidates if server not in known]
+        held = await self._ask(storage_index, rest, failures)
+        return held, known | held.keys()
 
     async def place(
         self,
@@ -184,6 +202,7 @@ class Selector:
         *,
         needed: int,
         prove: Prove,
+        fresh: bool = False,
     ) -> Placement:
         """
         Allocate shares of *size* bytes, or at most that if *open_ended*.
@@ -191,6 +210,10 @@ class Selector:
         Servers that take no open ends get none then.  What servers have already is
         counted if they *prove* it; others get the shares that are claimed falsely, and who
         has something else under the number of a share gets another one.
+
+        Of a *fresh* file nobody can have shares, as its storage index is new.  Servers are
+        asked then only if they gave no such answer lately: whoever gives none is given no
+        shares, since nobody might be able to read them.
 
         :raises TooManyOpenFiles: when there is not enough happiness for that reason.
         :raises NoSpace: when there is not enough because servers are full.
@@ -202,9 +225,9 @@ class Selector:
         asked = {*order[: 2 * total], *able[: 2 * total]}
         candidates = [server for server in order if server in asked]
         failures: list[Exception] = []
-        held = await self._ask(storage_index, candidates, failures)
+        held, willing = await self._willing(storage_index, candidates, failures, fresh)
         existing = await prove(_of_file(total, candidates, held))
-        writeable = [server for server in able if server in held]
+        writeable = [server for server in able if server in willing]
         new = self._allocation(storage_index, size, writeable, open_ended)
 
         def planned(new: Allocation) -> Mapping[int, IStorageServer]:
@@ -223,6 +246,7 @@ class Selector:
 
         try:
             await new.fill(planned, claimed)
+            self._answered.forget(willing.difference(new.writeable))
             placement = Placement(new.writers, new.servers, existing, new.writeable)
             happy = placement.happiness()
             different = len(new.writers.keys() | existing.keys())
@@ -314,14 +338,15 @@ class Selector:
 
     async def renew_on(
         self, storage_index: bytes, servers: Collection[IStorageServer]
-    ) -> None:
-        """Add or renew leases on what *servers* have of a file."""
+    ) -> list[IStorageServer]:
+        """Renew leases on *servers*, or add them; return those that did not confirm it."""
         rest = sorted(servers, key=lambda server: server.name)
-        await Round(rest, self._clock, most(rest), self._silent).ask(
+        done = await Round(rest, self._clock, most(rest), self._silent).ask(
             lambda server: server.add_lease(
                 storage_index, self.secrets(storage_index, server)
             )
         )
+        return [server for server in rest if server not in done]
 
     def secrets(self, storage_index: bytes, server: IStorageServer) -> LeaseSecrets:
         """Return this client's lease secrets for a file on *server*."""
