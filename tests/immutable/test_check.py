@@ -271,6 +271,28 @@ class VerifyTests(_Case):
             self.assertEqual(int.from_bytes(data[8:12], "big"), 1)
             self.assertEqual(len(data), 12 + len(file.shares[number]) + 72)
 
+    async def test_unrenewed(self) -> None:
+        """A server that does not confirm a lease is named, and the file is healthy."""
+        file = new_file()
+        grid = self.new_grid(file)
+        grid.servers[2].mood = failing("add_lease")
+        for verify in (False, True):
+            cap = file.cap.verify_cap()
+            report = await self.checker(grid).check(cap, verify, add_lease=True)
+            self.assertEqual(list(report.unrenewed), [grid.servers[2]])
+            self.assertTrue(report.healthy)
+
+    async def test_silent(self) -> None:
+        """A server that gives no answer is named; what it has is missing."""
+        file = new_file()
+        grid = self.new_grid(file)
+        grid.servers[2].mood = failing("buckets")
+        for verify in (False, True):
+            report = await self.checker(grid).check(file.cap.verify_cap(), verify)
+            self.assertEqual(list(report.silent), [grid.servers[2]])
+            self.assertEqual(report.missing, [2])
+            self.assertNotIn(grid.servers[2], report.servers)
+
     async def test_deep_trees(self) -> None:
         """Rows of trees so deep that they are read in pieces are verified too."""
         plaintext = random.Random(4).randbytes(20_000)

@@ -45,7 +45,7 @@ def offsets_of(share: bytes) -> ShareOffsets:
 
 
 class ProofTests(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.cpu = new_workers(self, 1)

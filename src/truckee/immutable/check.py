@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from random import Random, SystemRandom
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -55,6 +55,9 @@ class CheckReport:
     corrupt: Sequence[BadShare]
     # Neither good nor corrupt: of a kind that is not known, or the server did not read it.
     unreadable: Sequence[BadShare]
+    # That have shares and did not confirm their leases, if these were to be renewed.
+    unrenewed: Sequence[IStorageServer] = ()
+    silent: Sequence[IStorageServer] = ()  # that gave no answer: what they have is missing
 
     @property
     def missing(self) -> list[int]:
@@ -107,21 +110,23 @@ class Checker:
         shows that a server does not only claim to have a share.  With *add_lease* their
         leases are renewed; unless told not to *tell*, servers hear of their corrupt shares.
         """
-        held = await self._selector.everywhere(cap.storage_index)
+        held, silent = await self._selector.everywhere(cap.storage_index)
+        unrenewed: list[IStorageServer] = []
         if add_lease:
             holders = [server for server, found in held.items() if found]
-            await self._selector.renew_on(cap.storage_index, holders)
+            unrenewed = await self._selector.renew_on(cap.storage_index, holders)
         numbered: dict[int, dict[IStorageServer, IShareReader]] = {}
         for server, found in held.items():
             for number, reader in found.items():
                 numbered.setdefault(number, {})[server] = reader
         if not (verify or prove):
             good = {n: numbered[n] for n in sorted(numbered) if n < cap.total}
-            return CheckReport(cap, False, list(held), good, [], [])
+            return CheckReport(cap, False, list(held), good, [], [], unrenewed, silent)
         examine: Examine = self._prove
         if verify:
             examine = ShareVerifier(self._cpu, self._budget).verify
         report = await self._examine(cap, numbered, list(held), examine, verify)
+        report = evolve(report, unrenewed=unrenewed, silent=silent)
         if tell:
             for bad in report.corrupt:
                 Deferred.fromCoroutine(_advise(cap, bad))

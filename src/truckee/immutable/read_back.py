@@ -15,8 +15,7 @@ from truckee.flow.together import together
 from truckee.immutable.samples import Part
 from truckee.storage.interfaces import IShareReader
 
-# What lies so near to each other is read in one call, as long as it is no larger than that.
-_GAP = 1024  # bytes
+# What is so near to each other is read in one call, with what lies between.
 _LARGEST_READ = 8192  # bytes
 
 
@@ -44,7 +43,7 @@ def _joined(parts: Sequence[Part]) -> list[tuple[tuple[int, int], list[Part]]]:
         if reads:
             (start, last), inside = reads[-1]
             reach = max(last, end)
-            if offset - last <= _GAP and reach - start <= _LARGEST_READ:
+            if reach - start <= _LARGEST_READ:
                 reads[-1] = (start, reach), [*inside, (offset, data)]
                 continue
         reads.append(((offset, end), [(offset, data)]))

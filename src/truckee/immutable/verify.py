@@ -108,16 +108,13 @@ class ShareVerifier:
     ) -> AsyncIterator[list[bytes]]:
         """Hold the bytes of some *ranges* in memory, all of them whole."""
         cost = sum(length for _offset, length in ranges)
-        await self._budget.take(cost)
-        try:
+        async with self._budget.hold(cost):
             found = []
             for offset, length in ranges:
                 found.append(await reader.read(offset, length))
                 if len(found[-1]) != length:
                     raise ValueError("the share ends too early")
             yield found
-        finally:
-            self._budget.give(cost)
 
 
 def _find_wrong(data: bytes, lengths: Sequence[int], leaves: Sequence[bytes]) -> int | None:

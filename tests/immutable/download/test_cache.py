@@ -45,7 +45,7 @@ def space_used_by(paths: list[Path]) -> int:
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.clock = Clock()

@@ -10,8 +10,8 @@ from twisted.trial.unittest import TestCase
 from tests.grids import Grid, MadeFile, failing, hanging, make_file, pause, put_share
 from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import storage_index_of
-from truckee.immutable.download.downloader import MOST_AHEAD, PIECE, Download
 from truckee.immutable.download.fetch import MOST_AT_ONCE
+from truckee.immutable.download.read_ahead import MOST_AHEAD, PIECE, Download
 from truckee.immutable.download.sources import NotEnoughShares
 
 KEY = b"k" * 16
@@ -21,7 +21,7 @@ SEGMENTS = 40
 
 
 class DownloadTests(TestCase):
-    timeout = 30
+    timeout = 120
 
     def new_grid(self, segments: int = SEGMENTS) -> tuple[Grid, MadeFile]:
         """Return a grid with one file on it, each share on a server of its own."""

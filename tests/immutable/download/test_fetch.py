@@ -175,7 +175,7 @@ DAMAGES: tuple[Damage, ...] = (
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     def clear(self, grid: Grid) -> None:
         """Remove all shares."""
@@ -622,7 +622,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def know(self, number: int, seconds: float) -> None:
         """Have a source proved, and its last answers of this length."""
-        self.sources[number].usual = seconds
+        self.sources[number].speed.usual = seconds
         self.sources[number].proof = nothing
 
     def choose(self, count: int = 3) -> list[int]:
@@ -632,7 +632,7 @@ class ChoiceTests(SynchronousTestCase):
             source = self.located.choose(set(), taken)
             assert source is not None
             taken.add(source.number)
-            source.busy += 1
+            source.speed.busy += 1
         return sorted(taken)
 
     def test_in_their_order(self) -> None:
@@ -660,5 +660,5 @@ class ChoiceTests(SynchronousTestCase):
         """One with a fault is asked after those without, however quick it is."""
         for number in range(10):
             self.know(number, 0.01 if number == 0 else 1.0)
-        self.sources[0].demote()
+        self.sources[0].speed.demote()
         self.assertNotIn(0, self.choose(9))

@@ -15,8 +15,8 @@ from truckee.codec.hashes import storage_index_of
 from truckee.flow.limits import Budget
 from truckee.flow.together import together
 from truckee.immutable.download.cache import CacheLimits
-from truckee.immutable.download.downloader import Download
 from truckee.immutable.download.memory_budget import PATIENCE, Holdings
+from truckee.immutable.download.read_ahead import Download
 
 KEY = b"k" * 16
 

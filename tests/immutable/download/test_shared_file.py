@@ -41,7 +41,7 @@ SEGMENTS = 40
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     def new_grid(self, shares: int = 3, **options: object) -> tuple[Grid, MadeFile]:
         """Return a grid with one file, each share on a server of its own."""

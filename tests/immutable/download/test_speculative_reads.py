@@ -44,7 +44,7 @@ class Waves:
 
 
 class FirstByteTests(TestCase):
-    timeout = 60
+    timeout = 120
 
     def new_file(self, size: int, segment: int, streamed: bool = False) -> MadeFile:
         plaintext = random.Random(size).randbytes(size)

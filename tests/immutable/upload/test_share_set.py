@@ -37,7 +37,7 @@ def failing_after(count: int) -> Mood:
 
 
 class _Case(TestCase):
-    timeout = 30
+    timeout = 120
 
     async def upload(
         self,

@@ -129,7 +129,7 @@ class Fetcher:
             # One of them is enough to learn the hashes of the segments from.
             found = await self._blocks(source, numbers, teaches=len(asked) == 1)
             if found is not None:
-                source.took((self._clock.seconds() - began) / len(numbers))
+                source.speed.took((self._clock.seconds() - began) / len(numbers))
             return found
 
         race = Race(self._located, block, self._pace, self._clock, len(numbers))
@@ -181,7 +181,7 @@ class Fetcher:
             raise BrokenFile from None
         if len(segments) == 1:
             for source in bad:
-                source.demote()
+                source.speed.demote()
                 reason = f"the block of segment {segments[0]} is wrong"
                 self._located.report(source, reason, corrupt=True)
         return bad, found
@@ -204,7 +204,7 @@ class Fetcher:
             self._located.unreadable(source, error)
         except ReadError as error:
             # A disk may have one bad spot.
-            source.demote()
+            source.speed.demote()
             self._located.report(source, str(error), corrupt=False)
         else:
             return True

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, MutableMapping, Set
+from typing import Generic, Protocol, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from truckee.flow.changes import ending
 from truckee.flow.together import Work
-from truckee.immutable.download.sources import Located, Source
+from truckee.immutable.download.speed import Speed
 
 T = TypeVar("T")
 
@@ -29,7 +30,9 @@ class Pace:
 
     def patience(self, weight: int = 1) -> float:
         """Seconds after which another source is asked too, what takes *weight* times."""
-        return FIRST if self._usual is None else max(LEAST, FACTOR * self._usual * weight)
+        if self._usual is None:
+            return FIRST * weight
+        return max(LEAST, FACTOR * self._usual * weight)
 
     def took(self, seconds: float) -> None:
         """An answer took so long."""
@@ -39,8 +42,37 @@ class Pace:
             self._usual += (seconds - self._usual) / 8
 
 
+class Asked(Protocol):
+    """One share on one server."""
+
+    @property
+    def speed(self) -> Speed:
+        """How soon it answers."""
+
+    @property
+    def number(self) -> int:
+        """The number of the share."""
+
+
+S = TypeVar("S", bound=Asked)
+
+
+class Sources(Protocol[S]):
+    """The shares of one file."""
+
+    @property
+    def needed(self) -> int:
+        """k."""
+
+    def choose(self, avoid: Set[S], taken: Set[int]) -> S | None:
+        """Return the best share that is not in *avoid* and has no number in *taken*."""
+
+    def not_enough(self, avoid: Set[S]) -> Exception:
+        """Return the error that there are not k shares beside *avoid*."""
+
+
 @define(eq=False)
-class Race(Generic[T]):
+class Race(Generic[S, T]):
     """
     One *question* to the sources of a file, until those of k distinct shares answered.
 
@@ -48,32 +80,32 @@ class Race(Generic[T]):
     slow one is asked last from then on.  An answer of None is a failure.
     """
 
-    _located: Located
-    _question: Callable[[Source], Work[T | None]]
+    _sources: Sources[S]
+    _question: Callable[[S], Work[T | None]]
     _pace: Pace
     _clock: IReactorTime
     _weight: int = 1  # of the question, for what one alone takes
-    tried: set[Source] = field(factory=set, init=False)
-    _running: dict[Source, tuple[float, Deferred[None]]] = field(
+    tried: set[S] = field(factory=set, init=False)
+    _running: dict[S, tuple[float, Deferred[None]]] = field(
         factory=dict, init=False, repr=False
     )
-    _slow: set[Source] = field(factory=set, init=False)
+    _slow: set[S] = field(factory=set, init=False)
     _error: Exception | None = field(default=None, init=False)
     _change: Deferred[None] | None = field(default=None, init=False, repr=False)
 
-    async def run(self, found: MutableMapping[Source, T]) -> None:
+    async def run(self, found: MutableMapping[S, T]) -> None:
         """
         Add to *found* until it has sources of k distinct shares.
 
-        :raises NotEnoughShares: when there are not so many that answer.
+        :raises Exception: that of ``not_enough``, when not so many answer.
         """
-        needed = self._located.cap.needed
+        needed = self._sources.needed
         try:
             while len(found) < needed and self._error is None:
                 if self._ask(found, needed):
                     continue  # some may have answered at once
                 if not self._running:
-                    raise self._located.not_enough(self.tried - found.keys())
+                    raise self._sources.not_enough(self.tried - found.keys())
                 await self._wait()
             if self._error is not None:
                 raise self._error
@@ -84,13 +116,13 @@ class Race(Generic[T]):
             for _, running in list(self._running.values()):
                 running.cancel()
 
-    def _ask(self, found: MutableMapping[Source, T], needed: int) -> bool:
+    def _ask(self, found: MutableMapping[S, T], needed: int) -> bool:
         """Ask as many sources as are missing, beside the slow ones; return if any was."""
         quick = [source for source in self._running if source not in self._slow]
         taken = {source.number for source in (*found, *quick)}
         asked = False
         for _ in range(needed - len(found) - len(quick)):
-            source = self._located.choose(self.tried, taken)
+            source = self._sources.choose(self.tried, taken)
             if source is None:
                 break
             asked = True
@@ -102,24 +134,24 @@ class Race(Generic[T]):
                 self._running[source] = (began, running)
         return asked
 
-    async def _one(self, source: Source, found: MutableMapping[Source, T]) -> None:
+    async def _one(self, source: S, found: MutableMapping[S, T]) -> None:
         began = self._clock.seconds()
-        source.busy += 1
-        try:
-            answer = await self._question(source)
-        except CancelledError:
-            return
-        except Exception as error:
-            self._error = error
-        else:
-            if answer is not None:
-                self._pace.took((self._clock.seconds() - began) / self._weight)
-                if source.number not in {each.number for each in found}:
-                    found[source] = answer
-        finally:
-            source.busy -= 1
-            self._running.pop(source, None)
-            self._wake()
+        source.speed.busy += 1
+        with ending(self._wake):
+            try:
+                answer = await self._question(source)
+            except CancelledError:
+                return
+            except Exception as error:
+                self._error = error
+            else:
+                if answer is not None:
+                    self._pace.took((self._clock.seconds() - began) / self._weight)
+                    if source.number not in {each.number for each in found}:
+                        found[source] = answer
+            finally:
+                source.speed.busy -= 1
+                self._running.pop(source, None)
 
     async def _wait(self) -> None:
         """Return when one has ended, or has become slow."""
@@ -141,9 +173,9 @@ class Race(Generic[T]):
             if timer is not None and timer.active():
                 timer.cancel()
 
-    def _is_slow(self, source: Source) -> None:
+    def _is_slow(self, source: S) -> None:
         self._slow.add(source)
-        source.demote()
+        source.speed.demote()
         self._wake()
 
     def _wake(self) -> None:

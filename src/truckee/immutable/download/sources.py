@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence, Set
-from math import ceil, log2
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -15,14 +14,12 @@ from truckee.errors import Unavailable
 from truckee.flow.descriptors import TooManyOpenFiles, ended
 from truckee.flow.limits import Exclusive
 from truckee.immutable.download.speculative_reads import HeadStart
+from truckee.immutable.download.speed import Speed
 from truckee.immutable.share_proof import read_proof
 from truckee.immutable.upload.existing_shares import Holders
 from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
 
 log = Logger()
-
-# Who answers within this is as good as any.
-QUICK = 0.1  # seconds
 
 
 @define
@@ -54,32 +51,16 @@ class Source:
         default=False, init=False
     )  # somebody sees to it that its server knows
     corrupt: bool = field(default=False, init=False)  # beyond doubt
-    faults: int = field(default=0, init=False)  # those with fewer are asked first
-    busy: int = field(default=0, init=False)  # questions under way
-    usual: float | None = field(default=None, init=False)  # seconds to a block
-
-    def took(self, seconds: float) -> None:
-        """A block took so long."""
-        if self.usual is None:
-            self.usual = seconds
-        else:
-            self.usual += (seconds - self.usual) / 4
-
-    def demote(self) -> None:
-        """Have others asked before it, for as long as the file is open."""
-        self.faults += 1
+    speed: Speed = field(factory=Speed, init=False)
 
 
 def _delay(source: Source, best: float) -> int:
     """
-    Return how often ``QUICK`` must be doubled until *source* will have answered.
+    Return its ``Speed.delay``; one that is proved already is worth a doubling.
 
-    One that was never asked may be as good as the *best*, but one that is proved already
-    is worth a doubling.  So all servers get their part when much is asked for at once.
+    So all servers get their part when much is asked for at once.
     """
-    usual = best if source.usual is None else source.usual
-    expected = usual * (1 + source.busy)
-    doublings = ceil(log2(expected / QUICK)) if expected > QUICK else 0
+    doublings = source.speed.delay(best)
     return doublings if source.proof is None else max(0, doublings - 1)
 
 
@@ -132,6 +113,11 @@ class Located:
         return located
 
     @property
+    def needed(self) -> int:
+        """k."""
+        return self.cap.needed
+
+    @property
     def held(self) -> int:
         """The bytes of hash trees in memory."""
         proofs = [source.proof for source in self._sources if source.proof is not None]
@@ -151,9 +137,11 @@ class Located:
             for source in self._sources
             if not source.useless and source not in avoid and source.number not in taken
         ]
-        known = [each.usual for each in self._sources if each.usual is not None]
+        known = [each.speed.usual for each in self._sources if each.speed.usual is not None]
         best = min(known, default=0.0)
-        return min(usable, key=lambda each: (each.faults, _delay(each, best)), default=None)
+        return min(
+            usable, key=lambda each: (each.speed.faults, _delay(each, best)), default=None
+        )
 
     def settle(self) -> None:
         """Forget what was read early."""
@@ -215,8 +203,9 @@ class Located:
         for source in self._sources:
             before = known.get((source.number, source.server))
             if before is not None:
-                source.faults, source.told = before.faults, before.told
-                source.usual, source.corrupt = before.usual, before.corrupt
+                source.speed.faults = before.speed.faults
+                source.speed.usual = before.speed.usual
+                source.told, source.corrupt = before.told, before.corrupt
                 source.useless = before.useless and before.corrupt
 
     async def _advise(self, source: Source, reason: str) -> None:

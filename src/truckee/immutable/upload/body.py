@@ -10,6 +10,9 @@ from truckee.codec.segments import Segmenter
 from truckee.errors import Misuse
 from truckee.immutable.upload.sinks import WrongSize
 
+# Content that is in memory is given in pieces of so many bytes.
+_PIECE = 256 << 10
+
 
 @define
 class FileTooLarge(Misuse):
@@ -38,6 +41,23 @@ class Body:
     size: int = field(default=0, init=False)  # bytes that came so far
     ended: bool = field(default=False, init=False)
     _head: list[bytes] = field(factory=list, init=False, repr=False)
+
+    @property
+    def most(self) -> int:
+        """How many bytes it has at most."""
+        return self._limit if self._promised is None else self._promised
+
+    @classmethod
+    def of(cls, content: bytes) -> Body:
+        """Return *content*, which is in memory, as a body."""
+        return cls(_in_pieces(content), len(content), len(content))
+
+    @classmethod
+    def whole(cls, content: bytes) -> Body:
+        """Return *content* as a body that has ended: to be taken as it is, not copied."""
+        body = cls(_in_pieces(b""), len(content), len(content))
+        body.size, body.ended, body._head = len(content), True, [content]
+        return body
 
     async def peek(self, size: int) -> None:
         """Wait for the first *size* bytes, or the end; they are still given later."""
@@ -76,6 +96,14 @@ class Body:
         if self.size > self._limit:
             raise self._too_large(self._limit)
         return chunk
+
+
+async def _in_pieces(content: bytes) -> AsyncIterator[bytes]:
+    if len(content) <= _PIECE:
+        yield content
+        return
+    for start in range(0, len(content), _PIECE):
+        yield content[start : start + _PIECE]
 
 
 @define(eq=False)

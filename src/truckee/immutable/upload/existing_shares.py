@@ -120,12 +120,9 @@ class ExistingShares:
             known = ShareProof.check(file, share, offsets, chain)
             if self._encoding is None:
                 # Of a file that is uploaded, blocks are compared at its end.
-                await turns[server].take(1)
-                try:
+                async with turns[server].hold(1):
                     segment = self._random.randrange(geometry.segments)
                     await prove_block(file, known, reader, self._workers, segment)
-                finally:
-                    turns[server].give(1)
             self._uebs[share, server] = ueb
             self._found[share, server] = offsets, reader
             proved.setdefault(share, {})[server] = reader

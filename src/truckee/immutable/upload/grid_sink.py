@@ -16,7 +16,12 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from truckee.codec.caps import ChkVerifyCap
-from truckee.codec.encoder import EncodedSegment, FileEncoder, encode_segment
+from truckee.codec.encoder import (
+    EncodedFile,
+    EncodedSegment,
+    FileEncoder,
+    encode_segment,
+)
 from truckee.codec.geometry import Encoding, Geometry
 from truckee.codec.hashes import Buffer
 from truckee.codec.segments import Segmenter
@@ -28,7 +33,7 @@ from truckee.grid.selection import Placement, Selector
 from truckee.immutable.samples import Samples
 from truckee.immutable.upload.acceptance import Acceptance
 from truckee.immutable.upload.existing_shares import ExistingShares, FalselyClaimed, Holders
-from truckee.immutable.upload.share_set import OutgoingShares
+from truckee.immutable.upload.share_set import OutgoingShares, whole_shares
 from truckee.immutable.upload.sinks import (
     ICiphertextSink,
     ICiphertextSinks,
@@ -41,6 +46,8 @@ log = Logger()
 
 # Segments of one file under way: one is coded by each core, one is written, one waits.
 WINDOW = 4
+# The shares of a file of so many bytes are written whole, with one call each.
+_SHORT = 256 << 10
 
 
 @implementer(ICiphertextSinks)
@@ -91,6 +98,7 @@ class GridSinks:
             open_ended=not known,
             needed=self.encoding.needed,
             prove=prove,
+            fresh=file.fresh,
         )
         group = Group()
         file.status.route = "servers"
@@ -160,6 +168,8 @@ class GridSink:
     _received: int = field(default=0, init=False)  # bytes
     _segments: int = field(default=0, init=False)  # begun so far
     _stored: int = field(default=0, init=False)  # bytes whose blocks are on servers
+    # The end of all shares, once they were written with their only block.
+    _whole: EncodedFile | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         k, n = self._encoding.needed, self._encoding.total
@@ -189,9 +199,10 @@ class GridSink:
         if self._file.size not in (None, self._encoder.size):
             raise WrongSize(self._encoder.size, self._file.size or 0)
         self._existing.check_size(self._encoder.size)
-        file = await self._cpu.run(self._encoder.finish, self.chunk_size)
+        file = self._whole or await self._finish()
         layout = self._layout(file.geometry)
-        await self._shares.finish(file, layout)
+        if self._whole is None:
+            await self._shares.finish(file, layout)
         if self._file.approve is not None:
             await self._file.approve(file.ueb)
         acceptance = self._acceptance()
@@ -216,6 +227,8 @@ class GridSink:
     async def _begin(self, segment: Buffer) -> None:
         """Start on the next segment when there is room for it in memory."""
         cost = self._encoding.coded_size(len(segment))
+        if self._is_whole(segment):
+            cost *= 2  # its blocks are copied into the shares
         await self._window.take(1)
         try:
             await self._budget.take(cost)
@@ -239,18 +252,36 @@ class GridSink:
             if self._file.guarded:
                 await self._existing.check_segment(number, encoded.segment_hash)
             self._samples.take(self._offset(number), encoded.blocks)
-            await together(
-                [
-                    self._absorb(number, ciphertext, encoded),
-                    self._shares.store(self._offset(number), encoded.blocks),
-                ]
-            )
+            if self._is_whole(ciphertext):
+                await self._store_whole(ciphertext, encoded)
+            else:
+                await together(
+                    [
+                        self._absorb(number, ciphertext, encoded),
+                        self._shares.store(self._offset(number), encoded.blocks),
+                    ]
+                )
             self._stored += len(ciphertext)
             status = self._file.status
             status.stored = max(status.stored, self._stored)
         finally:
             self._budget.give(cost)
             self._window.give(1)
+
+    def _is_whole(self, ciphertext: Buffer) -> bool:
+        """Whether this is all of a file so short that calls cost more than bytes."""
+        return len(ciphertext) == self._file.size and len(ciphertext) <= _SHORT
+
+    async def _store_whole(self, ciphertext: Buffer, encoded: EncodedSegment) -> None:
+        """Store the only segment with all that is around it: one call for each share."""
+        await self._absorb(0, ciphertext, encoded)
+        file = await self._finish()
+        shares = whole_shares(file, self._layout(file.geometry), encoded.blocks)
+        await self._shares.store(0, shares)
+        self._whole = file
+
+    async def _finish(self) -> EncodedFile:
+        return await self._cpu.run(self._encoder.finish, self.chunk_size)
 
     async def _absorb(
         self, number: int, ciphertext: Buffer, encoded: EncodedSegment

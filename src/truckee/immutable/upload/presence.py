@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.geometry import Encoding
 from truckee.codec.share import ShareLayout
-from truckee.flow.changes import Changes
+from truckee.flow.changes import Changes, ending
 from truckee.flow.cpu import Workers
 from truckee.flow.together import Group, together
 from truckee.grid.placement import happiness
@@ -169,12 +169,13 @@ class _Search:
         over = False
 
         async def one(server: IStorageServer) -> None:
-            nonlocal left
-            try:
+            with ending(answered):
                 await self._look(server)
-            finally:
-                left -= 1
-                self._changes.wake()
+
+        def answered() -> None:
+            nonlocal left
+            left -= 1
+            self._changes.wake()
 
         def end() -> None:
             nonlocal over
@@ -189,11 +190,14 @@ class _Search:
             if self._counts and left and not self.enough:
                 timers.append(self._clock.callLater(_GRACE, end))
                 await self._changes.until(lambda: self.enough or not left or over)
+        except Exception:  # includes Twisted's CancelledError
+            await group.stop()
+            raise
         finally:
             for timer in timers:
                 if timer.active():
                     timer.cancel()
-            await group.stop()
+        await group.stop()
         if self._counts:
             await self._prove_more_blocks()
 

@@ -214,9 +214,24 @@ class OutgoingShares:
         removing.addErrback(lambda failure: log.failure("A share was not removed", failure))
 
 
+def whole_shares(
+    file: EncodedFile, layout: ShareLayout, blocks: Sequence[Buffer]
+) -> list[Buffer]:
+    """Return all shares of a *file* of one segment, which has these *blocks*."""
+    header = layout.pack_header()
+    return [
+        b"".join([header, block, *_behind(file, layout, share)])
+        for share, block in enumerate(blocks)
+    ]
+
+
+def _behind(file: EncodedFile, layout: ShareLayout, share: int) -> list[Buffer]:
+    """Return what stands behind the blocks of *share*."""
+    return [bytes(layout.plaintext_tree_size), *file.trailer(share, layout)]
+
+
 async def _finish(stream: ShareStream, file: EncodedFile, layout: ShareLayout) -> None:
     end = layout.data + file.geometry.share_data_size
     # One piece, which is one call: over a network each costs a round trip.
-    unread = bytes(layout.plaintext_tree_size)
-    await stream.put(end, b"".join([unread, *file.trailer(stream.share, layout)]))
+    await stream.put(end, b"".join(_behind(file, layout, stream.share)))
     await stream.put(0, layout.pack_header())
