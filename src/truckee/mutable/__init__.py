@@ -1,0 +1,1 @@
+"""Mutable files: which versions the servers have, read and written."""

@@ -1,0 +1,108 @@
+"""
+Keys of mutable files, made ahead of need.
+
+Making one takes a core for up to a second, so a few are ready before anybody asks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from truckee.codec.rsa_keys import SigningKey
+from truckee.errors import Unavailable
+from truckee.flow.cpu import Workers
+
+log = Logger()
+
+
+@define
+class NoMoreKeys(Unavailable):
+    """This node is stopping and makes no new files. Try again when it runs."""
+
+
+@define(eq=False)
+class KeyPool:
+    """
+    Keep *ready* new keys; make the next ones in *cpu*, one at a time.
+
+    None are made before ``start``, unless somebody takes one, and none after ``stop``.
+    """
+
+    _cpu: Workers
+    _ready: int = 4  # keys that are made ahead, each about 4 KiB of memory
+    _generate: Callable[[], SigningKey] = SigningKey.generate
+    _keys: deque[SigningKey] = field(factory=deque, init=False, repr=False)
+    _waiting: deque[Deferred[SigningKey]] = field(factory=deque, init=False, repr=False)
+    _filling: bool = field(default=False, init=False)  # up to _ready, since it started
+    _making: bool = field(default=False, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    @property
+    def ready(self) -> int:
+        """How many keys can be taken without a wait."""
+        return len(self._keys)
+
+    def start(self) -> None:
+        """Begin to make keys."""
+        self._filling = True
+        self._refill()
+
+    def stop(self) -> None:
+        """Start no other one, and let nobody wait any longer.  One under way is dropped."""
+        self._stopped = True
+        self._keys.clear()
+        self._fail(Failure(NoMoreKeys()))  # type: ignore[no-untyped-call]
+
+    async def take(self) -> SigningKey:
+        """
+        Return a key that nobody else gets: one that is ready, else the next one made.
+
+        :raises NoMoreKeys: after ``stop``.  What goes wrong when a key is made is raised
+            too, in all who wait for it.
+        """
+        if self._stopped:
+            raise NoMoreKeys
+        if self._keys:
+            key = self._keys.popleft()
+            self._refill()
+            return key
+        waiting: Deferred[SigningKey] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        self._refill()
+        return await waiting
+
+    def _refill(self) -> None:
+        wanted = len(self._waiting) + (self._ready if self._filling else 0)
+        if not self._stopped and not self._making and len(self._keys) < wanted:
+            self._making = True
+            made = Deferred.fromCoroutine(self._cpu.run(self._generate))
+            made.addCallbacks(self._store, self._failed)
+
+    def _store(self, key: SigningKey) -> None:
+        self._making = False
+        if self._stopped:
+            return
+        if self._waiting:
+            self._waiting.popleft().callback(key)
+        else:
+            self._keys.append(key)
+        self._refill()
+
+    def _failed(self, failure: Failure) -> None:
+        # No other one is begun before somebody asks: it would fail again, and again.
+        self._making = False
+        if not self._stopped:
+            log.failure("a key for a mutable file could not be made", failure)
+            self._fail(failure)
+
+    def _fail(self, failure: Failure) -> None:
+        # Those alone who wait now: one of them may ask again at once, or cancel another.
+        for _ in range(len(self._waiting)):
+            if self._waiting:
+                self._waiting.popleft().errback(failure)
