@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field
-from foolscap.api import Tub
+from foolscap.api import Tub, flushEventualQueue
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
@@ -236,6 +237,15 @@ class Helped:
     async def assert_settled(self) -> None:
         """Nothing is under way, open or counted that should not be; files may be kept."""
         await until(lambda: not self.uploads.active)
+        # What lets go of them runs behind the last word of an upload.
+        with suppress(AssertionError):
+            await until(
+                lambda: (
+                    not (
+                        self.open_files() or self.grid.budget.used or self.incoming_shares()
+                    )
+                )
+            )
         case = self.case
         case.assertEqual(self.open_files(), [])
         case.assertEqual(self.grid.budget.used, 0)
@@ -318,6 +328,16 @@ class Gateway:
         except Exception:
             await sink.abort()
             raise
+
+    async def answered(self) -> None:
+        """Wait until the helper has answered all it was asked, and this end took it in."""
+        while self._asked():
+            await until(lambda: not self._asked())
+            # What an answer leads to may be another question.
+            await flushEventualQueue()
+
+    def _asked(self) -> bool:
+        return any(broker.waitingForAnswers for broker in self.tub.brokers.values())
 
     async def reconnected(self) -> None:
         """Wait for a new connection after a cut."""

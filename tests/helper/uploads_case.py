@@ -26,7 +26,7 @@ DAY = 86400.0
 class UploadsCase(TestCase):
     """A helper whose uploads are used without a connection."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.time = NOW

@@ -54,7 +54,7 @@ def begin(work: Work[object]) -> Deferred[object]:
 
 
 class OpenCase(TestCase):
-    timeout = 60
+    timeout = 120
     ahead = 0.0  # seconds that the time of day is wrong
     unmounted = False  # whether the disk of the logs is
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -16,7 +16,7 @@ from truckee.codec.secrets import KEY_SIZE
 from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.spool import SpoolDiskFull
-from truckee.flow.together import Work, together
+from truckee.flow.together import by_itself, together
 from truckee.immutable.upload.keys import GivenKey, RandomKey
 from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.uploader import Uploader
@@ -40,6 +40,7 @@ from truckee.uploads.state import State
 from truckee.uploads.upload import OpenUpload
 
 log = Logger()
+_by_itself = partial(by_itself, log=log, what="Open uploads failed")
 
 HANDLE_SIZE = 18  # bytes, 24 characters
 _COPY = 1 << 20  # bytes of a part that are read at once
@@ -447,9 +448,3 @@ def _least(uploads: Sequence[OpenUpload], now: float) -> OpenUpload | None:
 def _idles(upload: OpenUpload) -> bool:
     """Tell whether *upload* holds memory and servers for a client that is not there."""
     return upload.run is not None and upload.state is State.OPEN and not upload.fed
-
-
-def _by_itself(work: Work[None]) -> None:
-    """Let *work* go on; what goes wrong with it is nobody's but the log's."""
-    going = Deferred.fromCoroutine(work)
-    going.addErrback(lambda failure: log.failure("Open uploads failed", failure=failure))

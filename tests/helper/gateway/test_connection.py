@@ -33,7 +33,7 @@ class _Far(Referenceable):  # type: ignore[misc]
 
 
 class ConnectionTests(TestCase):
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.far = _Far()

@@ -48,7 +48,7 @@ SIZE = 20 * SEGMENT + 17
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
     patience = PATIENCE
 
     async def setUp(self) -> None:  # type: ignore[override]
@@ -218,6 +218,10 @@ class HeldTests(_Case):
 
 
 class ResultsTests(_Case):
+    timeout = 120
+    # Results of ten thousand servers take a busy machine a while.
+    patience = HelperPatience(absent=60.0, silent=60.0, again=PATIENCE.again)
+
     async def lies(self, results: Any) -> None:
         """Results like these make no cap."""
 

@@ -43,7 +43,7 @@ class _Pulled:
 
 
 class RouteTests(TestCase):
-    timeout = 60
+    timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.content = Content(SIZE)

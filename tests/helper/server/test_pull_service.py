@@ -36,7 +36,7 @@ LARGE = Encoding(2, 3, 1 << 16)
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
     limits = HelperLimits()
     encoding = Encoding(2, 3, 64)
 

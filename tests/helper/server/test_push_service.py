@@ -77,7 +77,7 @@ class Peer:
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.content = Content(SIZE)
@@ -551,12 +551,20 @@ class LingerTests(_Case):
         """
         grid = self.helped.grid
         grid.servers[0].mood = failing("close")
+        gate: Deferred[None] = Deferred()
+
+        async def wait(operation: str, share: int) -> None:
+            if operation == "close":
+                await gate
+
+        grid.servers[1].mood = wait
         upload = await self.peer.begin()
         await upload.callRemote("push", 0, self.data)
         finishing = upload.callRemote("finish", SIZE, self.content.root)
         finishing.addErrback(lambda _: None)
         await until(lambda: is_vouched(self.helped.upload().state))
         cut(self.helped.tub)
+        gate.callback(None)
         await until(lambda: not self.helped.uploads.active)
         self.assertEqual(len(grid.shares(INDEX)), 2)
         self.peer = await Peer.of(self.helped)

@@ -27,7 +27,7 @@ SIZE = 200
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.helped = Helped.new(self)
@@ -542,7 +542,7 @@ class ServersTests(_Case):
 class DiskTests(TestCase):
     """A helper whose disk is small."""
 
-    timeout = 60
+    timeout = 120
 
     async def test_full(self) -> None:
         """

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from truckee.codec.hashes import Buffer
-from truckee.flow.changes import Changes
+from truckee.flow.changes import Changes, ending
 from truckee.flow.limits import Exclusive
 from truckee.helper.errors import ContentDiffers, Gap, HelperFull, UploadOver
 from truckee.helper.ownership import NOBODY, Owner
@@ -249,8 +249,7 @@ class HelperUpload:
         """Code what is there and what comes, if it can be; else ``finish`` does it."""
         if self.coding or self.closed or not self._room.may_code(self):
             return
-        attempt = self.shares.begin(self)
-        if attempt is not None:
+        if (attempt := self.shares.begin(self)) is not None:
             attempt.addCallback(self._coded)
 
     def _coded(self, _: object) -> None:
@@ -279,8 +278,7 @@ class HelperUpload:
                 raise UploadOver
             if self.held != size or self.size not in (None, size):
                 raise Gap(self.held)
-            self.size = size
-            self.root = root or self.root
+            self.size, self.root = size, root or self.root
             self.state = after(self.state, Event.VOUCH)
             await self._keep()
         self.changes.wake()
@@ -304,8 +302,8 @@ class HelperUpload:
         was_open = takes_part(self.state)
         self.state = after(self.state, event)
         if was_open:
-            ending = Deferred.fromCoroutine(self._end())
-            ending.addErrback(lambda failure: log.failure("A file was not closed", failure))
+            ended = Deferred.fromCoroutine(self._end())
+            ended.addErrback(lambda failure: log.failure("A file was not closed", failure))
             self.changes.wake()
 
     async def _end(self) -> None:
@@ -313,7 +311,13 @@ class HelperUpload:
         self.shares.cancel()
         await self.shares.ended()
         event = Event.RELEASED
-        try:
+
+        def over() -> None:
+            self.state = after(self.state, event)
+            self._room.over(self)
+            self.changes.wake()
+
+        with ending(over):
             async with self._turn.hold("file"):
                 if self.state is State.FORGETTING or not self.held:
                     event = Event.REMOVED
@@ -321,7 +325,3 @@ class HelperUpload:
                     self.file.delete()
                 else:
                     self.file.close()
-        finally:
-            self.state = after(self.state, event)
-            self._room.over(self)
-            self.changes.wake()
