@@ -1,0 +1,1 @@
+"""Who may log in, with what, and at which directory: accounts of WebDAV and SFTP."""
