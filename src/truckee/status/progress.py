@@ -18,7 +18,7 @@ class LostShare:
 
 @define(eq=False)
 class Progress:
-    """Filled in on the way; read by whoever asked for it.  All counts are in bytes."""
+    """Filled in on the way; read by whoever asked for it.  Counts are in bytes."""
 
     route: str = ""  # of an upload: "cap" alone, "servers" from here, "helper"
     phase: str = "waiting"  # see docs/reference/web-api.md, "Tasks"
@@ -29,6 +29,7 @@ class Progress:
     held: int = 0  # of ciphertext on the helper's disk
     stored: int = 0  # of ciphertext whose blocks are on servers
     sent: int = 0  # to the client
+    objects: int = 0  # of a tree, not bytes: how many were met
     shares: dict[int, list[str]] = field(factory=dict)  # names of the servers of each
     lost: list[LostShare] = field(factory=list)
     unproved: list[int] = field(factory=list)  # shares that were stored and not read back

@@ -75,6 +75,8 @@ class Tasks:
     changes: int = field(default=0, init=False)  # of states; who sees another looks again
     on_begin: list[Callable[[Task], None]] = field(factory=list, init=False)
     on_end: list[Callable[[Task], None]] = field(factory=list, init=False)
+    on_forget: list[Callable[[Task], None]] = field(factory=list, init=False)
+    on_stop: list[Callable[[], None]] = field(factory=list, init=False)
     _active: dict[str, Task] = field(factory=dict, init=False, repr=False)
     # By kind and id, those that ended first.
     _over: dict[str, dict[str, Task]] = field(factory=dict, init=False, repr=False)
@@ -103,7 +105,8 @@ class Tasks:
         made = urlsafe_b64encode(self._random(ID_SIZE)).decode("ascii")
         task_id = wanted or made
         for over in self._over.values():
-            over.pop(task_id, None)
+            if task_id in over:
+                self._drop(over, task_id)
         self._forget_old()
         self._count += 1
         task = Task(
@@ -127,6 +130,7 @@ class Tasks:
 
     def find(self, task_id: str) -> Task:
         """Return the task of *task_id*.  :raises UnknownTask:"""
+        self._forget_old()
         for known in (self._active, *self._over.values()):
             task = known.get(task_id)
             if task is not None and not self._is_due(task):
@@ -173,11 +177,13 @@ class Tasks:
         """Know nothing of *task* any more, if it is over."""
         over = self._over.get(task.kind, {})
         if over.get(task.id) is task:
-            del over[task.id]
+            self._drop(over, task.id)
             self.changes += 1
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, and let those end that nobody waits for."""
+        for hear in self.on_stop:
+            hear()
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
@@ -189,7 +195,7 @@ class Tasks:
             over = self._over.setdefault(task.kind, {})
             over[task.id] = task
             if len(over) > self.limits.kept:
-                del over[next(iter(over))]
+                self._drop(over, next(iter(over)))
             usual = self.limits.chosen if task.chosen else self.limits.made
             usual = max(usual, task.elapsed)
             self._keep(task, usual if task.retain is None else task.retain)
@@ -210,7 +216,12 @@ class Tasks:
         self._looked = now
         for over in self._over.values():
             for task in [task for task in over.values() if self._is_due(task)]:
-                del over[task.id]
+                self._drop(over, task.id)
+
+    def _drop(self, over: dict[str, Task], task_id: str) -> None:
+        task = over.pop(task_id)
+        for hear in self.on_forget:
+            hear(task)
 
     def _watch(self) -> None:
         if self._looking is None and self._active:
