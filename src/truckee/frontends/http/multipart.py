@@ -45,6 +45,11 @@ def boundary_of(content_type: str) -> str:
     return str(options["boundary"])
 
 
+def is_form(content_type: str) -> bool:
+    """Tell whether a Content-Type is that of a form with parts."""
+    return content_type.partition(";")[0].strip().lower() == "multipart/form-data"
+
+
 @define(eq=False)
 class Form:
     """
@@ -75,13 +80,18 @@ class Form:
 
     async def find(self, name: str) -> None:
         """Go to the file field *name*.  :raises BadForm: when there is none."""
+        if not await self.seek(name):
+            raise BadForm(f'it has no field named "{name}"')
+
+    async def seek(self, name: str) -> bool:
+        """Go to the file field *name*, or to the end; tell whether there is one."""
         while segment := await self._segment():
             if segment.name == name:
                 _check_file(segment)
                 self.filename = segment.filename or ""
-                return
+                return True
             await self._keep(segment)
-        raise BadForm(f'it has no field named "{name}"')
+        return False
 
     def __aiter__(self) -> Form:
         return self
