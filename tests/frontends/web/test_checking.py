@@ -15,6 +15,7 @@ from tests.grids import (
     REACTOR,
     Grid,
     MadeFile,
+    failing,
     hanging,
     make_file,
     new_events,
@@ -32,14 +33,21 @@ from truckee.immutable.check import Checker
 from truckee.immutable.repair import Repairer
 from truckee.net.http.respond import Responder
 from truckee.net.http.site import StreamingSite
+from truckee.storage.interfaces import IStorageServer
+from truckee.tree.object_check import ObjectChecker
 
 KEY = b"k" * 16
 INDEX = storage_index_of(KEY)
 TEXT = "text/plain;charset=utf-8"
 
 
+def server_id(server: IStorageServer) -> str:
+    """Return what programs call a server here."""
+    return f"v0-{server.name}"
+
+
 class CheckingTests(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         """Serve a grid with one file, share i on server i."""
@@ -59,7 +67,7 @@ class CheckingTests(TestCase):
             grid.downloader,
             Responder(STATUSES),
             lambda: GridStatus([]),
-            checks=Checks(self.repairer, lambda server: f"v0-{server.name}", events.tasks),
+            checks=Checks(ObjectChecker(self.repairer), server_id, events.tasks),
             events=events,
         )
         self.site = StreamingSite(root, Responder(STATUSES), reactor=REACTOR, hosts=HOSTS)
@@ -100,6 +108,16 @@ class CheckingTests(TestCase):
         share = bytearray(self.file.shares[0])
         share[self.file.layout.block(7)] ^= 1
         put_share(self.grid.servers[0], INDEX, 0, bytes(share))
+
+    async def test_no_answer(self) -> None:
+        """A server that gives no answer is named, in the document and to people."""
+        self.grid.servers[1].mood = failing("buckets")
+        results = (await self.check(self.file.cap))["results"]
+        self.assertEqual(results["servers-not-responding"], ["v0-server 1"])
+        self.assertNotIn("v0-server 1", results["servers-responding"])
+        self.assertFalse(results["healthy"])
+        reply = await self.post(self.file.cap, "t=check")
+        self.assertIn(b"no answer from: server 1", reply.body)
 
     async def test_documents(self) -> None:
         """The documents have stock's keys, for both caps, counted and verified."""
@@ -158,21 +176,23 @@ class CheckingTests(TestCase):
         for more in ("", "&repair=true", "&verify=true"):
             found = await self.check("URI:LIT:mfrgg", more)
             self.assertEqual(found, {"storage-index": "", "results": {"healthy": True}})
-        reply = await self.post("URI:LIT:mfrgg", "t=check")
+        reply = await self.post("URI:LIT:mfrgg", "t=check", "Accept: */*")
         self.assertTrue(reply.body.startswith(b"Healthy"))
 
     async def test_text(self) -> None:
         """Without output=JSON people are told what is wrong, and what was done."""
         cap = self.file.cap
-        reply = await self.post(cap, "t=check")
+        page = await self.post(cap, "t=check")
+        self.assertIn(b"<span>Healthy</span>", page.body)
+        reply = await self.post(cap, "t=check", "Accept: */*")
         self.assertTrue(reply.body.startswith(b"Healthy\n3 good shares on 3 servers"))
         self.damage()
         for query, told in (
-            ("t=check&verify=true", (b"missing: 0", b"corrupt: share 0 on v0-server 0: ")),
+            ("t=check&verify=true", (b"missing: 0", b"corrupt: share 0 on server 0: ")),
             ("t=check&verify=true&repair=true", (b"\nRepaired.\n", b"After:\nHealthy\n")),
             ("t=check&repair=true", (b"nothing to repair",)),
         ):
-            reply = await self.post(cap, query)
+            reply = await self.post(cap, query, "Accept: text/plain")
             self.assertEqual(reply.status, 200)
             for each in told:
                 self.assertIn(each, reply.body)

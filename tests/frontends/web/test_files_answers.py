@@ -22,7 +22,7 @@ BOUNDARY = "b" * 20
 
 
 class AnswerTests(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.grid = Grid.new(self, happy=2)

@@ -80,7 +80,7 @@ COUNTERS = (
 class _Case(TestCase):
     """A site with a helper."""
 
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.grid = Grid.new(self)
@@ -522,7 +522,7 @@ class NodeTests(SynchronousTestCase):
             self.assertIn("1 upload under way", ask(helper.url).body.decode())
             client.send(bytes(2 * MIB))
             self.assertEqual(json.loads(client.reply().body)["route"], "helper")
-        self.assertEqual(uploads(), [])
+        eventually(lambda: uploads() == [])
         told = _document(status)
         self.assertEqual(told["chk_upload_helper.encoded_bytes"], 4 * MIB)
         self.assertEqual(_document(f"{gateway.url}helper_status?t=json"), {})

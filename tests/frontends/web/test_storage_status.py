@@ -28,7 +28,7 @@ INDEX = b"i" * 16
 
 
 class StorageTests(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.grid = Grid.new(self)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
 from attrs import define
 
 from truckee.codec.caps import Cap, parse_cap
@@ -37,4 +40,45 @@ def cap_in(segment: bytes) -> Cap:
     return parse_cap(segment.decode("utf-8", "replace").strip(" \t\r\n"))
 
 
-__all__ = ["BadArgument", "arguments", "boolean", "cap_in", "no_children", "size"]
+def target_of(when_done: str, cap: str | None = None) -> str:
+    """
+    Return where ``when_done=`` leads, with *cap* in the place of %(uri)s.
+
+    :raises BadArgument: when that cannot be an address.
+    """
+    if cap is not None:
+        when_done = when_done.replace("%(uri)s", quote(cap, safe=""))
+    if not when_done.isprintable():
+        raise BadArgument("when_done", "it has characters that no address has")
+    return when_done
+
+
+def seconds(args: Mapping[str, str], name: str) -> float | None:
+    """Return the argument *name*, a number of seconds.  :raises BadArgument:"""
+    text = args.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise BadArgument(name, "it must be a number of seconds")
+    return float(text)
+
+
+def output_of(args: Mapping[str, str], known: Sequence[str]) -> str:
+    """Return which of the *known* forms an answer is to have.  :raises BadArgument:"""
+    output = args.get("output", known[0]).lower()
+    if output not in known:
+        raise BadArgument("output", f"it can be {', '.join(known[:-1])} and {known[-1]}")
+    return output
+
+
+__all__ = [
+    "BadArgument",
+    "arguments",
+    "boolean",
+    "cap_in",
+    "no_children",
+    "output_of",
+    "seconds",
+    "size",
+    "target_of",
+]

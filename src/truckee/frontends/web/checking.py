@@ -11,7 +11,8 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from truckee.codec import base32
-from truckee.codec.caps import ChkReadCap, ChkVerifyCap, LiteralCap
+from truckee.codec.caps import ChkVerifyCap, MutableVerifyCap
+from truckee.frontends.http.task_ids import show_id, wanted_id
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
@@ -19,10 +20,12 @@ from truckee.frontends.web.arguments import (
     no_children,
 )
 from truckee.frontends.web.frame import Frames
+from truckee.frontends.web.mutable_health import MutableHealth, not_responding
 from truckee.frontends.web.result_page import show_checked
-from truckee.frontends.web.task_document import show_id, wanted_id
 from truckee.immutable.check import CheckReport
-from truckee.immutable.repair import Repairer, RepairReport
+from truckee.immutable.repair import RepairReport
+from truckee.mutable.check import MutableReport
+from truckee.mutable.repair import MutableRepairReport
 from truckee.net.http.request import StreamingRequest
 from truckee.net.http.respond import TEXT, Answer, Responder, WrongMethod
 from truckee.status.progress import Progress
@@ -30,17 +33,22 @@ from truckee.status.run import run_task
 from truckee.status.task import Task
 from truckee.status.tasks import Tasks
 from truckee.storage.interfaces import IStorageServer
-
-Checkable = ChkReadCap | ChkVerifyCap | LiteralCap
+from truckee.tree.object_check import Checkable, ObjectChecker, Report, Wish
 
 _HEADERS = {"content-type": TEXT, "cache-control": "no-store"}
+
+
+def wish_of(args: Mapping[str, str]) -> Wish:
+    """Return what the *args* of a POST ask for.  :raises BadArgument:"""
+    names = ("verify", "repair", "add-lease")
+    return Wish(*(boolean(args, name) for name in names))
 
 
 @frozen(eq=False)
 class Checks:
     """What checking files takes."""
 
-    repairer: Repairer
+    checker: ObjectChecker
     server_id: Callable[[IStorageServer], str]
     tasks: Tasks
     frames: Frames = field(factory=Frames)
@@ -59,6 +67,8 @@ class Checks:
         kind = "repair" if repairs else "check"
         wanted = wanted_id(request, args)
         answer = await run_task(self.tasks, kind, wanted, progress, look)
+        if args.get("output", "").lower() == "json":
+            return answer
         return show_checked(request, answer, self.frames)
 
     async def _answer(self, cap: Checkable, args: Mapping[str, str]) -> Answer:
@@ -67,20 +77,25 @@ class Checks:
         output = args.get("output", "").lower()
         if output not in ("", "html", "json"):
             raise BadArgument("output", "it can be json; leave it out to get a text")
-        verify, repair = boolean(args, "verify"), boolean(args, "repair")
-        add_lease = boolean(args, "add-lease")
-        report: RepairReport | CheckReport | None = None
-        verify_cap = cap.verify_cap()
-        if verify_cap is not None:
-            ask = self.repairer.check_and_repair if repair else self.repairer.checker.check
-            report = await ask(verify_cap, verify, add_lease=add_lease)
+        report = await self.checker.check(cap, wish_of(args))
         if output == "json":
-            text = json.dumps(self._describe(report), indent=1)
+            text = json.dumps(self._document_of(report), indent=1)
+        elif isinstance(report, MutableReport | MutableRepairReport):
+            text = MutableHealth(self.server_id).text(report)
         else:
             text = self._tell(report)
         return Answer(f"{text}\n".encode(), 200, _HEADERS)
 
-    def _describe(self, report: RepairReport | CheckReport | None) -> object:
+    async def document(self, cap: Checkable, wish: Wish) -> dict[str, object]:
+        """Return what ``output=json`` says of the file of *cap*."""
+        return self._document_of(await self.checker.check(cap, wish))
+
+    def _document_of(self, report: Report) -> dict[str, object]:
+        if isinstance(report, MutableReport | MutableRepairReport):
+            return MutableHealth(self.server_id).document(report)
+        return self._describe(report)
+
+    def _describe(self, report: RepairReport | CheckReport | None) -> dict[str, object]:
         if report is None:
             # The file is in its cap.
             return {"storage-index": "", "results": {"healthy": True}}
@@ -118,6 +133,7 @@ class Checks:
                 "count-corrupt-shares": len(corrupt),
                 "list-corrupt-shares": corrupt,
                 "servers-responding": sorted(map(self.server_id, report.servers)),
+                **not_responding(map(self.server_id, report.silent)),
                 "sharemap": {
                     str(number): sorted(map(self.server_id, found))
                     for number, found in report.good.items()
@@ -150,11 +166,14 @@ class Checks:
             f"{len(report.good)} good shares on {report.good_hosts} servers, "
             f"happiness {report.happiness}",
         ]
+        if report.silent:
+            names = ", ".join(server.name for server in report.silent)
+            lines.append(f"no answer from: {names}")
         if report.missing:
             lines.append(f"missing: {', '.join(map(str, report.missing))}")
         for kind, found in (("corrupt", report.corrupt), ("unread", report.unreadable)):
             lines += [
-                f"{kind}: share {bad.number} on {self.server_id(bad.server)}: {bad.reason}"
+                f"{kind}: share {bad.number} on {bad.server.name}: {bad.reason}"
                 for bad in found
             ]
         if not report.verified:
@@ -184,7 +203,10 @@ class CheckResource(Resource):
     """The file of a verify cap, which cannot be read but checked."""
 
     def __init__(
-        self, cap: ChkVerifyCap, checks: Checks | None, responder: Responder
+        self,
+        cap: ChkVerifyCap | MutableVerifyCap,
+        checks: Checks | None,
+        responder: Responder,
     ) -> None:
         super().__init__()
         self._cap = cap

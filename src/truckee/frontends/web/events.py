@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
@@ -12,8 +12,10 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from truckee.frontends.web.problems import problems_json
+from truckee.frontends.web.renewal_report import renewals_json
 from truckee.frontends.web.task_document import listing
 from truckee.net.http.request import StreamingRequest
+from truckee.renewal.tree_renewal import RenewalStatus
 from truckee.status.problems import Problems
 from truckee.status.tasks import Tasks
 
@@ -69,6 +71,7 @@ class Events:
     _clock: IReactorTime
     now: Callable[[], float]  # seconds since 1970
     problems: Problems | None = None
+    renewals: Callable[[], Sequence[RenewalStatus]] = list  # of leases
     _listeners: list[_Listener] = field(factory=list, init=False)
     _due: IDelayedCall | None = field(default=None, init=False)
     _event: bytes = field(default=b"", init=False)
@@ -99,8 +102,11 @@ class Events:
 
     def document(self) -> dict[str, object]:
         """Return what is told now."""
-        told = problems_json(self.problems or ())
-        return {**listing(self.tasks, self.now()), "problems": told}
+        return {
+            **listing(self.tasks, self.now()),
+            "problems": problems_json(self.problems or ()),
+            "renewals": renewals_json(self.renewals()),
+        }
 
     @property
     def changes(self) -> int:

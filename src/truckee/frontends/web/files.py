@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
-from attrs import asdict, define, evolve, field
+from attrs import asdict, define
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from zope.interface import implementer
@@ -14,47 +14,80 @@ from zope.interface import implementer
 from truckee.codec.caps import (
     ChkReadCap,
     ChkVerifyCap,
+    DirectoryCap,
     LiteralCap,
-    MalformedCap,
+    MutableReadCap,
+    MutableVerifyCap,
+    MutableWriteCap,
     UnknownCap,
 )
+from truckee.codec.children_json import GivenChild
 from truckee.errors import Misuse
-from truckee.frontends.http.multipart import FORM_OVERHEAD, Form, boundary_of
-from truckee.frontends.http.upload_options import NAMES, parse_upload_options
+from truckee.frontends.http.multipart import FORM_OVERHEAD, BadForm, Form, boundary_of
+from truckee.frontends.http.small_body import read_fields
+from truckee.frontends.http.task_ids import show_id, wanted_id
+from truckee.frontends.http.upload_options import parse_upload_options
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
     boolean,
     cap_in,
+    target_of,
 )
 from truckee.frontends.web.checking import CheckResource
+from truckee.frontends.web.directory_resource import DirectoryResource
+from truckee.frontends.web.directory_web import (
+    DirectoryWeb,
+    text_answer,
+    wanted_directory_format,
+)
+from truckee.frontends.web.directory_writes import make_directory
+from truckee.frontends.web.form_file import FormFile
+from truckee.frontends.web.mutable_files import (
+    MutableFileResource,
+    MutableWeb,
+    private_key_in,
+    wanted_format,
+)
+from truckee.frontends.web.new_files import NewFiles
 from truckee.frontends.web.reading import FileResource, Reader
 from truckee.frontends.web.result_page import show_stored
 from truckee.frontends.web.resumable import Resumable, check_dialect
-from truckee.frontends.web.task_document import show_id, wanted_id
+from truckee.frontends.web.unknown_caps import UnknownCapResource, unknown_kind
 from truckee.immutable.upload.status import UploadStatus
-from truckee.immutable.upload.uploader import Cap, Uploader
+from truckee.immutable.upload.uploader import Cap
 from truckee.net.http.request import StreamingRequest
-from truckee.net.http.respond import TEXT, Answer, NotFound, WrongMethod
+from truckee.net.http.respond import TEXT, Answer, NotFound, WrongMethod, check_method
 from truckee.net.http.streaming import IStreamingResource
 from truckee.status.run import run_task
 from truckee.status.task import Task
-from truckee.uploads.streaming import StreamingUpload
 
 
 @define
 class NotAFile(Misuse):
-    """This cap is not of an immutable file, and this gateway reads no other kind yet."""
+    """This cap cannot be read as a file: it is of a directory, or checks a file only."""
 
 
-def readable(segment: bytes) -> ChkReadCap | LiteralCap:
-    """Return the cap in a path segment, if files can be read by it."""
+# ``t=`` of what makes a directory that nobody has linked.
+_MKDIRS = ("mkdir", "mkdir-with-children", "mkdir-immutable")
+
+
+def file_resource(
+    segment: bytes, name: str, reader: Reader, mutable: MutableWeb | None
+) -> IResource:
+    """
+    Return the file of the cap in a path segment.
+
+    :raises MalformedCap: :raises NotAFile:
+    """
     cap = cap_in(segment)
     if isinstance(cap, UnknownCap):
-        raise MalformedCap("it does not begin with a known kind, as URI:CHK: does")
-    if not isinstance(cap, (ChkReadCap, LiteralCap)):
-        raise NotAFile
-    return cap
+        raise unknown_kind()
+    if isinstance(cap, (ChkReadCap, LiteralCap)):
+        return FileResource(cap, name, reader)
+    if isinstance(cap, (MutableWriteCap, MutableReadCap)) and mutable is not None:
+        return MutableFileResource(cap, name, mutable)
+    raise NotAFile
 
 
 @implementer(IStreamingResource)
@@ -65,25 +98,28 @@ class UriResource(Resource):
 
     def __init__(
         self,
-        uploader: Uploader,
+        files: NewFiles,
         reader: Reader,
         resumable: Resumable | None = None,
-        default_key: str = "random",
+        directories: DirectoryWeb | None = None,
     ) -> None:
         super().__init__()
-        self._uploader = uploader
+        self._directories = directories
+        self._files = files
         self._reader = reader
         self._resumable = resumable
-        self._default_key = default_key
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
         if not path and not request.postpath:
             return self
-        if request.method == b"POST":
-            cap = cap_in(path)
-            if isinstance(cap, ChkVerifyCap):
-                return CheckResource(cap, self._reader.checks, self._reader.responder)
-        return FileResource(readable(path), "", self._reader)
+        cap = cap_in(path)
+        if request.method == b"POST" and isinstance(cap, ChkVerifyCap | MutableVerifyCap):
+            return CheckResource(cap, self._reader.checks, self._reader.responder)
+        if isinstance(cap, UnknownCap):
+            return UnknownCapResource(cap, self._reader.frames)
+        if self._directories is not None and isinstance(cap, DirectoryCap):
+            return DirectoryResource(cap, self._directories)
+        return file_resource(path, "", self._reader, self._files.mutable)
 
     def accept(self, request: StreamingRequest) -> None:
         """Refuse, before the body, what could not be stored."""
@@ -91,32 +127,49 @@ class UriResource(Resource):
             allowed = b", ".join(self.allowedMethods).decode("ascii")
             raise WrongMethod(request.method.decode("ascii", "replace"), allowed)
         args = arguments(request)
-        _check_upload_arguments(args)
-        self._reader.tasks.check_id(wanted_id(request, args))
-        check_dialect(request, creates=True)
-        if self._resumable is not None and self._resumable.takes(request):
+        if self._makes_directory(args):
+            wanted_directory_format(args)
+            private_key_in(args)
             return
-        if request.method == b"PUT":
-            self._uploader.check_size(request.bodyLength)
+        self._check_upload_arguments(args)
+        self._reader.tasks.check_id(wanted_id(request, args))
+        length = request.bodyLength
+        if request.method == b"POST":
+            length = None if length is None else length - FORM_OVERHEAD
+        if self._files.mutable is not None and wanted_format(args) is not None:
+            self._files.mutable.check_creation(args, length)
         else:
-            if request.bodyLength is not None:
-                self._uploader.check_size(request.bodyLength - FORM_OVERHEAD)
+            check_dialect(request, creates=True)
+            if self._resumable is not None and self._resumable.takes(request):
+                return
+            self._files.uploader.check_size(length)
+        if request.method == b"POST":
             boundary_of(request.getHeader("content-type") or "")
 
     async def receive(
         self, request: StreamingRequest, body: AsyncIterator[bytes]
     ) -> Answer:
         """Store the body, or the file in its form; answer with the cap."""
-        if self._resumable is not None and self._resumable.takes(request):
+        args, status, form = arguments(request), UploadStatus(), None
+        if self._makes_directory(args):
+            return await self._make_directory(request, body, args)
+        if (
+            self._resumable is not None
+            and self._resumable.takes(request)
+            and wanted_format(args) is None
+        ):
             return await self._resumable.make(request, body)
-        args, status = arguments(request), UploadStatus()
         wanted = wanted_id(request, args)
+        if request.method == b"POST":
+            form = Form.begin(body, request.getHeader("content-type") or "")
+            if not await form.seek("file"):
+                return await self._file_missing(request, {**form.fields, **args})
 
-        async def store(task: Task) -> tuple[Cap, Answer]:
+        async def store(task: Task) -> tuple[Cap | MutableWriteCap, Answer]:
             show_id(request, task)
-            if request.method == b"PUT":
+            if form is None:
                 return await self._put(request, body, args, status)
-            cap, answer = await self._post(request, body, args, status)
+            cap, answer = await self._post(request, form, args, status)
             return cap, show_stored(request, answer, self._reader.frames)
 
         _, answer = await run_task(
@@ -124,42 +177,82 @@ class UriResource(Resource):
         )
         return answer
 
+    def _makes_directory(self, args: Mapping[str, str]) -> bool:
+        return self._directories is not None and args.get("t", "") in _MKDIRS
+
+    async def _make_directory(
+        self,
+        request: StreamingRequest,
+        body: AsyncIterator[bytes],
+        args: Mapping[str, str],
+    ) -> Answer:
+        assert self._directories is not None
+        children = dict[str, GivenChild]()
+        if args["t"] == "mkdir":
+            header = request.getHeader("content-type") or ""
+            args = {**await read_fields(body, header), **args}
+        else:
+            children = await self._directories.children(body, request.bodyLength)
+        return await self._made(request, args, children)
+
+    async def _file_missing(
+        self, request: StreamingRequest, args: Mapping[str, str]
+    ) -> Answer:
+        """Answer a form without a file: it may be one that makes a directory."""
+        if self._directories is None or args.get("t") != "mkdir":
+            raise BadForm('it has no field named "file"')
+        return await self._made(request, args, {})
+
+    async def _made(
+        self,
+        request: StreamingRequest,
+        args: Mapping[str, str],
+        children: Mapping[str, GivenChild],
+    ) -> Answer:
+        assert self._directories is not None
+        made = await make_directory(self._directories, args["t"], children, args)
+        cap = str(made)
+        if boolean(args, "redirect_to_result"):
+            target = request.own_path(f"/uri/{quote(cap, safe='')}/")
+            return Answer(b"", 303, {"content-type": TEXT, "location": target})
+        return text_answer(cap)
+
     async def _put(
         self,
         request: StreamingRequest,
         body: AsyncIterator[bytes],
         args: Mapping[str, str],
         status: UploadStatus,
-    ) -> tuple[Cap, Answer]:
-        options = parse_upload_options(args, request.bodyLength, self._default_key)
-        client, asks_first = request.client_address, request.owes_continue
-        upload = StreamingUpload(self._uploader, options, status, client, asks_first)
-        cap = await upload.store(body)
+    ) -> tuple[Cap | MutableWriteCap, Answer]:
+        cap = await self._files.store(request, body, args, request.bodyLength, status)
         return cap, _cap_answer(cap, status, args)
 
     async def _post(
         self,
         request: StreamingRequest,
-        body: AsyncIterator[bytes],
+        form: Form,
         args: dict[str, str],
         status: UploadStatus,
-    ) -> tuple[Cap, Answer]:
-        form = Form.begin(body, request.getHeader("content-type") or "")
-        await form.find("file")
+    ) -> tuple[Cap | MutableWriteCap, Answer]:
         before = {**form.fields, **args}
-        _check_upload_arguments(before)
-        options = parse_upload_options(before, None, self._default_key)
-        # The file's own length is nowhere; it is less than that of the form.
-        bounds = (options.max_size, request.bodyLength)
-        most = min((bound for bound in bounds if bound is not None), default=None)
-        options = evolve(options, max_size=most)
-        upload = StreamingUpload(self._uploader, options, status, request.client_address)
-        cap = await upload.store(_FileThenRest(form, args))
+        self._check_upload_arguments(before)
+        chunks = FormFile(form, args)
+        cap = await self._files.store(request, chunks, before, None, status)
         after = {**form.fields, **args}
         when_done = after.get("when_done")
-        if when_done is not None:
+        if when_done is not None and not isinstance(cap, MutableWriteCap):
             return cap, _redirect(when_done, cap)
         return cap, _cap_answer(cap, status, after)
+
+    def _check_upload_arguments(self, args: Mapping[str, str]) -> None:
+        kind = args.get("t", "upload")
+        if kind != "upload":
+            raise BadArgument("t", "only upload is known here; leave it out to upload")
+        if wanted_format(args) is not None and self._files.mutable is None:
+            raise BadArgument("format", "only immutable files are stored here (CHK)")
+        parse_upload_options(args)
+        if args.get("output", "json").lower() != "json":
+            raise BadArgument("output", "it can be json; leave it out to get the cap alone")
 
     def render_OPTIONS(self, request: Request) -> bytes:
         """Tell that uploads can be gone on with."""
@@ -175,7 +268,9 @@ class UriResource(Resource):
         text = args.pop("uri", None)
         if text is None:
             raise BadArgument("uri", "GET /uri needs ?uri=CAP")
-        cap = readable(text.encode())
+        cap = cap_in(text.encode())
+        if self._directories is None or not isinstance(cap, DirectoryCap):
+            file_resource(text.encode(), "", self._reader, self._files.mutable)
         query = "&".join(f"{quote(name)}={quote(value)}" for name, value in args.items())
         target = f"/uri/{quote(str(cap), safe='')}" + (f"?{query}" if query else "")
         request.setResponseCode(302)
@@ -186,66 +281,27 @@ class UriResource(Resource):
 class NamedResource(Resource):
     """/file/CAP/.../NAME: a file under a name of the client's choice."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, mutable: MutableWeb | None = None) -> None:
         super().__init__()
         self._reader = reader
+        self._mutable = mutable
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
-        cap = readable(path)
+        check_method(request, (b"GET", b"HEAD"))
         name = request.postpath[-1] if request.postpath else b""
         request.postpath = []
-        return FileResource(cap, name.decode("utf-8", "replace"), self._reader)
+        text = name.decode("utf-8", "replace")
+        return file_resource(path, text, self._reader, self._mutable)
 
     def render_GET(self, request: Request) -> bytes:
         raise NotFound
 
 
-@define(eq=False)
-class _FileThenRest:
-    """
-    The bytes of a form's file; its end is the end of the whole form.
-
-    So a form that breaks off behind the file, or says there what comes too late, is not
-    stored.
-    """
-
-    _form: Form
-    _query: Mapping[str, str]  # which wins over fields
-    _before: Mapping[str, str] = field(init=False)  # fields
-
-    def __attrs_post_init__(self) -> None:
-        self._before = dict(self._form.fields)
-
-    def __aiter__(self) -> _FileThenRest:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await self._form.__anext__()
-        except StopAsyncIteration:
-            await self._form.finish()
-            for name in NAMES:
-                late = self._form.fields.get(name) != self._before.get(name)
-                if late and name not in self._query:
-                    raise BadArgument(
-                        name, "in a form it must come before the file"
-                    ) from None
-            raise
-
-
-def _check_upload_arguments(args: dict[str, str]) -> None:
-    kind = args.get("t", "upload")
-    if kind != "upload":
-        raise BadArgument("t", "only upload is known here; leave it out to upload a file")
-    if args.get("format", "CHK").upper() != "CHK" or boolean(args, "mutable"):
-        raise BadArgument("format", "this gateway stores immutable files only (CHK)")
-    parse_upload_options(args)
-    if args.get("output", "json").lower() != "json":
-        raise BadArgument("output", "it can be json; leave it out to get the cap alone")
-
-
-def _cap_answer(cap: Cap, status: UploadStatus, args: Mapping[str, str]) -> Answer:
-    if args.get("output", "").lower() != "json":
+def _cap_answer(
+    cap: Cap | MutableWriteCap, status: UploadStatus, args: Mapping[str, str]
+) -> Answer:
+    # As stock, a mutable file is answered with its cap whatever is asked for.
+    if isinstance(cap, MutableWriteCap) or args.get("output", "").lower() != "json":
         return Answer(str(cap).encode(), 200, {"content-type": TEXT})
     told = {
         "cap": str(cap),
@@ -262,7 +318,5 @@ def _cap_answer(cap: Cap, status: UploadStatus, args: Mapping[str, str]) -> Answ
 
 
 def _redirect(when_done: str, cap: Cap) -> Answer:
-    target = when_done.replace("%(uri)s", quote(str(cap), safe=""))
-    if not target.isprintable():
-        raise BadArgument("when_done", "it has characters that no address has")
+    target = target_of(when_done, str(cap))
     return Answer(str(cap).encode(), 302, {"content-type": TEXT, "location": target})

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from truckee.errors import Misuse, TruckeeError
 from truckee.frontends.http.structured import count_item
+from truckee.frontends.http.task_ids import wanted_id
 from truckee.frontends.http.upload_options import parse_upload_options
 from truckee.frontends.web.arguments import (
     BadArgument,
@@ -24,7 +25,6 @@ from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.page import set_page_headers
 from truckee.frontends.web.partial import Partial
 from truckee.frontends.web.resumable import Resumable
-from truckee.frontends.web.task_document import wanted_id
 from truckee.frontends.web.upload_page import upload_page
 from truckee.net.http.request import StreamingRequest
 from truckee.net.http.respond import (

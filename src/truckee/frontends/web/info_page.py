@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from twisted.web.template import Flattenable, tags
 
 from truckee.codec import base32
-from truckee.codec.caps import ChkReadCap, LiteralCap
+from truckee.codec.caps import (
+    ChkReadCap,
+    LiteralCap,
+    MutableReadCap,
+    MutableWriteCap,
+)
 from truckee.frontends.web.frame import Frame
 from truckee.frontends.web.page import render_page, section
 from truckee.frontends.web.tables import pairs
 from truckee.frontends.web.words import amount
+from truckee.mutable.versions import Versions
 
 
 def info_page(cap: ChkReadCap | LiteralCap, frame: Frame) -> bytes:
     """Return the page of one file."""
     text, verify_cap = str(cap), cap.verify_cap()
     name = quote(text, safe="")
-    size = amount(cap.size) + (f" ({cap.size:,} bytes)" if cap.size >= 1000 else "")
     rows: list[tuple[str, Flattenable]] = [
-        ("Size", size),
+        ("Size", _size(cap.size)),
         ("Cap to read it", tags.code(text)),
     ]
     if isinstance(cap, ChkReadCap):
@@ -31,6 +37,70 @@ def info_page(cap: ChkReadCap | LiteralCap, frame: Frame) -> bytes:
         ]
     else:
         rows.append(("Shares", "none: the file is in its cap"))
+    return _page("A file", rows, name, _content(name, frame), frame)
+
+
+def mutable_info_page(
+    cap: MutableReadCap | MutableWriteCap, versions: Versions, frame: Frame
+) -> bytes:
+    """Return the page of one mutable file, of which *versions* were found."""
+    best = versions.best
+    rows: list[tuple[str, Flattenable]] = []
+    if best is None:
+        rows.append(("Content", "cannot be read now: too few shares were found"))
+    else:
+        shares = f"{best.geometry.needed} of {best.geometry.total} are needed"
+        rows += [
+            ("Size", _size(best.geometry.size)),
+            ("Version", f"{best.sequence:,}"),
+            ("Shares", shares),
+        ]
+    if isinstance(cap, MutableWriteCap):
+        rows.append(("Cap to change it", tags.code(str(cap))))
+    read_cap, verify_cap = cap.read_cap(), cap.verify_cap()
+    rows += [
+        ("Cap to read it", tags.code(str(read_cap))),
+        ("Cap to check it", tags.code(str(verify_cap))),
+        ("Storage index", tags.code(base32.encode(verify_cap.storage_index))),
+    ]
+    # The content may be a page that knows its address: that has the cap to read it only.
+    name, content = (quote(str(each), safe="") for each in (cap, read_cap))
+    return _page("A mutable file", rows, name, _content(content, frame), frame)
+
+
+def directory_info_page(about: Mapping[str, object], name: str, frame: Frame) -> bytes:
+    """Return the page of one directory, whose cap is *name*, of what is said *about* it."""
+    heads = {
+        "rw_uri": "Cap to change it",
+        "ro_uri": "Cap to list it",
+        "verify_uri": "Cap to check it",
+    }
+    rows: list[tuple[str, Flattenable]] = [
+        (head, tags.code(str(about[key]))) for key, head in heads.items() if key in about
+    ]
+    if not about["mutable"]:
+        rows.insert(0, ("Content", "never changes"))
+    listed = f"{frame.root}uri/{quote(name, safe='')}/"
+    return _page("A directory", rows, quote(name, safe=""), listed, frame)
+
+
+def _content(name: str, frame: Frame) -> str:
+    """Return where the content of a file is."""
+    return f"{frame.root}file/{name}/@@named=/raw.txt"
+
+
+def _size(size: int) -> str:
+    return amount(size) + (f" ({size:,} bytes)" if size >= 1000 else "")
+
+
+def _page(
+    title: str,
+    rows: list[tuple[str, Flattenable]],
+    name: str,
+    content: str,
+    frame: Frame,
+) -> bytes:
+    """Return a page that checks the cap *name*, and links to *content*."""
     checks = [
         tags.form(
             tags.button(label),
@@ -43,10 +113,9 @@ def info_page(cap: ChkReadCap | LiteralCap, frame: Frame) -> bytes:
             ("Check and repair", "&repair=true"),
         )
     ]
-    content = f"{frame.root}file/{name}/@@named=/raw.txt"
     return render_page(
-        "A file",
-        tags.h1("A file"),
+        title,
+        tags.h1(title),
         pairs(rows),
         tags.p(tags.a("Its content", href=content)),
         section("Is it whole?", tags.div(checks, class_="row")),

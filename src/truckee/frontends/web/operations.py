@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from attrs import frozen
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
+from truckee.frontends.http.streamed import send_stream
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
     boolean,
+    output_of,
+    seconds,
+    target_of,
 )
+from truckee.frontends.web.deep_operations import DeepOperations, Operation
+from truckee.frontends.web.deep_results import Checked
 from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.page import PAGE_HEADERS
 from truckee.frontends.web.task_document import describe_to_holder
 from truckee.frontends.web.task_page import task_page
 from truckee.net.http.request import StreamingRequest
-from truckee.net.http.respond import Answer, NotFound, Responder
+from truckee.net.http.respond import TEXT, Answer, NotFound, Responder
 from truckee.status.task import Task
 from truckee.status.tasks import Tasks
 
@@ -30,36 +37,54 @@ _JSON = {"content-type": "application/json; charset=utf-8", **_OF_THE_MOMENT}
 class OperationsResource(Resource):
     """/operations: what has an id."""
 
-    def __init__(self, tasks: Tasks, responder: Responder, frames: Frames) -> None:
+    def __init__(
+        self,
+        tasks: Tasks,
+        responder: Responder,
+        frames: Frames,
+        walks: DeepOperations | None = None,
+    ) -> None:
         super().__init__()
-        self._frames = frames
-        self._tasks = tasks
-        self._responder = responder
+        self.web = _Web(tasks, responder, frames, walks)
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
-        if request.postpath or not path:
+        if not path or len(request.postpath) > 1:
             raise NotFound
-        task = self._tasks.find(path.decode("ascii", "replace"))
-        return TaskResource(self._tasks, task, self._responder, self._frames)
+        task = self.web.tasks.find(path.decode("ascii", "replace"))
+        walk = None if self.web.walks is None else self.web.walks.of(task)
+        if request.postpath:
+            if walk is None or not isinstance(walk.results, Checked):
+                raise NotFound
+            return CheckedResource(walk.results, self.web.responder)
+        return TaskResource(self.web, task, walk)
 
     def render_GET(self, request: Request) -> bytes:
         raise NotFound
 
 
+@frozen(eq=False)
+class _Web:
+    """What answering for tasks takes."""
+
+    tasks: Tasks
+    responder: Responder
+    frames: Frames
+    walks: DeepOperations | None
+
+
 class TaskResource(Resource):
-    """One task."""
+    """One task, which may be a walk."""
 
     isLeaf = True
     exists = True
 
-    def __init__(
-        self, tasks: Tasks, task: Task, responder: Responder, frames: Frames
-    ) -> None:
+    def __init__(self, web: _Web, task: Task, walk: Operation | None) -> None:
         super().__init__()
-        self._frames = frames
-        self._tasks = tasks
+        self._frames = web.frames
+        self._tasks = web.tasks
         self._task = task
-        self._responder = responder
+        self._responder = web.responder
+        self._walk = walk
 
     def render_GET(self, request: Request) -> int:
         args = arguments(request)
@@ -76,7 +101,7 @@ class TaskResource(Resource):
         self._responder.run(request, self._delete())
         return NOT_DONE_YET
 
-    async def _act(self, request: Request, args: Mapping[str, str]) -> Answer:
+    async def _act(self, request: Request, args: Mapping[str, str]) -> Answer | None:
         what = args.get("t", "status")
         if what == "cancel":
             await self._cancel()
@@ -86,13 +111,13 @@ class TaskResource(Resource):
             self._task.resume()
         elif what != "status":
             raise BadArgument("t", "it can be cancel, pause, resume and status")
-        answer = await self._answer(request, args)
         when_done = args.get("when_done")
         if when_done is None:
+            answer = await self._answer(request, args)
+            if what == "cancel" and self._walk is not None:
+                self._tasks.forget(self._task)  # as programs for stock gateways expect
             return answer
-        if not when_done.isprintable():
-            raise BadArgument("when_done", "it has characters that no address has")
-        return Answer(b"", 303, {"location": when_done, **_OF_THE_MOMENT})
+        return Answer(b"", 303, {"location": target_of(when_done), **_OF_THE_MOMENT})
 
     async def _cancel(self) -> None:
         """Return when nothing is left of it."""
@@ -104,29 +129,57 @@ class TaskResource(Resource):
         self._tasks.forget(self._task)
         return Answer(status=204)
 
-    async def _answer(self, request: Request, args: Mapping[str, str]) -> Answer:
-        output = args.get("output", "html").lower()
-        if output not in ("html", "json"):
-            raise BadArgument("output", "it can be html and json")
-        retain = _seconds(args, "retain-for")
-        if output == "json":
-            text = json.dumps(describe_to_holder(self._task), indent=1) + "\n"
-            answer = Answer(text.encode(), 200, _JSON)
-        else:
-            page = task_page(self._task, self._frames.of(request))
-            answer = Answer(page, 200, PAGE_HEADERS)
-        if retain is not None:
-            self._tasks.retain(self._task, retain)
-        if boolean(args, "release-after-complete"):
-            self._tasks.forget(self._task)
-        self._tasks.told_end(self._task)
+    async def _answer(self, request: Request, args: Mapping[str, str]) -> Answer | None:
+        outputs = ("html", "json") if self._walk is None else ("html", "json", "text")
+        output = output_of(args, outputs)
+        retain = seconds(args, "retain-for")
+        released = boolean(args, "release-after-complete")
+        answer = None
+        try:
+            if self._walk is not None and output != "html":
+                await self._tell_walk(request, output, self._walk)
+            elif output == "json":
+                text = json.dumps(describe_to_holder(self._task), indent=1) + "\n"
+                answer = Answer(text.encode(), 200, _JSON)
+            else:
+                page = task_page(self._task, self._frames.of(request), self._walk)
+                answer = Answer(page, 200, PAGE_HEADERS)
+        finally:
+            if retain is not None:
+                self._tasks.retain(self._task, retain)
+            if released:
+                self._tasks.forget(self._task)
+            self._tasks.told_end(self._task)
         return answer
 
+    async def _tell_walk(self, request: Request, output: str, walk: Operation) -> None:
+        """Send what a walk found so far.  :raises TruckeeError: what it failed of"""
+        if walk.error is not None:
+            raise walk.error
+        finished = self._task.ended is not None
+        results = walk.results
+        pieces = (results.document if output == "json" else results.text)(finished)
+        headers = _JSON if output == "json" else {"content-type": TEXT, **_OF_THE_MOMENT}
+        await send_stream(request, headers, pieces)
 
-def _seconds(args: Mapping[str, str], name: str) -> float | None:
-    text = args.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        raise BadArgument(name, "it must be a number of seconds")
-    return float(text)
+
+class CheckedResource(Resource):
+    """/operations/ID/STORAGE-INDEX: what a deep check found of one object."""
+
+    isLeaf = True
+
+    def __init__(self, checked: Checked, responder: Responder) -> None:
+        super().__init__()
+        self._checked = checked
+        self._responder = responder
+
+    def render_GET(self, request: StreamingRequest) -> int:
+        self._responder.run(request, self._answer(request))
+        return NOT_DONE_YET
+
+    async def _answer(self, request: StreamingRequest) -> Answer:
+        [index] = request.postpath
+        found = await self._checked.find(index.decode("ascii", "replace"))
+        if found is None:
+            raise NotFound
+        return Answer(json.dumps(found, indent=1).encode() + b"\n", 200, _JSON)

@@ -26,7 +26,7 @@ POLICY = "; ".join(
 
 
 # Of every page.  A browser that sends no referrer sends its forms without an origin, which
-# look like forms of another site; no cap is in the address of a page that has forms.
+# look like forms of another site.  An address, with its cap, goes to us alone.
 PAGE_HEADERS = {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": POLICY,

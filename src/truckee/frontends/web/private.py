@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from hmac import compare_digest
 
@@ -9,11 +10,15 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from truckee.frontends.web.arguments import arguments
 from truckee.frontends.web.log_stream import LogStream
+from truckee.frontends.web.renewal_report import unhealthy_json
 from truckee.net.http.request import StreamingRequest
 from truckee.net.http.respond import TEXT, Answer, NotFound, Responder, check_method
 from truckee.net.http.websocket import VERSION, NoWebSocket, accept_key
+from truckee.renewal.renewals import Renewals
 
+JSON = "application/json; charset=utf-8"
 _SCHEME = "tahoe-lafs"
 _UNKNOWN = (
     b"This is for whoever has the token in private/api_auth_token of the node directory: "
@@ -40,12 +45,14 @@ class PrivateResource(Resource):
         token: Callable[[], Awaitable[bytes]],
         logs: LogStream,
         responder: Responder,
+        renewals: Renewals | None = None,
     ) -> None:
         """:param token: returns the token; empty: there is none, and nobody is let in."""
         super().__init__()
         self._token = token
         self._logs = logs
         self._responder = responder
+        self._renewals = renewals
 
     def render(self, request: StreamingRequest) -> int:
         self._responder.run(request, self._answer(request))
@@ -54,6 +61,8 @@ class PrivateResource(Resource):
     async def _answer(self, request: StreamingRequest) -> Answer | None:
         if not await self._may(request):
             return _UNAUTHORIZED
+        if request.postpath[:1] == [b"renewal"] and self._renewals is not None:
+            return _renewal(request, self._renewals)
         if request.postpath != [b"logs", b"v1"]:
             raise NotFound
         check_method(request, (b"GET", b"HEAD"))
@@ -98,3 +107,20 @@ class PrivateResource(Resource):
             await gone  # that is, it is cancelled then
         finally:
             self._logs.remove(listener)
+
+
+def _renewal(request: StreamingRequest, renewals: Renewals) -> Answer:
+    """Tell what was unhealthy; begin or cancel a renewal.  :raises NotRenewed:"""
+    rest, status = request.postpath[1:], 200
+    changes = {b"now": renewals.run_now, b"cancel": renewals.cancel}
+    if len(rest) == 1 and rest[0] in changes:
+        check_method(request, (b"POST",))
+        changes[rest[0]](arguments(request).get("alias"))
+        status = 202
+    elif rest:
+        raise NotFound
+    else:
+        check_method(request, (b"GET", b"HEAD"))
+    text = json.dumps({"renewals": unhealthy_json(renewals.status())}, indent=1)
+    headers = {"content-type": JSON, "cache-control": "no-store"}
+    return Answer(f"{text}\n".encode(), status, headers)

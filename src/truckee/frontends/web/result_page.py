@@ -41,8 +41,13 @@ def show_stored(request: Request, answer: Answer, frames: Frames) -> Answer:
 
 
 def show_checked(request: Request, answer: Answer, frames: Frames) -> Answer:
-    """Return *answer*, whose body tells what a check found, or a page of it."""
-    if not _is_shown(request, answer):
+    """
+    Return *answer*, whose body tells what a check found, or a page of it.
+
+    Who does not say what is wanted gets the page, as stock gateways give it.
+    """
+    anything = not request.requestHeaders.hasHeader(b"accept")
+    if not _is_shown(request, answer, anything):
         return answer
     frame, lines = frames.of(request), answer.body.decode("utf-8").splitlines()
     healthy = any(line.startswith("Healthy") for line in lines)
@@ -50,7 +55,8 @@ def show_checked(request: Request, answer: Answer, frames: Frames) -> Answer:
         "Checked",
         tags.h1("The file was checked"),
         tags.div(
-            [tags.p(line) for line in lines if line],
+            tags.div(tags.strong(tags.span(lines[0]))),
+            [tags.div(line) for line in lines[1:] if line],
             class_="well" if healthy else "error",
         ),
         tags.ul(
@@ -63,9 +69,9 @@ def show_checked(request: Request, answer: Answer, frames: Frames) -> Answer:
     return Answer(page, answer.status, {**answer.headers, **_HEADERS})
 
 
-def _is_shown(request: Request, answer: Answer) -> bool:
+def _is_shown(request: Request, answer: Answer, anything: bool = False) -> bool:
     return (
         answer.status == 200
         and answer.headers.get("content-type") == TEXT
-        and is_visit(request)
+        and (anything or is_visit(request))
     )

@@ -18,9 +18,11 @@ from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.events import Events, EventsResource
 from truckee.frontends.web.frame import Frame, Frames
 from truckee.frontends.web.live import render_live
+from truckee.frontends.web.not_stored import NotStored
 from truckee.frontends.web.page import section, set_page_headers
 from truckee.frontends.web.problems import problems_section
 from truckee.frontends.web.remade import Remade
+from truckee.frontends.web.renewal_report import renewals_section
 from truckee.frontends.web.task_document import MOST_ACTIVE, RECENT, describe
 from truckee.frontends.web.task_page import public_task_page
 from truckee.frontends.web.task_tables import active_tasks, ended_tasks
@@ -31,7 +33,7 @@ from truckee.status.task import Task
 from truckee.status.tasks import Tasks
 
 _STOCK = ("upload", "download")
-_NUMBERED = re.compile(rb"([a-z]+)-([0-9]{1,18})")
+_NUMBERED = re.compile(rb"([a-z]+(?:-[a-z]+)?)-([0-9]{1,18})")
 _JSON = b"application/json; charset=utf-8"
 
 
@@ -45,7 +47,7 @@ class NoTaskOfThatNumber(NotFound):
 
 def find_numbered(tasks: Tasks, segment: bytes) -> Task:
     """
-    Return the task that is called up-N, down-N, check-N or repair-N.
+    Return the task that is called up-N, down-N, or by its kind, as check-N.
 
     :raises NoTaskOfThatNumber: when none is.
     """
@@ -149,7 +151,9 @@ class StatusResource(Resource):
             "Status",
             tags.h1("Status"),
             problems_section(self._events.problems or ()),
+            NotStored.of(tasks.active()).sentence(),
             section("Under way", active_tasks(tasks.active()[:MOST_ACTIVE], frame.root)),
+            renewals_section(self._events.renewals()),
             section("Finished", ended_tasks(tasks.recent(RECENT), frame)),
             frame=frame,
             here="status",

@@ -6,10 +6,7 @@ Source: ``docs/reference/web-api.md``, "Tasks".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from twisted.web.http import Request
-
+from truckee.frontends.web.not_stored import NotStored
 from truckee.status.task import Task
 from truckee.status.tasks import Tasks
 
@@ -18,22 +15,13 @@ RECENT = 20
 MOST_ACTIVE = 100
 
 
-def wanted_id(request: Request, args: Mapping[str, str]) -> str | None:
-    """Return the id that the client gives its task, if it does."""
-    return args.get("ophandle") or request.getHeader("x-task-id")
-
-
-def show_id(request: Request, task: Task) -> None:
-    """Tell the client the id of what it asked for."""
-    request.setHeader(b"x-task-id", task.id.encode("ascii"))
-
-
 def listing(tasks: Tasks, now: float) -> dict[str, object]:
     """Return what everybody may know of all tasks."""
     active = tasks.active()
     return {
         "at": round(now, 3),
         "active_count": len(active),
+        "not_stored": NotStored.of(active).document(),
         "active": [describe(task) for task in active[:MOST_ACTIVE]],
         "recent": [describe(task) for task in tasks.recent(RECENT)],
     }
@@ -66,6 +54,7 @@ def describe(task: Task) -> dict[str, object]:
         "held": progress.held,
         "stored": progress.stored,
         "sent": progress.sent,
+        "objects": progress.objects,
         "progress": fraction,
         "rate": _rounded(task.rate, 1),
         "eta": _rounded(task.time_left, 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.web.template import Flattenable, Tag, tags
 
+from truckee.frontends.web.deep_operations import Operation
 from truckee.frontends.web.frame import Frame
 from truckee.frontends.web.live import render_live
 from truckee.frontends.web.tables import pairs
@@ -12,10 +13,25 @@ from truckee.frontends.web.words import duration, exact, moment
 from truckee.status.task import State, Task
 
 
-def task_page(task: Task, frame: Frame) -> bytes:
-    """Return the page of one task for its holder, cap and all."""
+def task_page(task: Task, frame: Frame, walk: Operation | None = None) -> bytes:
+    """Return the page of one task for its holder, cap and all, and what a *walk* found."""
     file = _file(task.cap, frame.root) if task.cap else ""
-    return _page(task, frame, _buttons(task), file)
+    found = "" if walk is None else _found(walk)
+    return _page(task, frame, _buttons(task), file, found)
+
+
+def _found(walk: Operation) -> Tag:
+    """Return the numbers of a walk, and links to all the rest."""
+    counts = {**walk.walk.statistics.document(), **getattr(walk.results, "counts", {})}
+    rows = [(name, f"{n:,}") for name, n in counts.items() if isinstance(n, int)]
+    links = [
+        tags.a(label, href=f"?output={output}")
+        for label, output in (("All of it as JSON", "json"), ("As a text", "text"))
+    ]
+    shown: list[tuple[str, Flattenable]] = [
+        (name.replace("-", " ").capitalize(), told) for name, told in rows
+    ]
+    return tags.div(pairs(shown[1:]), tags.p(links[0], ". ", links[1]))
 
 
 def public_task_page(task: Task, frame: Frame) -> bytes:

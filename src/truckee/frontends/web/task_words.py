@@ -6,7 +6,7 @@ from twisted.web.template import Flattenable, tags
 
 from truckee.frontends.web.problems import MOST_TEXT
 from truckee.frontends.web.tables import bar
-from truckee.frontends.web.words import amount, duration, exact, foreign, part
+from truckee.frontends.web.words import amount, counted, duration, exact, foreign, part
 from truckee.status.task import State, Task
 
 ROUTES = {
@@ -36,6 +36,8 @@ def shown(task: Task) -> Flattenable:
     task.look()
     fraction, size = task.fraction, task.progress.size
     label = f"{name(task)}, done"
+    if task.progress.objects:
+        return counted(task.progress.objects, "object")
     if size is None:
         far: Flattenable = [exact(task.done), " so far"] if task.done else ""
         moves = task.done and task.state is State.RUNNING

@@ -7,7 +7,7 @@ from twisted.web.template import Flattenable, tags
 
 def uploader_scripts(root: str) -> tuple[Flattenable, ...]:
     """Return what a page with an uploader has in its head."""
-    names = ("caps.js", "upload.js")
+    names = ("caps.js", "tus.js", "upload.js")
     return tuple(tags.script(src=f"{root}static/{name}", defer="") for name in names)
 
 

@@ -77,7 +77,8 @@ def welcome_page(status: GridStatus, address: str, frame: Frame = ALONE) -> byte
         ),
         problems_section(status.problems),
         section("Upload", uploader(frame.root)),
-        section("Read a file", _reader(frame.root)),
+        section("Open a file or a directory", _reader(frame.root)),
+        section("New directory", _maker(frame.root)),
         section("Grid", _grid(status), name="grid"),
         _helper(status, frame.root),
         section("From a shell", _commands(foreign(address))),
@@ -105,6 +106,18 @@ def _reader(root: str) -> Flattenable:
         ),
         action=f"{root}uri",
         method="get",
+    )
+
+
+def _maker(root: str) -> Flattenable:
+    return tags.form(
+        tags.p(
+            "A directory gives names to files and to other directories. Its page opens at "
+            "an address with its cap: keep that address."
+        ),
+        tags.button("Make a directory"),
+        action=f"{root}uri?t=mkdir&redirect_to_result=true",
+        method="post",
     )
 
 

@@ -50,12 +50,18 @@ def part(done: int, size: int) -> Tag:
 def moment(seconds: float) -> Tag:
     """Return a time, in Unix seconds, for people anywhere."""
     then = time.gmtime(seconds)
-    text = f"{then.tm_mday} {_MONTHS[then.tm_mon - 1]} {then.tm_year}, "
     return tags.time(
-        text + time.strftime("%H:%M UTC", then),
+        day_and_time(seconds),
         datetime=time.strftime("%Y-%m-%dT%H:%M:%SZ", then),
         title=time.strftime("%Y-%m-%d %H:%M:%S UTC", then),
     )
+
+
+def day_and_time(seconds: float) -> str:
+    """Return the same as text."""
+    then = time.gmtime(seconds)
+    day = f"{then.tm_mday} {_MONTHS[then.tm_mon - 1]} {then.tm_year}"
+    return f"{day}, {then.tm_hour:02}:{then.tm_min:02} UTC"
 
 
 def duration(seconds: float) -> str:
