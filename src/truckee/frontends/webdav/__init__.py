@@ -1,0 +1,1 @@
+"""WebDAV: directories for programs that mount and synchronise."""
