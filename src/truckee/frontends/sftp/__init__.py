@@ -1,0 +1,1 @@
+"""SFTP: directories and files over SSH, version 3 with OpenSSH's extensions."""
