@@ -77,8 +77,8 @@ class DefaultTests(_Case):
 
     def test_unsupported(self) -> None:
         """What is set and does nothing here is named; what changes nothing is not."""
-        config = self.load("[sftpd]\nenabled = true\n[tor]\nenabled = false\n")
-        self.assertEqual(config.unsupported, ["[sftpd] enabled = true"])
+        config = self.load("[ftpd]\nenabled = true\n[tor]\nenabled = false\n")
+        self.assertEqual(config.unsupported, ["[ftpd] enabled = true"])
 
     def test_expiry(self) -> None:
         """Leases expire as stock servers are told."""

@@ -212,7 +212,7 @@ RUN: dict[str, tuple[str, Check]] = {
     ),
     "an SFTP frontend": (
         created(more="[storage]\nenabled = false\n[sftpd]\nenabled = true\n"),
-        lambda c, _: c.unsupported == ["[sftpd] enabled = true"],
+        lambda c, n: c.sftp and c.sftp.host_key == n / "private/ssh_host_ed25519_key",
     ),
     "timeouts": (
         created(

@@ -45,6 +45,11 @@ class IntroducersTests(_Case):
         )
         self.assertEqual(load_introducers(self.path), {"one": FURL, "zwei ü": f"{FURL}2"})
 
+    def test_line_end(self) -> None:
+        """A furl with the end of its line, as it was read from a file, is that furl."""
+        self.path.write_text(yaml.safe_dump({"introducers": {"a": {"furl": f"{FURL}\n"}}}))
+        self.assertEqual(load_introducers(self.path), {"a": FURL})
+
     def test_none(self) -> None:
         """No file, and files with nothing in them, name none."""
         self.assertEqual(load_introducers(self.path), {})
@@ -86,6 +91,7 @@ class IntroducersTests(_Case):
     def test_furl(self) -> None:
         """A furl without an object's name is refused where it stands."""
         self.assertEqual(check_furl(self.path, "there", FURL), FURL)
+        self.assertEqual(check_furl(self.path, "there", f" {FURL}\r\n"), FURL)
         furl = FURL.removesuffix("/swissnum")
         error = self.assertRaises(BadPeers, check_furl, self.path, "there", furl)
         self.assertEqual(error.where, "there")

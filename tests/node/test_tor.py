@@ -128,7 +128,7 @@ class ConfigTests(SynchronousTestCase):
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.problems = Problems(time.time)

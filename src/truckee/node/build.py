@@ -1,70 +1,38 @@
-"""All parts of a node, put together.  This is the only place where that happens."""
+"""All parts of a node, put together, started and stopped.  Nowhere else that happens."""
 
 from __future__ import annotations
 
 import os
 import time
-from functools import partial
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from truckee.codec import base32
-from truckee.flow.cpu import Workers
 from truckee.flow.descriptors import raise_limit
-from truckee.flow.limits import Budget
 from truckee.flow.locked_directory import LockedDirectory
-from truckee.frontends.tus import protocol as tus_protocol
-from truckee.frontends.tus.resource import Tus, TusResource
-from truckee.frontends.web.checking import Checks
-from truckee.frontends.web.error_page import ErrorPages
-from truckee.frontends.web.events import Events
-from truckee.frontends.web.frame import Frames
-from truckee.frontends.web.handles import UploadResource
-from truckee.frontends.web.helper_report import HelperReporter
-from truckee.frontends.web.log_stream import LogStream
-from truckee.frontends.web.metrics import Metrics
-from truckee.frontends.web.private import PrivateResource
-from truckee.frontends.web.resumable import Resumable
-from truckee.frontends.web.root import STATUSES, RootResource
-from truckee.frontends.web.storage_report import StorageReporter
-from truckee.frontends.web.welcome import GridStatus, health_of
+from truckee.frontends.web.welcome import GridStatus
 from truckee.grid.selection import Selector
-from truckee.helper.server.registry import Uploads
-from truckee.immutable.check import Checker
-from truckee.immutable.repair import Repairer
 from truckee.immutable.upload.grid_sink import GridSinks
 from truckee.immutable.upload.sinks import ICiphertextSinks
-from truckee.immutable.upload.uploader import Uploader
-from truckee.net.http.respond import Responder
-from truckee.net.http.site import StreamingSite
-from truckee.node.config import NodeConfig, load_config
-from truckee.node.disks import NodeDisks
-from truckee.node.downloads import Downloads, build_downloads
-from truckee.node.helper import build_helper, build_routes, build_uploads, helper_seen
+from truckee.node.foundation import Foundation
+from truckee.node.gateway_parts import GatewayParts, build_gateway
+from truckee.node.helper import build_routes, helper_seen
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import NodeDirectory, boot_id
 from truckee.node.network import Network
-from truckee.node.readings import problem_count, readings
-from truckee.node.storage import OfferedStorage
-from truckee.node.web import WebPort, listen_web, warning_of
-from truckee.status.failures import log_failure
-from truckee.status.tasks import Tasks
+from truckee.node.offers import Offers
+from truckee.node.renewal import stop_renewals
+from truckee.node.sftp import Sftp, start_sftp
+from truckee.node.site import Web, build_site
+from truckee.node.web import WebPort, listen_web, note_web, warning_of
 from truckee.storage.interfaces import IStorageServer
-from truckee.storage.lease_crawler import LeaseCrawler
 from truckee.storage.server import DiskServer
-from truckee.uploads.append_log import digest_of_boot
-from truckee.uploads.record import UploadFiles
-from truckee.uploads.registry import OpenUploads
 
 log = Logger()
-
-# Disks are waited for, not computed on: enough for each of ten directories and a few
-# readers to have a call under way.
-DISK_THREADS = 16
 
 # Seconds that requests in progress may take to end when the node stops, and those that
 # were cut off to clean up: together below the 10 s that service managers grant.
@@ -78,62 +46,41 @@ class Node:
 
     directory: NodeDirectory
     reactor: Any
-    boot: bytes = field(factory=boot_id)  # which start of the machine this is
-    config: NodeConfig = field(init=False)
-    disks: NodeDisks = field(init=False)
+    _boot: bytes = field(factory=boot_id)  # which start of the machine this is
+    base: Foundation = field(init=False)
     network: Network | None = field(default=None, init=False)
-    budget: Budget = field(init=False)
-    _cpu: Workers = field(init=False)
-    _disk: Workers = field(init=False)
+    parts: GatewayParts | None = field(default=None, init=False)
+    offers: Offers = field(init=False)
+    sftp: Sftp | None = field(default=None, init=False)
     _lock: LockedDirectory | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
-    uploader: Uploader | None = field(default=None, init=False)
-    open_uploads: OpenUploads | None = field(default=None, init=False)
-    _repairer: Repairer = field(init=False)
-    downloads: Downloads | None = field(default=None, init=False)
-    crawler: LeaseCrawler | None = field(default=None, init=False)  # of what we offer
-    _storage: StorageReporter | None = field(default=None, init=False)
-    _tasks: Tasks | None = field(default=None, init=False)
-    _events: Events | None = field(default=None, init=False)
-    _logs: LogStream | None = field(default=None, init=False)
-    _site: StreamingSite | None = field(default=None, init=False)
-    _web: WebPort | None = field(default=None, init=False)
-    _selector: Selector = field(init=False)
+    _web: Web | None = field(default=None, init=False)
+    _port: WebPort | None = field(default=None, init=False)
     _direct: GridSinks = field(init=False)  # to the servers, without a helper
-    uploads: Uploads | None = field(default=None, init=False)  # of the helper that we are
 
     def __attrs_post_init__(self) -> None:
-        self.directory.check()
-        self.config = load_config(self.directory)
-        self.budget = Budget(self.config.memory_limit)
-        self._cpu = Workers(self.reactor, os.cpu_count() or 1, "cpu")
-        self._disk = Workers(self.reactor, DISK_THREADS, "disk")
-        self.disks = NodeDisks(self.directory, self.config, self._disk, self.reactor)
+        self.base = Foundation.of(self.directory, self.reactor, self._boot)
+        self.offers = Offers(self.base)
 
     @property
     def url(self) -> str:
         """Where the web API is, with a slash at its end; empty: it has no such address."""
-        return "" if self._web is None else self._web.url
+        return "" if self._port is None else self._port.url
 
     @property
     def web_place(self) -> str:
         """Where the web API listens, as people are told; empty: it does not."""
-        return "" if self._web is None else self._web.place
+        return "" if self._port is None else self._port.place
 
     @property
     def exposure(self) -> str:
         """A warning when other machines may reach the web API; else empty."""
-        return "" if self._web is None else warning_of(self._web)
+        return "" if self._port is None else warning_of(self._port)
 
     @property
     def local(self) -> list[DiskServer]:
         """The servers of an embedded grid that were found."""
-        return self.disks.grid.servers
-
-    @property
-    def is_grid(self) -> bool:
-        """Whether it has a grid of its own, and needs no other node."""
-        return bool(self.config.storage_dirs)
+        return self.base.disks.grid.servers
 
     def servers(self) -> list[IStorageServer]:
         """Return the storage servers that can be asked now."""
@@ -145,21 +92,19 @@ class Node:
 
     def status(self) -> GridStatus:
         """Return what people and clients are told of the grid."""
-        local, problems = self.disks.grid.servers_seen(), list(self.disks.problems)
-        cache = None if self.downloads is None else self.downloads.cache.status
+        disks = self.base.disks
+        local, problems = disks.grid.servers_seen(), list(disks.problems)
+        cache = None if self.parts is None else self.parts.downloads.cache.status
         if self.network is None:
             return GridStatus(
-                local,
-                cache=cache,
-                problems=problems,
-                directories=self.disks.grid.statuses(),
+                local, cache=cache, problems=problems, directories=disks.grid.statuses()
             )
         return GridStatus(
             [*local, *self.network.pool.statuses()],
             [f"{each.petname}: {each.status}" for each in self.network.introducers],
             helper_seen(self.network.helper),
             self._direct.needs_known_size,
-            None if self.uploads is None else len(self.uploads.active),
+            None if self.offers.uploads is None else len(self.offers.uploads.active),
             cache,
             problems,
         )
@@ -173,73 +118,68 @@ class Node:
         raise_limit()
         self._lock = self.directory.lock()
         try:
-            for what in self.config.unsupported:
-                log.warn("tahoe.cfg: {what} has no effect here", what=what)
-            for mistake in self.config.mistakes:
-                self.disks.problems.report(mistake.where, mistake.text)
-            private = self.directory.private
-            if self.is_grid:
-                keys = NodeKeys.load(private)
-            else:
-                keys = NodeKeys.at_start(private, os.urandom)
-            self._cpu.start()
-            self._disk.start()
-            await self.disks.start(keys)
-            await self.disks.grid.open()
-            journal = self.disks.journal
-            happy = self.config.shape.happy
-            self._selector = Selector(
-                self.servers, self.takers, keys.lease_secret, happy, self.reactor
-            )
-            self._direct = GridSinks(
-                self.config.encoding,
-                self._selector,
-                journal,
-                self._cpu,
-                self.budget,
-                self.reactor,
-            )
-            checker = Checker(self._selector, self._cpu, self.budget)
-            self._repairer = Repairer(
-                checker, self._selector, journal, self._cpu, self.budget, self.reactor
-            )
-            if not self.is_grid:
-                await self._join(keys)
-            self.downloads = build_downloads(
-                self.directory,
-                self.config.cache,
-                self.config.download_memory,
-                self._selector.find,
-                self._cpu,
-                self._disk,
-                self.reactor,
-            )
-            cache = self.disks.recovery.attempt(
-                "cache",
-                "Files that are read again come from the servers again.",
-                self.downloads.cache.start,
-            )
-            Deferred.fromCoroutine(cache)
-            self._site = self._build_site(keys, self.downloads)
-            if self.open_uploads is not None:
-                await self.disks.start_uploads(self.open_uploads.start)
-            if self.config.web_port is not None:
-                self._web = await listen_web(
-                    self.reactor, self._site, self.directory, self.config.web_port
-                )
-                if self.exposure:
-                    log.warn("{text}", text=self.exposure)
-                # For clients on the command line.
-                if not self.directory.api_token.exists():
-                    token = f"{base32.encode(os.urandom(32))}\n"
-                    await self.disks.write(self.directory.api_token, token)
-                if self.url:
-                    await self.disks.write(self.directory.url, f"{self.url}\n")
-                else:
-                    await self.disks.remove(self.directory.url)
+            await self._start()
         except BaseException:
             await self.stop()
             raise
+
+    async def _start(self) -> None:
+        base, disks = self.base, self.base.disks
+        for what in base.config.unsupported:
+            log.warn("tahoe.cfg: {what} has no effect here", what=what)
+        for mistake in base.config.mistakes:
+            disks.problems.report(mistake.where, mistake.text)
+        if base.is_grid:
+            keys = NodeKeys.load(self.directory.private)
+        else:
+            keys = NodeKeys.at_start(self.directory.private, os.urandom)
+        base.cpu.start()
+        base.disk.start()
+        await disks.start(keys)
+        await disks.grid.open()
+        happy = base.config.shape.happy
+        selector = Selector(
+            self.servers, self.takers, keys.lease_secret, happy, self.reactor
+        )
+        self._direct = GridSinks(
+            base.config.encoding,
+            selector,
+            disks.journal,
+            base.cpu,
+            base.budget,
+            self.reactor,
+        )
+        if not base.is_grid:
+            await self._join(keys, selector)
+        sinks = self._sinks(keys, selector)
+        self.parts = build_gateway(base, keys, selector, sinks, self.servers, self.takers)
+        cache = disks.recovery.attempt(
+            "cache",
+            "Files that are read again come from the servers again.",
+            self.parts.downloads.cache.start,
+        )
+        Deferred.fromCoroutine(cache)
+        self._web = build_site(base, self.parts, self.offers, self.network, self.status)
+        await disks.start_uploads(self.parts.open_uploads.start)
+        await self._listen(self.parts, self._web)
+
+    async def _listen(self, parts: GatewayParts, web: Web) -> None:
+        """Let clients come, over HTTP and SFTP."""
+        config, disks = self.base.config, self.base.disks
+        if config.web_port is not None:
+            self._port = await listen_web(
+                self.reactor, web.site, self.directory, config.web_port
+            )
+            if self.exposure:
+                log.warn("{text}", text=self.exposure)
+            await note_web(disks, self.directory, self.url)
+        if config.sftp is not None:
+            self.sftp = await start_sftp(
+                self.reactor, self.directory, config.sftp, parts.files
+            )
+            await disks.write(self.directory.sftp_url, f"{self.sftp.url}\n")
+        if self._port or self.sftp:
+            parts.mutable.start()
 
     async def stop(self) -> None:
         """
@@ -250,196 +190,75 @@ class Node:
         if self._stopped:
             return
         self._stopped = True
-        self.disks.stop()
-        if self._web is not None:
-            await maybeDeferred(self._web.port.stopListening)
-        self._say_goodbye()
-        if self._site is not None:
-            drained = self._site.drain()
-            drained.addTimeout(DRAIN_TIME, self.reactor, lambda *_: None)
-            await drained
-            self._site.abort()
-        deadline = self.reactor.seconds() + CLEANUP_TIME
-        if self.open_uploads is not None:
-            rest = Deferred.fromCoroutine(self.open_uploads.stop())
-            rest.addTimeout(CLEANUP_TIME, self.reactor, lambda *_: None)
-            await rest
-        while self._storing() and self.reactor.seconds() < deadline:
-            await deferLater(self.reactor, 0.02)
-        if self.uploads is not None:
-            self.uploads.stop()
-        if self.downloads is not None:
-            self.downloads.stop()
-        if self.crawler is not None:
-            await self.crawler.stop()
+        self.base.disks.stop()
+        if self._port is not None:
+            await maybeDeferred(self._port.port.stopListening)
+        if self.parts is not None:
+            await self._stop_clients(self.parts)
+        await self.offers.stop()
+        if self.parts is not None:
+            self.parts.downloads.stop()
+            self.parts.mutable.stop()
         if self.network is not None:
             await self.network.stop()
-        if self._tasks is not None:
-            self._tasks.stop()
-        self._cpu.stop()
-        self._disk.stop()
-        self.disks.release()
+        if self.parts is not None:
+            self.parts.tasks.stop()
+        self.base.cpu.stop()
+        self.base.disk.stop()
+        self.base.disks.release()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
-    def _say_goodbye(self) -> None:
-        """Let go who listens to what is going on."""
-        for listened in (self._events, self._logs):
-            if listened is not None:
-                listened.stop()
+    async def _stop_clients(self, parts: GatewayParts) -> None:
+        """Let go who listens to what is going on, and give up what clients began."""
+        parts.events.stop()
+        renewals = stop_renewals(parts.renewals, CLEANUP_TIME, self.reactor)
+        if self._web is not None:
+            self._web.logs.stop()
+            drained = self._web.site.drain()
+            drained.addTimeout(DRAIN_TIME, self.reactor, lambda *_: None)
+            await drained
+            self._web.site.abort()
+        await renewals
+        deadline = self.reactor.seconds() + CLEANUP_TIME
+        for each in (self.sftp, parts.open_uploads):
+            if each is not None:
+                rest = Deferred.fromCoroutine(each.stop())
+                rest.addTimeout(CLEANUP_TIME, self.reactor, lambda *_: None)
+                await rest
+        while parts.is_storing and self.reactor.seconds() < deadline:
+            await deferLater(self.reactor, 0.02)
 
-    def _storing(self) -> bool:
-        """Tell whether uploads or repairs still clean up behind themselves."""
-        return bool(self.uploader and (self.uploader.active or self._repairer.active))
-
-    def _server_id(self, server: IStorageServer) -> str:
-        """Return what clients call a server, as the welcome page does."""
-        if self.network is None:
-            return server.name
-        found = self.network.pool.server_id(server.lease_seed)
-        return found.decode("utf-8", "replace")
-
-    async def _join(self, keys: NodeKeys) -> None:
+    async def _join(self, keys: NodeKeys, selector: Selector) -> None:
         """Connect to other nodes, and be a storage server for them if that is wanted."""
+        base, disks = self.base, self.base.disks
         network = self.network = Network(
             self.directory,
-            self.config,
+            base.config,
             keys.certificate,
             self.reactor,
             time.time,
             os.urandom,
-            self._disk,
-            self.disks.problems,
+            base.disk,
+            disks.problems,
         )
         await network.start()
         nodeid = f"{base32.encode(network.tubid)}\n"
-        await self.disks.write(self.directory.path / "my_nodeid", nodeid)
-        if self.config.storage is not None:
-            await self.disks.offer_storage(network, self._watch_leases)
-        if self.config.helper is not None:
-            self.uploads = build_uploads(
-                self.config.helper,
-                self._direct,
-                self._selector,
-                self._disk,
-                self.reactor,
-                self.disks.problems,
-                *self.disks.helper_spool(),
-            )
-            helper = build_helper(self.uploads, network.pool, self.reactor)
-            self.uploads.start()
-            await self.disks.offer_helper(
-                network, self.uploads.look, partial(network.offer_helper, helper)
-            )
+        await disks.write(self.directory.path / "my_nodeid", nodeid)
+        await self.offers.start(network, self._direct, selector)
 
-    async def _api_token(self) -> bytes:
-        """Return what clients on this machine are let in with; empty: it cannot be read."""
-        try:
-            return (await self._disk.run(self.directory.api_token.read_bytes)).strip()
-        except OSError:
-            return b""
-
-    def _watch_leases(self, offered: OfferedStorage) -> None:
-        """Look at the leases of the storage that is offered from now on."""
-        config, server = self.config.storage, offered.immutable
-        assert config is not None
-        self.crawler = LeaseCrawler(
-            server.directory.root,
-            offered.remove_expired,
-            config.expiry,
-            self._disk,
-            self.reactor,
-            time.time,
-        )
-        self.crawler.start()
-        self._storage = StorageReporter(server, self.crawler, self._disk, time.time)
-
-    def _sinks(self, keys: NodeKeys) -> ICiphertextSinks:
+    def _sinks(self, keys: NodeKeys, selector: Selector) -> ICiphertextSinks:
         """Return where the files of our clients go."""
         if self.network is None or self.network.helper is None:
             return self._direct
-        helper = self.network.helper
         return build_routes(
             self._direct,
-            self._selector,
-            helper,
-            self._cpu,
+            selector,
+            self.network.helper,
+            self.base.cpu,
             self.reactor,
             os.urandom,
-            self.config.helper_verify,
+            self.base.config.helper_verify,
             keys.lease_secret,
         )
-
-    def _build_site(self, keys: NodeKeys, downloads: Downloads) -> StreamingSite:
-        config = self.config
-        # On our own disks an open end costs nothing; elsewhere room must be asked for.
-        limits = config.limits
-        if self.is_grid:
-            limits = evolve(limits, max_unknown_size=limits.max_size)
-        self.uploader = Uploader(
-            config.encoding,
-            self._sinks(keys),
-            keys.convergence,
-            self._cpu,
-            self._disk,
-            str(self.directory.spool),
-            self.budget,
-            os.urandom,
-            self.reactor,
-            limits,
-        )
-        frames = Frames(lambda: health_of(self.status(), self._storage is not None))
-        statuses = (*tus_protocol.STATUSES, *STATUSES)
-        responder = Responder(statuses, ErrorPages(frames).show)
-        reporter = None
-        if self.uploads is not None:
-            reporter = HelperReporter(
-                self.uploads, self._disk, time.time, self.disks.problems
-            )
-        tasks = self._tasks = Tasks(self.reactor, time.time, os.urandom)
-        tasks.on_end.append(log_failure)
-        events = self._events = Events(tasks, self.reactor, time.time, self.disks.problems)
-        records, (logs, _) = self.directory.upload_records, self.disks.upload_logs()
-        self.open_uploads = OpenUploads(
-            self.uploader,
-            UploadFiles(records, logs.path, self._disk, logs.check, logs.mark),
-            self._disk,
-            self.reactor,
-            os.urandom,
-            time.time,
-            digest_of_boot(self.boot),
-            tasks,
-            config.open_uploads,
-            self.disks.problems,
-        )
-        resumable = Resumable(self.open_uploads, responder, time.time, limits.max_size)
-        told = readings(
-            self.status,
-            self.budget,
-            self.open_uploads,
-            events,
-            self.uploads,
-            None if config.storage is None else lambda: self.crawler,
-        )
-        told.append(problem_count(self.disks.problems))
-        root = RootResource(
-            self.uploader,
-            downloads.downloader,
-            responder,
-            self.status,
-            reporter,
-            UploadResource(resumable, frames),
-            checks=Checks(self._repairer, self._server_id, tasks, frames),
-            resumable=resumable,
-            events=events,
-            metrics=Metrics(tasks, told),
-            default_key=config.default_key,
-            storage=lambda: self._storage,
-            frames=frames,
-        )
-        tus = Tus(self.open_uploads, responder, time.time, limits.max_size)
-        root.putChild(b"tus", TusResource(tus))
-        stream = self._logs = LogStream(tasks, self.reactor, time.time, os.urandom)
-        root.putChild(b"private", PrivateResource(self._api_token, stream, responder))
-        return StreamingSite(root, responder, reactor=self.reactor, hosts=config.web_hosts)

@@ -29,6 +29,7 @@ from truckee.immutable.upload.uploader import UploadLimits
 from truckee.net.http.base_url import parse_base_url
 from truckee.net.http.forwarded import LOCAL_PROXIES, parse_trusted
 from truckee.net.http.origin import AllowedHosts, allowed_hosts
+from truckee.node.accounts import accounts_path
 from truckee.node.config_file import BadConfig, ConfigFile
 from truckee.node.config_keys import Mistake
 from truckee.node.config_values import (
@@ -52,8 +53,11 @@ from truckee.node.grid_managers import (
 from truckee.node.layout import NodeDirectory
 from truckee.node.own_grid import grid_mistakes, parse_storage_dirs
 from truckee.node.protection import dials_tcp, obstacle_beside, obstacle_in
+from truckee.node.renewal_config import renewal_mistakes, renewal_plan
+from truckee.node.sftp_config import SftpConfig, sftp_config
 from truckee.node.tor_settings import TorSettings, tor_settings
 from truckee.node.unsupported import unsupported
+from truckee.renewal.plan import RenewalPlan
 from truckee.uploads.registry import OpenLimits
 
 DEFAULT_WEB_PORT = "tcp:3456:interface=127.0.0.1"
@@ -129,8 +133,11 @@ class NodeConfig:
     cache: CacheLimits
     limits: UploadLimits
     open_uploads: OpenLimits
+    accounts_file: Path  # which need not be there
     storage_dirs: Sequence[Path]
     reserved_space: int  # bytes, of each storage directory's disk
+    sftp: SftpConfig | None  # None: it is not wanted
+    renewal: RenewalPlan
 
 
 # The keys of ``GridShape`` with which its errors begin.
@@ -287,6 +294,8 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             without_effect.append("[grid_managers]")
         without_effect += [key for key, value in given.items() if value is not None]
         mistakes += grid_mistakes(file, shape.needed, shape.happy, len(storage_dirs))
+    renewal = renewal_plan(node.private, file)
+    mistakes += renewal_mistakes(file, renewal)
     web_port = get("node", "web.port", None, or_none)
     needs_port = not storage_dirs and not (storage is None and helper is None)
     tub = _tub(node, file, needs_port)
@@ -350,6 +359,9 @@ def load_config(node: NodeDirectory) -> NodeConfig:
             ),
             guard=get("client", "upload.keep-stored", OpenLimits().guard, parse_guard),
         ),
+        accounts_file=accounts_path(node, file),
         storage_dirs=storage_dirs,
         reserved_space=get("grid", "reserved_space", 0, parse_size),
+        sftp=sftp_config(node, file),
+        renewal=renewal,
     )

@@ -34,7 +34,8 @@ _KNOWN = {
         mutable.format peers.preferred force_foolscap storage.plugins key_generator.furl
         stats_gatherer.furl upload.memory-limit upload.max-size upload.max-unknown-size
         upload.spool-limit upload.expire-after upload.keep-stored upload.default-key
-        download.memory-limit cache.limit cache.expire-after cache.check-interval""",
+        download.memory-limit cache.limit cache.expire-after cache.check-interval renew
+        renew.repair""",
     "storage": f"""enabled anonymous readonly reserved_space storage_dir force_foolscap
         plugins grid_management debug_discard debug_discard_storage {_EXPIRE}""",
     "helper": """enabled spool-limit max-size max-uploads client-spool-limit
@@ -55,7 +56,9 @@ _FREE_STARTS = ("storageclient.plugins.", "storageserver.plugins.")
 PROTECTING = {
     "node": frozenset(("reveal-ip-address", "web.allowed-hosts", "web.trusted-proxies")),
     "connections": KNOWN["connections"],
-    "client": frozenset(("helper.verify", "shares.needed", "shares.happy", "shares.total")),
+    "client": frozenset(
+        ("helper.verify", "shares.needed", "shares.happy", "shares.total", "renew")
+    ),
     "storage": frozenset(f"readonly anonymous reserved_space {_EXPIRE}".split()),
     "grid": KNOWN["grid"],
 }

@@ -44,7 +44,7 @@ def create_node(
     if node.path.exists() and any(node.path.iterdir()):
         raise NotEmpty(node.path)
     if introducer is not None:
-        check_furl(node.path, "--introducer", introducer)
+        introducer = check_furl(node.path, "--introducer", introducer)
     make_directories(node.path)
     create_keys(node.private, random)
     if introducer is not None:

@@ -29,7 +29,12 @@ class Downloads:
     cache: Cache
     files: OpenFiles
     downloader: Downloader
-    budget: Budget
+    holdings: Holdings  # of all who read
+
+    @property
+    def budget(self) -> Budget:
+        """What all who read may have in memory."""
+        return self.holdings.budget
 
     def stop(self) -> None:
         """Keep nothing any more."""
@@ -56,6 +61,6 @@ def build_downloads(
         return SharedFile(cap, find, cache, cpu, reactor, guess)
 
     files = OpenFiles(open_file, reactor)
-    budget = Budget(memory)
-    downloader = Downloader(files, cpu, Holdings(budget, reactor), reactor)
-    return Downloads(cache, files, downloader, budget)
+    holdings = Holdings(Budget(memory), reactor)
+    downloader = Downloader(files, cpu, holdings, reactor)
+    return Downloads(cache, files, downloader, holdings)

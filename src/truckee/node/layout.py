@@ -76,6 +76,16 @@ class NodeDirectory:
         return self.private / "uploads"
 
     @property
+    def renewal(self) -> Path:
+        """How far the renewal of leases is, and what was unhealthy; paths of files."""
+        return self.private / "renewal"
+
+    @property
+    def webdav_locks(self) -> Path:
+        """Who has locked what, by hashes; with what clients say of themselves."""
+        return self.private / "webdav-locks.json"
+
+    @property
     def upload_logs(self) -> Path:
         """Their bytes, encrypted."""
         return self.path / "uploads"
@@ -109,6 +119,11 @@ class NodeDirectory:
     def url(self) -> Path:
         """Where the web API is, for command-line clients."""
         return self.path / "node.url"
+
+    @property
+    def sftp_url(self) -> Path:
+        """Where SFTP is, for clients on this machine."""
+        return self.path / "sftp.url"
 
     @property
     def api_token(self) -> Path:

@@ -105,7 +105,13 @@ def _shown(name: object) -> str:
 
 
 def check_furl(path: Path, where: str, furl: str) -> str:
-    """Return *furl* if it looks like one.  :raises BadPeers: otherwise."""
+    """
+    Return *furl*, without blanks around it, if it looks like one.
+
+    Stock writes down what a script gave it, often with the end of the line it was read
+    from.  :raises BadPeers: otherwise.
+    """
+    furl = furl.strip()
     try:
         tubid_of(furl)
     except ValueError as error:

@@ -9,9 +9,12 @@ import time
 from contextlib import suppress
 from typing import Any
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
 _LARGE = 4 << 20  # bytes; segments and what they become stay below
 _SPARE = 16 << 20  # bytes that are kept for the next segments
+# Places where the threads' memory comes from, each of which keeps some to spare.  Threads
+# that allocate take turns anyway, at the interpreter.
+_ARENAS = 2
 
 
 def make_private() -> None:
@@ -29,6 +32,7 @@ def give_memory_back() -> None:
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        library.mallopt(_M_ARENA_MAX, _ARENAS)
         # Else 128 KiB: each segment's pages would be given back and taken anew.
         library.mallopt(_M_TRIM_THRESHOLD, _SPARE)
 

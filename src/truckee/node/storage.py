@@ -188,7 +188,7 @@ class StorageOpener:
         check_place(path, identity, remembered, used)
         opened = OpenedStorage(path, identity, self._lock(path))
         name = directory_name(number)
-        opened.server = self._server(opened, name, identity, identity, reserved_space)
+        opened.server, _ = self._server(opened, name, identity, identity, reserved_space)
         return opened
 
     def open_offered(
@@ -225,19 +225,11 @@ class StorageOpener:
                 write_identity(record.path, identity)
 
         opened = OpenedStorage(path, mark, self._lock(path), ready)
-        opened.server = self._server(
+        opened.server, slots = self._server(
             opened, name, permutation_seed, tubid, config.reserved_space
         )
         opened.server.readonly = config.readonly
         opened.server.expires = config.expiry is not None
-        slots = opened.server.slots = DiskSlots(
-            name=name,
-            node_id=tubid,
-            slots=SlotDirectory(opened.server.directory),
-            disk=self.disk,
-            now=time.time,
-            room=opened.server.available_space,
-        )
         return opened, OfferedStorage(opened.server, slots)
 
     def release(self) -> None:
@@ -259,7 +251,7 @@ class StorageOpener:
         permutation_seed: bytes,
         lease_seed: bytes,
         reserved_space: int,
-    ) -> DiskServer:
+    ) -> tuple[DiskServer, DiskSlots]:
         self._opened.append(opened)
         server = DiskServer(
             name=name,
@@ -273,4 +265,12 @@ class StorageOpener:
             is_there=opened.is_there,
         )
         server.unready = True
-        return server
+        slots = server.slots = DiskSlots(
+            name=name,
+            node_id=lease_seed,
+            slots=SlotDirectory(server.directory),
+            disk=self.disk,
+            now=time.time,
+            room=server.available_space,
+        )
+        return server, slots

@@ -50,6 +50,14 @@ _UNKNOWN = """\
 #upload.max-unknown-size = 4GiB
 """
 
+_RENEW = """\
+# Servers may delete what nobody renews: docs/how-to-keep-files-alive.md. A line for each
+# alias of a directory; all that is below it is renewed.
+#renew = tahoe, every 7 days
+# Repair what is unhealthy there, too.
+#renew.repair = true
+"""
+
 _STORAGE = """
 [storage]
 enabled = {enabled}
@@ -155,6 +163,7 @@ def client_config(
         _head(nickname, web_port, DISABLED, DISABLED)
         + _client(shape, "servers")
         + _UNKNOWN
+        + _RENEW
         + used
         + _STORAGE.format(enabled="false")
     )

@@ -18,7 +18,6 @@ _UNSUPPORTED = (
     ("client", "storage.plugins", ()),
     ("client", "stats_gatherer.furl", ()),
     ("storage", "debug_discard", ("false",)),
-    ("sftpd", "enabled", ("false",)),
     ("ftpd", "enabled", ("false",)),
     ("drop_upload", "enabled", ("false",)),
     ("magic_folder", "enabled", ("false",)),

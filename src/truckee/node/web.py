@@ -10,12 +10,14 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 
+from truckee.codec import base32
 from truckee.errors import Unavailable
 from truckee.flow.backlog import let_wait
 from truckee.grid.addresses import Reach, reach_of
 from truckee.net.http.site import StreamingSite
 from truckee.node.config_file import BadConfig
 from truckee.node.config_values import endpoint_text
+from truckee.node.disks import NodeDisks
 from truckee.node.layout import NodeDirectory
 
 
@@ -81,6 +83,17 @@ async def listen_web(
     if address.host in everywhere:
         place = f"port {address.port} of all addresses of this machine"
     return WebPort(port, f"{scheme}://{host}:{address.port}/", place)
+
+
+async def note_web(disks: NodeDisks, node: NodeDirectory, url: str) -> None:
+    """Write down for clients on the command line where the web API is, if it has a URL."""
+    if not node.api_token.exists():
+        token = f"{base32.encode(os.urandom(32))}\n"
+        await disks.write(node.api_token, token)
+    if url:
+        await disks.write(node.url, f"{url}\n")
+    else:
+        await disks.remove(node.url)
 
 
 def warning_of(web: WebPort) -> str:
