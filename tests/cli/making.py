@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.keys import few_keys
 from tests.processes import Done
 from truckee.cli import main
 from truckee.errors import TruckeeError
@@ -40,6 +41,7 @@ class MakingCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make a room for the node."""
+        few_keys(self)
         room = tempfile.TemporaryDirectory()
         self.addCleanup(room.cleanup)
         self.room = Path(room.name)

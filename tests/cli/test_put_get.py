@@ -41,7 +41,7 @@ class Slow:
             def do_GET(self) -> None:
                 asked.append(f"{self.command} {self.path}".encode())
                 if self.path != "/?t=json":
-                    go.wait(30)
+                    go.wait(120)
                 body = b'{"truckee": {}}' if self.path == "/?t=json" else answer
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -268,7 +268,7 @@ class PutGetTests(SynchronousTestCase):
             put.stdin.flush()
             eventually(lambda: any(task["stored"] > MIB for task in self.active()))
             put.send_signal(signal.SIGINT)
-            self.assertEqual(put.wait(10), 130)
+            self.assertEqual(put.wait(60), 130)
             assert put.stdout is not None and put.stderr is not None
             self.assertEqual(put.stdout.read(), b"")
             self.assertIn(b"Nothing is stored", put.stderr.read())

@@ -462,13 +462,13 @@ class TwistdTests(_Case):
     def test_help(self) -> None:
         """It is among the commands of twistd."""
         process = self.twistd("--help")
-        self.assertEqual(process.wait(30), 0)
+        self.assertEqual(process.wait(120), 0)
         self.assertIn("truckee", self.log())
 
     def test_no_node(self) -> None:
         """Without a node it ends with an error, in one sentence."""
         process = self.twistd("truckee", "--basedir", str(self.node))
-        self.assertEqual(process.wait(30), 1)
+        self.assertEqual(process.wait(120), 1)
         self.assertIn("no node in", self.log())
         self.assertNotIn("Traceback", self.log())
 
@@ -477,7 +477,7 @@ class TwistdTests(_Case):
         with taken(0) as port:
             self.create(f"tcp:{port}:interface=127.0.0.1")
             process = self.twistd("truckee", "--basedir", str(self.node))
-            self.assertEqual(process.wait(30), 1)
+            self.assertEqual(process.wait(120), 1)
         self.assertIn("in use", self.log())
         self.assertNotIn("Traceback", self.log())
         shutil.rmtree(self.node)
@@ -494,13 +494,13 @@ class TwistdTests(_Case):
                 )
             )
             process = self.twistd("truckee", "--basedir", str(self.node))
-            self.assertEqual(process.wait(30), 1)
+            self.assertEqual(process.wait(120), 1)
         self.assertIn("in use", self.log())
         self.assertNotIn("Traceback", self.log())
         shutil.rmtree(self.node)
         grid = self.started(self.create())
         process = self.twistd("truckee", "--basedir", str(self.node))
-        self.assertEqual(process.wait(30), 1)
+        self.assertEqual(process.wait(120), 1)
         self.assertIn(f"pid {grid.process.pid}", self.log())
         self.assertNotIn("Traceback", self.log())
         self.assertEqual(ask(grid.url).status, 200)

@@ -198,7 +198,7 @@ class StatusTests(SynchronousTestCase):
             assert watching.stdout is not None and watching.stderr is not None
             watching.stdout.readline()
             watching.stdout.close()
-            self.assertEqual((watching.wait(30), watching.stderr.read()), (1, b""))
+            self.assertEqual((watching.wait(120), watching.stderr.read()), (1, b""))
 
     def test_no_gateway(self) -> None:
         """It says what is wrong when there is no gateway, or not one of ours."""

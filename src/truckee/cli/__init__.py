@@ -17,15 +17,31 @@ except KeyboardInterrupt:  # while Python looked for them
     raise SystemExit(130) from None
 
 _COMMANDS = (
+    "account",
+    "alias",
+    "backup",
+    "check",
+    "cp",
     "create-client",
     "create-grid",
     "create-helper",
     "create-storage",
+    "deep-check",
     "get",
+    "ln",
+    "ls",
+    "manifest",
+    "mkdir",
+    "mv",
     "put",
+    "renew",
+    "repair",
+    "restore",
+    "rm",
     "run",
     "status",
     "storage",
+    "sync",
 )
 
 

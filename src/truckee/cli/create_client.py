@@ -44,7 +44,7 @@ def create_client_command(
     with options.plain_errors():
         node = NodeDirectory(nodedir)
         if helper is not None:
-            check_furl(node.path, "--helper", helper)
+            helper = check_furl(node.path, "--helper", helper)
         config = client_config(nickname, webport, shape, helper)
         create_node(node, config, introducer)
     click.echo(f"Made a {shape.needed}-of-{shape.total} gateway in {nodedir}")

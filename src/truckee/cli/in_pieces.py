@@ -15,7 +15,8 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 
 from truckee.cli.file_body import FileBody
-from truckee.cli.gateway import NO_GATEWAY, Gateway, is_cap, problem_of, read
+from truckee.cli.finding import NO_GATEWAY, is_cap, problem_of
+from truckee.cli.gateway import Gateway, read
 from truckee.cli.problems import Problem, Unreachable
 from truckee.cli.progress import Bar, amount
 from truckee.cli.resume_note import ResumeNote

@@ -120,37 +120,58 @@ def open_special(path: Path) -> FileIO:
         return FileIO(os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC), "wb")
 
 
+def hidden_part_of(path: Path, cap: str) -> Path:
+    """
+    Return the same where any name may be that of another file.
+
+    It is of one content, *cap*, and of one run of this machine: after a power cut a part
+    may have holes in it.
+    """
+    digest = hashlib.sha256(os.fsencode(path.name))
+    digest.update(f"\0{cap}\0{_run_of_machine()}".encode())
+    return path.with_name(f".truckee-{digest.hexdigest()[:32]}{_SUFFIX}")
+
+
+def _run_of_machine() -> str:
+    """Return what is another one after each start of the machine; empty: not known."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 @contextlib.contextmanager
-def unfinished(path: Path) -> Iterator[FileIO]:
+def unfinished(path: Path, name: Path | None = None, mode: int = 0o666) -> Iterator[FileIO]:
     """
     Open the unfinished file of *path*, to read and write; what is in it stays.
 
-    One in which nothing is at the end is removed.  :raises Problem: when another process
+    Its *name* is that of ``part_of`` without one, and *mode* is what it is made with.  One
+    in which nothing is at the end is removed.  :raises Problem: when another process
     writes it, or it is no regular file.
     """
-    part = _lock_part(path)
+    name = name or part_of(path)
+    part = _lock_part(name, mode)
     with part:
         try:
             yield part
         finally:
             # Published, it may be empty, and has another name.
             with contextlib.suppress(OSError):
-                if not os.fstat(part.fileno()).st_size and _is_named(part, part_of(path)):
-                    part_of(path).unlink()
+                if not os.fstat(part.fileno()).st_size and _is_named(part, name):
+                    name.unlink()
 
 
 def _is_named(file: FileIO, path: Path) -> bool:
     return os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
-def _lock_part(path: Path) -> FileIO:
-    part = part_of(path)
+def _lock_part(part: Path, mode: int) -> FileIO:
     while True:
         with _errors_about(part):
             if part.exists() and not part.is_file():
                 raise Problem(f"{part} is no regular file: move it away")
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            file = FileIO(os.open(part, flags, 0o666), "r+b")
+            file = FileIO(os.open(part, flags, mode), "r+b")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

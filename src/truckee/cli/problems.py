@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import traceback
@@ -52,6 +53,13 @@ class Unreachable(Problem):
         who = f"the gateway at {url}" if url else "the gateway"
         text = f"{who} does not answer ({reason}). {_CURE}. {then}".rstrip()
         super().__init__(text, UNREACHABLE)
+
+
+def tell(text: str) -> None:
+    """Print *text*, if there is any, for people; where nobody reads, that is no error."""
+    if text:
+        with contextlib.suppress(OSError):
+            click.echo(text, err=True)
 
 
 def printable(text: str) -> str:

@@ -18,7 +18,7 @@ class Bar:
     """Draws nothing where nobody looks: not on a terminal, or told to be quiet."""
 
     _stream: TextIO | None  # None: it is closed
-    _size: int | None  # bytes, if that is known
+    size: int | None  # bytes, if that is known
     _now: Callable[[], float]
     _quiet: bool = False
     _done: int = field(default=0, init=False)
@@ -84,13 +84,13 @@ class Bar:
         taken = now - began
         rate = (self._done - before) / taken if taken > 0 else 0.0
         told = f"{amount(self._done)}"
-        if self._size:
-            part = min(1.0, self._done / self._size)
+        if self.size:
+            part = min(1.0, self._done / self.size)
             bar = "#" * int(part * _WIDTH)
-            told = f"[{bar:<{_WIDTH}}] {int(part * 100):3d}% {told}/{amount(self._size)}"
+            told = f"[{bar:<{_WIDTH}}] {int(part * 100):3d}% {told}/{amount(self.size)}"
         told += f"  {amount(int(rate))}/s"
-        if self._size and rate > 0:
-            seconds = int((self._size - self._done) / rate)
+        if self.size and rate > 0:
+            seconds = int((self.size - self._done) / rate)
             told += f"  {seconds // 60}:{seconds % 60:02d} left"
         return told
 

@@ -16,15 +16,10 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 
 from truckee.cli.cap_output import CapOutput
 from truckee.cli.file_body import FileBody
-from truckee.cli.gateway import (
-    NO_GATEWAY,
-    Gateway,
-    find_gateway,
-    is_cap,
-    node_directory,
-    node_url,
-)
+from truckee.cli.finding import NO_GATEWAY, find_gateway, is_cap, node_directory, node_url
+from truckee.cli.gateway import Gateway
 from truckee.cli.in_pieces import Upload
+from truckee.cli.link import Link
 from truckee.cli.paths import Source, open_source
 from truckee.cli.problems import Problem, reason_within
 from truckee.cli.progress import Bar, amount
@@ -34,6 +29,7 @@ from truckee.cli.resume_note import ResumeNote
 
 @click.command("put", short_help="Store a file, and print its cap.")
 @click.argument("file", metavar="[FILE|-]", default="-")
+@click.argument("target", metavar="[TARGET]", required=False)
 @click.option(
     "--key",
     default="random",
@@ -58,6 +54,7 @@ from truckee.cli.resume_note import ResumeNote
 @node_directory
 def put_command(
     file: str,
+    target: str | None,
     key: str,
     resume: bool,
     no_log: bool,
@@ -70,6 +67,7 @@ def put_command(
     Store FILE, or what comes on standard input, and print its cap.
 
     \b
+    truckee put holiday.mp4 photos:2026/           # and link it there
     truckee put holiday.mp4 -o holiday.cap
     truckee put --resume holiday.mp4 -o holiday.cap    # goes on after a Ctrl-C
     tar c notes | truckee put > notes.cap
@@ -84,6 +82,7 @@ def put_command(
     if resume and no_log:
         raise click.UsageError("--resume needs what --no-log does without: choose one")
     url = find_gateway(node_url, node_directory)
+    link = Link.named(target, Path(file).name if file != "-" else "", node_directory)
     output_of_cap = CapOutput.named(output)
     if file == "-":
         if resume:
@@ -91,7 +90,7 @@ def put_command(
         if sys.stdin is None:
             raise Problem("standard input is closed: name a FILE, or pipe something in")
         with FileIO(0, closefd=False) as piped:
-            _run_in_one(url, piped, None, key, quiet, output_of_cap)
+            _run_in_one(url, piped, None, key, quiet, output_of_cap, link)
         return
     path = Path(file)
     with open_source(path) as source:
@@ -101,18 +100,21 @@ def put_command(
                     "--resume needs a regular file that is not empty: what comes from "
                     "elsewhere cannot be read again"
                 )
-            _run_in_one(url, source.file, None, key, quiet, output_of_cap)
+            _run_in_one(url, source.file, None, key, quiet, output_of_cap, link)
             return
         if no_log:
-            _run_in_one(url, source.file, source.size, key, quiet, output_of_cap)
+            _run_in_one(url, source.file, source.size, key, quiet, output_of_cap, link)
             _check_unchanged(source, file)
             return
         given = ["--key", key] if key != "random" else []
         given += ["-u", node_url] if node_url else []
         given += ["-d", node_directory] if node_directory else []
         given += ["-o", output] if output else []
-        again = shlex.join(["truckee", "put", "--resume", *given, file])
-        transfer = _Transfer(url, path, source, source.size, key, resume, quiet, again)
+        names = [file, target] if target else [file]
+        again = shlex.join(["truckee", "put", "--resume", *given, *names])
+        transfer = _Transfer(
+            url, path, source, source.size, key, resume, quiet, again, link
+        )
         transfer.run(output_of_cap)
         _check_unchanged(source, file)
 
@@ -126,13 +128,21 @@ def _check_unchanged(source: Source, file: str) -> None:
 
 
 def _run_in_one(
-    url: str, source: FileIO, size: int | None, key: str, quiet: bool, output: CapOutput
+    url: str,
+    source: FileIO,
+    size: int | None,
+    key: str,
+    quiet: bool,
+    output: CapOutput,
+    link: Link,
 ) -> None:
     """Store what comes, to its end, in one request."""
     stream = _Stream(source, size, key, Bar(sys.stderr, size, time.monotonic, quiet))
 
     async def work(reactor: Any) -> None:
-        cap = await stream.store(Gateway(url, reactor))
+        gateway = Gateway(url, reactor)
+        await link.prepare(gateway)
+        cap = await stream.store(gateway, link.place)
         try:
             output.write(cap)
         except OSError as error:
@@ -157,12 +167,14 @@ class _Stream:
     _bar: Bar
     _sent: int = field(default=0, init=False)
 
-    async def store(self, gateway: Gateway) -> str:
-        """Return the cap."""
+    async def store(self, gateway: Gateway, place: str) -> str:
+        """Store it at a *place* of the web API; return the cap."""
         length = UNKNOWN_LENGTH if self._size is None else self._size
         body = FileBody(self._source, length, self._count, gateway.reactor)
         try:
-            text = await gateway.text("PUT", f"uri?{urlencode({'key': self._key})}", body)
+            text = await gateway.text(
+                "PUT", f"{place}?{urlencode({'key': self._key})}", body
+            )
         finally:
             self._bar.end()
         cap = text.strip()
@@ -194,6 +206,7 @@ class _Transfer:
     _resume: bool
     _quiet: bool
     _again: str  # the command that goes on
+    _link: Link
     _upload: Upload | None = field(default=None, init=False)
     _stream: _Stream | None = field(default=None, init=False)
 
@@ -205,9 +218,12 @@ class _Transfer:
         note = self._note()
         gateway = Gateway(self._url, reactor)
         bar = Bar(sys.stderr, self._size, time.monotonic, self._quiet)
-        if not await gateway.is_truckee():
+        await self._link.prepare(gateway)
+        if self._link.in_place or not await gateway.is_truckee():
+            if self._link.in_place and self._resume:
+                raise Problem("a mutable file is written at once: go without --resume")
             self._stream = _Stream(self._source.file, self._size, self._key, bar)
-            cap = await self._stream.store(gateway)
+            cap = await self._stream.store(gateway, self._link.place)
             self._write(output, cap)
             return
         file, key = self._source.file, self._key
@@ -219,8 +235,18 @@ class _Transfer:
             cap = await self._upload.store()
         finally:
             bar.end()
+        await self._set_link(gateway, cap)
         self._write(output, cap)
         self._upload.forget()
+
+    async def _set_link(self, gateway: Gateway, cap: str) -> None:
+        try:
+            await self._link.set(gateway, cap)
+        except Problem as problem:
+            text = f"the file is stored, but not linked: {problem.message}"
+            if self._upload is not None and self._upload.keep():
+                text += f"; this command links it, within an hour: {self._again}"
+            raise Problem(text, problem.exit_code) from None
 
     def _note(self) -> ResumeNote | None:
         try:

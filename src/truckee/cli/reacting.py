@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import click
 from twisted.internet.defer import Deferred
-from twisted.internet.task import react
+from twisted.internet.task import deferLater, react
 from twisted.logger import globalLogBeginner
 
-from truckee.cli.problems import STOPPED
+from truckee.cli.problems import STOPPED, tell
 
 
 def run(
@@ -42,6 +40,8 @@ def run(
         nonlocal ended
         reactor.addSystemEventTrigger("before", "shutdown", stopped)
         try:
+            # Until the reactor runs, a signal is an exception, wherever it comes.
+            await deferLater(reactor, 0)
             await work(reactor)
         except Exception as problem:
             if stopping:  # it is but what the signal cut off
@@ -75,10 +75,3 @@ def ignore_signals() -> None:
     """Let no further signal disturb a stop that has begun and ends by itself."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-
-def tell(text: str) -> None:
-    """Print *text*, if there is any, for people; where nobody reads, that is no error."""
-    if text:
-        with contextlib.suppress(OSError):
-            click.echo(text, err=True)

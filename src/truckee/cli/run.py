@@ -17,8 +17,8 @@ from twisted.logger import (
 )
 from twisted.python.failure import Failure
 
-from truckee.cli.problems import sentence_of
-from truckee.cli.reacting import ignore_signals, tell
+from truckee.cli.problems import sentence_of, tell
+from truckee.cli.reacting import ignore_signals
 from truckee.errors import TruckeeError
 from truckee.node.build import Node
 from truckee.node.config import GridShape
@@ -101,8 +101,8 @@ def _greet(node: Node) -> None:
 
 
 def _print_greeting(node: Node) -> None:
-    shape, directories = node.config.shape, node.disks.grid.statuses()
-    if node.is_grid:
+    shape, directories = node.base.config.shape, node.base.disks.grid.statuses()
+    if node.base.is_grid:
         away = sum(not each.is_there for each in directories)
         places = f"{len(directories)} storage directories"
         if away:
@@ -118,7 +118,7 @@ def _print_greeting(node: Node) -> None:
             click.echo(f"See: truckee storage list -d {node.directory.path}")
     else:
         click.echo(f"The node in {node.directory.path} is running and looks for servers.")
-    if node.uploads is not None:
+    if node.offers.uploads is not None:
         furl = node.directory.private / "helper.furl"
         click.echo(f"It is a helper: gateways need what is in {furl}")
     if node.url:
@@ -127,6 +127,8 @@ def _print_greeting(node: Node) -> None:
         click.echo(f"Or open {node.url} in a browser.  Ctrl-C stops it.")
     elif node.web_place:
         click.echo(f"The web API listens on {node.web_place}.  Ctrl-C stops it.")
+    if node.sftp is not None and node.sftp.url:
+        click.echo(f"Files over SFTP: {node.sftp.url}  (accounts: truckee account --help)")
     if node.exposure:
         click.echo(f"\nWarning: {node.exposure}")
 

@@ -14,12 +14,8 @@ import click
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from truckee.cli.gateway import (
-    Gateway,
-    find_gateway,
-    node_directory,
-    node_url,
-)
+from truckee.cli.finding import find_gateway, node_directory, node_url
+from truckee.cli.gateway import Gateway
 from truckee.cli.problems import Problem, Unreachable
 from truckee.cli.progress import amount
 from truckee.cli.reacting import run
@@ -35,6 +31,7 @@ _NUMBERS = (
     "progress-encode-push",
     "stored",
     "sent",
+    "objects",
     "rate",
     "eta",
 )
@@ -175,7 +172,10 @@ def line_of(task: Mapping[str, Any]) -> str:
         progress = max(0.0, min(1.0, progress))
         bar = "#" * int(progress * _BAR)
         parts.append(f"[{bar:<{_BAR}}] {int(progress * 100):3d}%")
-    parts.append(amount(done) if size is None else f"{amount(done)} of {amount(size)}")
+    if objects := task.get("objects"):
+        parts.append(f"{int(objects)} objects")
+    else:
+        parts.append(amount(done) if size is None else f"{amount(done)} of {amount(size)}")
     if running and task.get("rate"):
         parts.append(f"{amount(int(task['rate']))}/s")
     if running and task.get("eta") is not None:

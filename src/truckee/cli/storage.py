@@ -15,7 +15,8 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from truckee.cli import options
-from truckee.cli.gateway import Gateway, find_gateway
+from truckee.cli.finding import find_gateway
+from truckee.cli.gateway import Gateway
 from truckee.cli.problems import Problem
 from truckee.cli.progress import amount
 from truckee.cli.reacting import run
