@@ -265,6 +265,10 @@ class MoodyServer(DiskServer):
         found = await DiskServer.buckets(self, storage_index)
         return {number: MoodyReader(self, number, each) for number, each in found.items()}
 
+    async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
+        await self.mood("add_lease", -1)
+        await DiskServer.add_lease(self, storage_index, secrets)
+
     async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
         self.advice.append((share, reason))
         await self.mood("advise_corrupt", share)
@@ -422,11 +426,7 @@ class Grid:
     async def read(self, cap: ChkReadCap, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes of a file from *start* to *end*."""
         end = cap.size if end is None else end
-        download = (await self.downloader.open(cap)).read(start, end)
-        try:
-            return b"".join([piece async for piece in download])
-        finally:
-            download.stop()
+        return await (await self.downloader.open(cap)).read(start, end).rest()
 
     @property
     def files(self) -> list[Path]:

@@ -95,12 +95,12 @@ class GridProcess:
     def stop(self) -> int:
         """Ask it to stop, as a service manager does; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
     def kill(self) -> None:
         """Let it die at this very moment."""
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(120)
 
     def log(self) -> str:
         """Return all it printed."""
@@ -108,9 +108,7 @@ class GridProcess:
 
     def memory(self) -> tuple[int, int]:
         """Return its resident memory now and at its peak, in bytes (Linux)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = dict(re.findall(r"(VmRSS|VmHWM):\s+([0-9]+) kB", status))
-        return int(found["VmRSS"]) * 1024, int(found["VmHWM"]) * 1024
+        return memory_of(self.process.pid)
 
     def cpu_time(self) -> float:
         """Return the processor seconds it has used (Linux)."""
@@ -135,6 +133,13 @@ class GridProcess:
             for place, _directories, names in os.walk(directory)
             for name in names
         ]
+
+
+def memory_of(process: int) -> tuple[int, int]:
+    """Return the resident memory of a process now and at its peak, in bytes (Linux)."""
+    status = Path(f"/proc/{process}/status").read_text()
+    found = dict(re.findall(r"(VmRSS|VmHWM):\s+([0-9]+) kB", status))
+    return int(found["VmRSS"]) * 1024, int(found["VmHWM"]) * 1024
 
 
 def opened(process: int) -> list[tuple[Path, str]]:
@@ -180,7 +185,9 @@ class SharedNode:
     """A node with these settings, for all tests of a module; it starts at the first one."""
 
     happy: int
-    config: str
+    config: str = ""
+    needed: int = 2
+    total: int = 3  # shares, and storage directories
     _cleanup: ExitStack = field(factory=ExitStack, init=False)
     _grid: GridProcess | None = field(default=None, init=False)
 
@@ -190,10 +197,10 @@ class SharedNode:
             place = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory()))
             grid = GridProcess.create(
                 place / "node",
-                needed=2,
+                needed=self.needed,
                 happy=self.happy,
-                total=3,
-                storage_dirs=3,
+                total=self.total,
+                storage_dirs=self.total,
                 config=self.config,
             )
             self._grid = self._cleanup.enter_context(running(grid))
@@ -347,7 +354,7 @@ class Wire:
             self.socket.settimeout(before)
 
 
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> float:
+def eventually(condition: Callable[[], object], seconds: float = 120.0) -> float:
     """Wait until *condition* is true, an error after *seconds*; return how long it took."""
     begin = time.monotonic()
     while not condition():

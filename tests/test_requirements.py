@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 TOP = Path(__file__).parents[1]
 _ROW = re.compile(r"^\| ([A-Za-z0-9_-]+) \| ([0-9.]+) \|", re.MULTILINE)
-_FLOOR = re.compile(r"^([A-Za-z0-9_-]+)(?:\[\w+\])? >= ([0-9.]+)$")
+_FLOOR = re.compile(r"^([A-Za-z0-9_-]+)(?:\[[\w,]+\])? >= ([0-9.]+)$")
 
 
 def _version(text: str) -> tuple[int, ...]:

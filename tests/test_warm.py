@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from foolscap.api import Tub
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import warm
@@ -60,6 +61,15 @@ class WarmTests(SynchronousTestCase):
             self.assertIsNone(process.poll())
             process.send_signal(number)
             self.assertEqual(process.wait(60), code)
+
+    def test_identities(self) -> None:
+        """Nodes that are made so are told apart, though they may have one RSA key."""
+        place, found = new_directory(self), set()
+        for number in range(3):
+            node = place / str(number)
+            warm.run(truckee("create-grid", str(node)), check=True, capture_output=True)
+            found.add(Tub(certData=(node / "private" / "node.pem").read_bytes()).tubID)
+        self.assertEqual(len(found), 3)
 
     def test_cold(self) -> None:
         """What must be seen before the program begins is seen: it is started anew then."""

@@ -4,7 +4,8 @@ Processes that begin with their program loaded: forked from one that has loaded 
 Python takes two seconds of a processor to load a node, ours or stock's, and a test of ten
 of them would spend its time with that alone.  What is forked is a process as any other: it
 has its own identifier, descriptors, environment and reactor, it is a child of the one
-that asked for it, and it runs the program from its first line.
+that asked for it, and it runs the program from its first line.  One thing is another: the
+tubs that it makes have few RSA keys between them.
 """
 
 from __future__ import annotations
@@ -28,10 +29,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tests.keys import share_keys
+
 # What each kind of program loads before it is asked for.
 LOADED = {
     "truckee": (
         *(f"truckee.cli.{name}" for name in ("run", "put", "get", "status")),
+        *(
+            f"truckee.cli.{name}"
+            for name in ("alias", "backup", "check", "cp", "ln", "ls", "rm")
+        ),
         *(f"truckee.cli.create_{name}" for name in ("client", "grid", "helper", "storage")),
         "truckee.node.build",
         "encodings.idna",
@@ -45,6 +52,9 @@ LOADED = {
         "twisted.scripts._twistd_unix",
     ),
 }
+# RSA keys of all tubs that are made in processes of one kind: stock's gateways make one tub
+# for each server, at each start.
+_KEYS = 2
 # Set where a process is to run as a user's does: a forked one is up to 40 % slower.
 COLD = "TRUCKEE_TESTS_COLD"
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
@@ -185,6 +195,7 @@ def _source(kind: str) -> _Source:
 def _serve(kind: str, theirs: socket.socket) -> None:
     for name in LOADED[kind]:
         import_module(name)
+    share_keys(_KEYS)
     # A look of the garbage collector would copy all that is shared.
     gc.collect()
     gc.freeze()

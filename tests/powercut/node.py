@@ -111,8 +111,8 @@ async def running(path: Path, boot: bytes) -> Node:
 async def read(node: Node, cap: Cap) -> bytes:
     """Return a file."""
     assert isinstance(cap, ChkReadCap)
-    assert node.downloads is not None
-    download = (await node.downloads.downloader.open(cap)).read(0, cap.size)
+    assert node.parts is not None
+    download = (await node.parts.downloads.downloader.open(cap)).read(0, cap.size)
     try:
         return b"".join([piece async for piece in download])
     finally:
@@ -154,8 +154,8 @@ class Workload:
         """Store a file; its size may not be known."""
         data = self.data()
         size = self.chance.choice([None, len(data)])
-        assert self.node.uploader is not None
-        cap = await self.node.uploader.upload(
+        assert self.node.parts is not None
+        cap = await self.node.parts.uploader.upload(
             _bytes(data), UploadOptions(RandomKey(os.urandom(16)), size)
         )
         self.stored.append(Stored(cap, data))
@@ -163,8 +163,8 @@ class Workload:
 
     async def begin(self) -> None:
         """Open an upload."""
-        assert self.node.open_uploads is not None
-        upload = await self.node.open_uploads.open(UploadOptions(RandomKey()))
+        assert self.node.parts is not None
+        upload = await self.node.parts.open_uploads.open(UploadOptions(RandomKey()))
         self.open.insert(0, (upload, b""))
         self.promise(Opened(upload.handle, b""))
         await self.append()
@@ -285,8 +285,8 @@ async def _slot(node: Node, index: bytes, promises: list[object]) -> list[str]:
 
 
 async def _open(node: Node, promise: Opened) -> list[str]:
-    assert node.open_uploads is not None
-    upload = node.open_uploads.find(promise.handle)
+    assert node.parts is not None
+    upload = node.parts.open_uploads.find(promise.handle)
     if promise.cap is not None or upload.state is not State.OPEN:
         # It was closed before the cut, and goes on by itself if it was not stored yet.
         cap = await upload.close()
