@@ -101,8 +101,9 @@ class TorTests(SynchronousTestCase):
         asked = {("one.example", first), ("stock.example", ports[0])}
         self.assertEqual(set(proxy.asked), asked | {("ours.example", ports[1])})
         gateway.stop()
-        end = f"{gateway.process.pid} +++ exited"
-        eventually(lambda: end in trace.read_text(errors="replace"))
+        # Short process numbers are padded.
+        end = re.compile(rf"^{gateway.process.pid} +\+\+\+ exited", re.MULTILINE)
+        eventually(lambda: end.search(trace.read_text(errors="replace")))
         text = trace.read_text(errors="replace")
         connects = CONNECT.findall(text)
         self.assertGreater(len(connects), 3)
