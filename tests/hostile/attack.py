@@ -77,7 +77,7 @@ def _grid(place: Path) -> Iterator[Node]:
     finally:
         grid.process.terminate()
         try:
-            grid.process.wait(20)
+            grid.process.wait(120)
         except subprocess.TimeoutExpired:
             # What is frozen does not end in an orderly way.
             grid.kill()

@@ -106,7 +106,7 @@ class _Hasty(Clock):
 
 
 class CacheTests(TestCase):
-    timeout = 60
+    timeout = 120
 
     async def test_written_once(self) -> None:
         """200 announcements are one write of the cache, some time later."""
@@ -154,7 +154,7 @@ class CacheTests(TestCase):
 
 
 class AddressTests(TestCase):
-    timeout = 60
+    timeout = 120
 
     def setUp(self) -> None:
         self.came: list[object] = []

@@ -36,7 +36,7 @@ class _Case(SynchronousTestCase):
 
     def recovers(self, node: Gateway) -> None:
         """Check that the node goes on by itself, and stores and reads again."""
-        eventually(lambda: not node.problems(), 40)
+        eventually(lambda: not node.problems())
         reply = node.put(DATA)
         self.assertEqual(reply.status, 200, reply.body)
         self.assertEqual(node.get(reply.text), DATA)

@@ -26,7 +26,7 @@ LIMITS = QuotaLimits(shares=512)
 
 
 class _Case(TestCase):
-    timeout = 30
+    timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.clock = Clock()

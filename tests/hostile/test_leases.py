@@ -41,7 +41,7 @@ def stock_reads(path: Path) -> bytes:
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     def new(self, reserved: int = 0) -> MoodyServer:
         return new_server(new_directory(self), new_workers(self), reserved_space=reserved)

@@ -198,7 +198,7 @@ class Member:
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
     claims = SERVER  # what the servers say that they are
 
     async def setUp(self) -> None:  # type: ignore[override]

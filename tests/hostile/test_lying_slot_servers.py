@@ -75,7 +75,7 @@ FOUR = [SlotRead(0, 4)]
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
     claims = True  # to have the interface that is expected
     patience = 20.0
 

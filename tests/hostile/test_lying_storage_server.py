@@ -37,7 +37,7 @@ MOST = 72 * MIB
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
     claims = True  # to have the interfaces that are expected
 
     async def setUp(self) -> None:  # type: ignore[override]

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.processes import GridProcess, Reply, Wire, ask, curl, running
 from tests.soak.fuzz_requests import fuzz, make_node, tracebacks
 from truckee.codec.caps import LiteralCap
-from truckee.frontends.web.content_types import KINDS
+from truckee.frontends.http.content_types import KINDS
 
 # In a suite that has minutes; the command sends thousands.
 REQUESTS = 300

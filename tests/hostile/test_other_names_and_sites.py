@@ -15,9 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes import GridProcess, Wire, ask, curl, running
 from truckee.frontends.web import root
-from truckee.node import build
+from truckee.node import site
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "BREW")
+DAV = ("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK")
 FOREIGN = (
     "Origin: http://evil.example",
     "Origin: null",
@@ -36,6 +37,7 @@ class EveryAddressTests(SynchronousTestCase):
     cleanup: ClassVar[contextlib.ExitStack]
     grid: ClassVar[GridProcess]
     cap: ClassVar[str]
+    directory: ClassVar[str]
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -52,6 +54,7 @@ class EveryAddressTests(SynchronousTestCase):
             cleanup.enter_context(running(cls.grid))
             cls.cleanup = cleanup.pop_all()
         cls.cap = curl("-T", "-", f"{cls.grid.url}uri", data=b"x" * 100).decode()
+        cls.directory = curl("-X", "POST", f"{cls.grid.url}uri?t=mkdir").decode()
 
     @classmethod
     def tearDownClass(cls) -> None:
@@ -67,12 +70,14 @@ class EveryAddressTests(SynchronousTestCase):
             *("/", "/uri", "/uri?t=upload", f"/uri?uri={self.cap}", "/nothing", "/upload"),
             *(f"/{top}/{self.cap}" for top in ("uri", "cap", "file", "named")),
             *(f"/uri/{self.cap}?t={t}" for t in ("json", "check", "uri")),
+            *(f"/uri/{self.directory}/", f"/uri/{self.directory}/?t=rename-form&name=x"),
+            *(f"/uri/{self.directory}/?t={t}" for t in ("json", "mkdir", "set_children")),
             *("/upload/open", f"/upload/{handle}", "/tus/", f"/tus/{handle}", "/metrics"),
             *(f"/operations/{task}", f"/operations/{task}?t=cancel", "/operations"),
             *("/status", "/status?t=json", "/status/events", "/helper_status", "/storage"),
             *("/statistics", "/statistics?t=json", "/status/up-1", "/status/up-1?t=json"),
             *("/report_incident", "/private", "/private/logs/v1"),
-            *("/static/upload.js", "/static"),
+            *("/static/upload.js", "/static", "/dav", f"/dav/{self.directory}/name"),
         ]
 
     def ask(
@@ -94,7 +99,7 @@ class EveryAddressTests(SynchronousTestCase):
     def test_all_are_here(self) -> None:
         """The list has every address that the gateway has."""
         here = {re.split(r"[/?]", path)[1] for path in self.addresses()}
-        for module in (root, build):
+        for module in (root, site):
             source = Path(str(module.__file__)).read_text()
             found = set(re.findall(r"\(\s*b\"([a-z_]+)\", [a-zA-Z]", source))
             self.assertTrue(found)
@@ -113,6 +118,18 @@ class EveryAddressTests(SynchronousTestCase):
         still = [path for path in paths if path.startswith(("/upload/", "/tus/", "/oper"))]
         for path in still:
             self.assertNotIn(self.status("GET", path), (403, 410), path)
+
+    def test_webdav(self) -> None:
+        """The methods of WebDAV are refused as those that write, also where it is not."""
+        for path in ("/", "/uri", "/dav/", f"/dav/{self.directory}/name"):
+            for method in DAV:
+                for header in FOREIGN:
+                    self.assertEqual(
+                        self.status(method, path, header), 403, (method, path, header)
+                    )
+        place = f"/dav/{self.directory}/name"
+        self.assertEqual(self.status("PROPFIND", place, "Depth: 0"), 404)
+        self.assertEqual(self.status("MKCOL", place), 201)
 
     def test_other_names(self) -> None:
         """Under a name that is not ours nothing is answered."""
@@ -166,24 +183,33 @@ class EveryAddressTests(SynchronousTestCase):
     def test_policies(self) -> None:
         """Every answer is sandboxed but the pages of the gateway, which have no frames."""
         pages = re.compile(
-            r"/(|upload|status|status/up-1|helper_status|storage|statistics|operations/[a-z0-9]+)"
+            r"/(|upload|status|status/up-1|helper_status|storage|statistics|operations/[a-z0-9]+"
+            r"|uri/URI:DIR2:[^/]*/)"
         )
         for path in self.addresses():
             for method in ("GET", "HEAD", "POST", "OPTIONS"):
                 status, headers = self.ask(method, path)
                 policy = headers["content-security-policy"]
-                self.assertIn("frame-ancestors 'none'", policy, path)
+                # A file is shown in frames of the gateway's own pages.
+                file = status == 200 and headers.get("accept-ranges") == "bytes"
+                frames = "'self'" if file else "'none'"
+                self.assertIn(f"frame-ancestors {frames}", policy, path)
                 self.assertIn("default-src 'none'", policy, path)
                 self.assertNotIn("allow-", policy)
                 kind = headers.get("content-type", "")
                 ours = status == 200 and kind.startswith("text/html")
                 self.assertEqual(policy.startswith("sandbox;"), not ours, (method, path))
-                self.assertTrue(not ours or pages.fullmatch(path.partition("?")[0]), path)
+                checked = method == "POST" and path.endswith("?t=check")
+                page = checked or pages.fullmatch(path.partition("?")[0])
+                self.assertTrue(page or not ours, path)
                 for name, value in (
                     ("x-content-type-options", "nosniff"),
-                    ("x-frame-options", "DENY"),
+                    ("x-frame-options", "SAMEORIGIN" if file else "DENY"),
                     ("cross-origin-resource-policy", "same-origin"),
                     ("cross-origin-opener-policy", "same-origin"),
-                    ("referrer-policy", "same-origin" if ours else "no-referrer"),
+                    (
+                        "referrer-policy",
+                        "no-referrer" if checked or not ours else "same-origin",
+                    ),
                 ):
                     self.assertEqual(headers[name], value, (method, path))

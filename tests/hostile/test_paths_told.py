@@ -31,7 +31,7 @@ def instead(path: Path) -> None:
 
 
 class PathTests(TestCase):
-    timeout = 60
+    timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.disk = new_disk(self)

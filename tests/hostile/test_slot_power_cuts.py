@@ -7,11 +7,11 @@ import random
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from twisted.trial.unittest import TestCase
 
 from tests.contracts.slot_server import other_lease, writes
-from tests.contracts.test_slot_server import new_disk
+from tests.contracts.test_slot_server import NODE_ID, new_disk
 from tests.grids import new_directory
 from tests.powercut.recorder import Recorder
 from tests.powercut.replay import cut_at
@@ -48,6 +48,7 @@ class Writer:
     slots: DiskSlots
     recorder: Recorder
     chance: random.Random
+    grows: bool  # most requests add to the end of a share
 
     async def run(self) -> None:
         """Make requests, and note what was promised."""
@@ -55,6 +56,9 @@ class Writer:
         self.recorder.mark(Done({}))
         for _ in range(REQUESTS):
             changes = {share: self.change() for share in self.chance.sample(range(4), 2)}
+            if self.grows and shares and self.chance.random() < 0.8:
+                share = self.chance.choice(list(shares))
+                changes = {share: self.growth(len(shares[share]))}
             for share, change in changes.items():
                 data = applied(shares.get(share, b""), change)
                 shares.pop(share, None)
@@ -65,6 +69,12 @@ class Writer:
             answer = await self.slots.test_and_write(INDEX, secrets, changes, [])
             assert answer.success
             self.recorder.mark(Done(dict(shares)))
+
+    def growth(self, end: int) -> SlotChange:
+        """Return what adds to a share of *end* bytes, perhaps behind a gap."""
+        at = end + self.chance.choice([0, 0, 0, 700])
+        pieces = [self.chance.randbytes(self.chance.randrange(3000)) for _ in range(2)]
+        return writes((at, pieces[0]), (at + len(pieces[0]), pieces[1]))
 
     def change(self) -> SlotChange:
         """Return any change; most write a whole share, as clients do."""
@@ -91,6 +101,14 @@ class SlotPowerCutTests(TestCase):
 
     async def test_cuts(self) -> None:
         """Whenever the power goes, no share is torn, and none that was answered is lost."""
+        await self.cut(grows=False)
+
+    async def test_growing(self) -> None:
+        """The same holds for shares that grow where they are."""
+        await self.cut(grows=True)
+
+    async def cut(self, *, grows: bool) -> None:
+        """Cut the power at many moments, and look at what is left."""
         root = new_directory(self)
         recorder, chance = Recorder(root), random.Random(5)
         with recorder.recording():
@@ -98,10 +116,14 @@ class SlotPowerCutTests(TestCase):
             for path in (root / "shares", root):
                 self.sync(path)
             _, slots = new_disk(self, root=root)
-            await Writer(slots, recorder, chance).run()
+            if grows:
+                slots._slots = evolve(slots._slots, append_from=1, append_room=2000)
+            await Writer(slots, recorder, chance, grows).run()
         steps, broken = len(recorder.steps), []
-        for number in range(CUTS):
-            step = int(steps * (number + chance.random()) / CUTS)
+        # Growing takes more steps, which are shorter.
+        cuts = 5 * CUTS if grows else CUTS
+        for number in range(cuts):
+            step = int(steps * (number + chance.random()) / cuts)
             seed = chance.randrange(1 << 32)
             broken.append(await cut_at(recorder, step, seed, self.check))
         self.assertEqual([each for each in broken if each], [])
@@ -127,6 +149,12 @@ class SlotPowerCutTests(TestCase):
             if (bytes(whole[share][0]) if share in whole else None)
             not in (done[-1].get(share), begun.get(share))
         ]
+        # The leases are there too, and none is made up.
+        for share, file in slots._slots.slot(INDEX).shares.items():
+            with file.opened() as opened:
+                leases = opened.leases().in_use
+            if not 1 <= len(leases) <= 8 or {each.node_id for each in leases} != {NODE_ID}:
+                found.append(f"share {share} has other leases")
         name = base32.encode(INDEX)
         home = left / "shares" / name[:2] / name
         names = set(os.listdir(home)) if home.exists() else set()

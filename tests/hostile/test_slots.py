@@ -36,7 +36,7 @@ CBOR = {"Content-Type": "application/cbor"}
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]  # trial waits for it
         self.disk, self.slots = new_disk(self)

@@ -58,7 +58,7 @@ class _Silent(Protocol):
 
 
 class _Case(TestCase):
-    timeout = 60
+    timeout = 120
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.limits = ConnectionLimits(unfinished=8 * MIB)

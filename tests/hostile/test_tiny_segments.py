@@ -14,7 +14,7 @@ SIZE = 6000
 
 
 class TinySegmentTests(TestCase):
-    timeout = 60
+    timeout = 120
 
     async def test_cost(self) -> None:
         """Segments of 1 and of 3 bytes are read in runs, and handed out in few pieces."""

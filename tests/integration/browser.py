@@ -80,7 +80,7 @@ class Browser:
         for each in family:
             each.kill()
         psutil.wait_procs(family, 30)
-        self._process.wait(30)
+        self._process.wait(120)
 
     def close(self) -> None:
         """End it in good order."""
@@ -88,7 +88,7 @@ class Browser:
             assert self._process.stdin is not None
             self._process.stdin.close()
             try:
-                self._process.wait(20)
+                self._process.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
         for stream in (self._process.stdin, self._process.stdout):

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
-import yaml
 from attrs import define, field, frozen
 
 from tests.integration.stock_grid import (
@@ -22,13 +21,10 @@ from tests.integration.stock_grid import (
     reaches,
     write_node,
 )
+from tests.integration.transports import Transport, write_servers
 from tests.ports import free_ports
 from tests.processes import curl
 from truckee.codec.slot_container import DATA_OFFSET, HEADER_SIZE, SlotHeader, is_slot
-from truckee.storage.gbs_schema import nurls_of
-from truckee.storage.gbs_server import certificate_hash
-
-Transport = Literal["foolscap", "https"]
 
 
 @frozen
@@ -58,21 +54,7 @@ class Directories:
     def use(self, transport: Transport) -> None:
         """Run the gateway, which reaches the servers over *transport* alone."""
         self.stop_gateway()
-        announcements = {}
-        for server in self.servers:
-            tub, _, place = server.furl.partition("@")
-            announcement: dict[str, object] = {"anonymous-storage-FURL": server.furl}
-            if transport == "https":
-                pem = (server.directory / "private" / "node.pem").read_bytes()
-                nurls = nurls_of(server.furl, certificate_hash(pem))
-                swissnum = place.rpartition("/")[2]
-                announcement = {
-                    "anonymous-storage-FURL": f"{tub}@/{swissnum}",
-                    "anonymous-storage-NURLs": [nurl.text for nurl in nurls],
-                }
-            announcements[server.directory.name] = {"ann": announcement}
-        path = self.gateway.directory / "private" / "servers.yaml"
-        path.write_text(yaml.safe_dump({"storage": announcements}))
+        write_servers(self.gateway, self.servers, transport)
         self.gateway.spawn("stock")
         try:
             self.gateway.wait_until(partial(reaches, self.gateway, len(self.servers)))

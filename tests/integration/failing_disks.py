@@ -147,11 +147,11 @@ class Gateway:
                 env=os.environ | self.environment,
             )
         try:
-            eventually(self._answers, 60)
+            eventually(self._answers)
             yield self
         finally:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(120)
 
     def _answers(self) -> bool:
         assert self._process is not None

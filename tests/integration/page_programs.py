@@ -189,7 +189,7 @@ class Programs:
             if node.process.poll() is None:
                 node.process.terminate()
         for node in self._nodes.values():
-            node.process.wait(30)
+            node.process.wait(120)
 
     def _stop_those_in_the_way(self, place: Path, config: str) -> None:
         """Stop what runs this node, or another one at the same port, as its user would."""
@@ -198,7 +198,7 @@ class Programs:
             if other == place or (port in config and port in node.config):
                 if node.process.poll() is None:
                     node.process.send_signal(signal.SIGTERM)
-                node.process.wait(30)
+                node.process.wait(120)
 
 
 def _log(place: Path) -> Path:

@@ -153,7 +153,8 @@ def haproxy(room: Room) -> str:
     top, path, top_port, path_port = room.ports
     second = documented("haproxy", room, below=True, port=path_port)
     for name in ("web", "truckee"):
-        second = re.sub(rf"\b{name}\b", f"{name}2", second)
+        # Not within the path of a directory.
+        second = re.sub(rf"(?<![/-])\b{name}\b(?![/-])", f"{name}2", second)
     return f"""
 global
     maxconn 200

@@ -14,6 +14,7 @@ from attrs import define, field
 from foolscap.pb import Tub
 
 from tests import warm
+from tests.keys import certificate
 from tests.ports import free_port
 from tests.processes import START_TIME, ask
 from truckee.flow.durable import write_durably
@@ -63,7 +64,7 @@ class StockNode:
         text = text.replace("#storage_dir =", f"storage_dir = {self.storage}")
         text = text.replace("reserved_space = 1G", "reserved_space = 0")
         config.write_text(text)
-        tub = Tub()
+        tub = Tub(certData=certificate())
         furl = f"pb://{tub.tubID}@tcp:127.0.0.1:{port}/{'s' * 32}"
         private = self.directory / "private"
         write_durably(private / "node.pem", tub.getCertData())
@@ -104,8 +105,10 @@ class StockNode:
             servers = json.loads(ask(f"{self.url}?t=json").body)["servers"]
         except (OSError, ValueError):
             return False
+        # It is used when its version has come.
         return any(
-            server["connection_status"].startswith("Connected") for server in servers
+            server["connection_status"].startswith("Connected") and server["version"]
+            for server in servers
         )
 
 

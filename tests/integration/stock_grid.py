@@ -28,11 +28,11 @@ from foolscap.pb import Tub
 
 from tests import warm
 from tests.integration.stock import TAHOE
+from tests.keys import certificate
 from tests.ports import free_ports
 from tests.processes import START_TIME, ask, curl, truckee
 from truckee.codec import base32
 from truckee.flow.durable import write_durably
-from truckee.node.keys import create_keys
 
 MIB = 1 << 20
 
@@ -155,14 +155,14 @@ class NodeProcess:
         if self.running:
             self.process.terminate()
         try:
-            return self.process.wait(20)
+            return self.process.wait(30)
         except subprocess.TimeoutExpired:
             return self.kill()
 
     def kill(self) -> int:
         """Let it die at this very moment."""
         self.process.kill()
-        return self.process.wait(20)
+        return self.process.wait(120)
 
     def log(self) -> str:
         """Return all it printed, and what it logged in a file."""
@@ -246,7 +246,9 @@ def write_node(
     """
     Make the directory of a client or, with *port*, of a node that is reached there.
 
-    It has the form that ``tahoe create-client`` and ``create-node`` give it.
+    It has the form that ``tahoe create-client`` and ``create-node`` give it.  Where nobody
+    uses the client in it, that reaches servers over foolscap alone: stock's asks each of
+    them every second over HTTPS, a hundred times in a grid of ten.
     """
     shape = shape or Shape()
     listen = ("disabled", "disabled")
@@ -261,6 +263,7 @@ def write_node(
         f"tub.port = {listen[0]}\ntub.location = {listen[1]}\n"
         f"[client]\nshares.needed = {shape.needed}\nshares.happy = {shape.happy}\n"
         f"shares.total = {shape.total}\n{segment} = {shape.segment}\n"
+        f"force_foolscap = {str(not web).lower()}\n"
         f"[storage]\nenabled = {str(storage).lower()}\nreserved_space = 0\n",
     )
     private = directory / "private"
@@ -310,7 +313,14 @@ def write_introducer(
 
 def _write(directory: Path, kind: str, config: str) -> None:
     directory.mkdir()
-    create_keys(directory / "private", os.urandom)
+    private = directory / "private"
+    private.mkdir(mode=0o700)
+    made = {"node.pem": certificate()}
+    for name in ("convergence", "secret"):
+        made[name] = f"{base32.encode(secrets.token_bytes(32))}\n".encode()
+    for name, data in made.items():
+        (private / name).touch(mode=0o600)
+        (private / name).write_bytes(data)
     (directory / kind).write_text("# what this node is\n")
     (directory / "tahoe.cfg").write_text(config)
 
@@ -415,10 +425,16 @@ class Grid(Nodes):
 
 
 def connected(gateway: NodeProcess) -> int:
-    """Return how many servers a gateway is connected to, over foolscap or HTTPS."""
-    servers = _status(gateway)["servers"]
+    """
+    Return how many servers a gateway can use, over foolscap or HTTPS.
+
+    A stock gateway calls a server connected before it has heard its version, and does
+    nothing with it till then.
+    """
     return sum(
-        each["connection_status"].casefold().startswith("connected") for each in servers
+        each["connection_status"].casefold().startswith("connected")
+        and each["version"] is not None
+        for each in _status(gateway)["servers"]
     )
 
 

@@ -36,7 +36,7 @@ from truckee.node.config import load_config
 from truckee.node.layout import NodeDirectory
 
 # More of them would be a page that nobody proves.
-_MOST_NOT_RUN = 8
+_MOST_NOT_RUN = 10
 # Programs of some pages that not every machine has.
 _NEEDED = ("openssl", "base32")
 # For a page that says where a gateway runs, and not how it was started.
@@ -188,6 +188,9 @@ class BlockTests(SynchronousTestCase):
                 node = NodeDirectory(new_directory(self))
                 certificate = Manager().sign("v0-a", "2099-01-01T00:00:00+00:00")
                 (node.path / "friends.cert").write_text(json.dumps(certificate))
+                node.private.mkdir()
+                aliases = [f"{name}: URI:DIR2-LIT:\n" for name in ("tahoe", "photos")]
+                (node.private / "aliases").write_text("".join(aliases))
                 text = Places(3456, "none", _FURL).placed(block.text, node.path)
                 sections = (
                     text if "[storage]" in text else f"{text}\n[storage]\nenabled = false\n"

@@ -224,7 +224,7 @@ class UnknownLengthTests(SynchronousTestCase):
             self.assert_both_read(self.put(data), data)
             return bool(server.shares())
 
-        eventually(used, 40)
+        eventually(used)
         eventually(partial(reaches, self.nodes.stock, len(SERVERS)))
 
     def test_dead_furl(self) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest import SkipTest
+from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -101,7 +102,7 @@ class PlaintextTests(SynchronousTestCase):
             for _ in range(3):
                 self.check_disk()
             reply = wire.reply()
-        self.assertEqual(reply.status, 200, reply.body)
+        self.assertIn(reply.status, (200, 201), reply.body)
         self.check_disk()
         self.assertEqual(ask(f"{self.grid.url}uri/{reply.text}").body, BODY)
         self.check_disk()
@@ -135,6 +136,12 @@ class PlaintextTests(SynchronousTestCase):
         """The spool of a convergent upload has no name and holds nothing readable."""
         self.check_upload("PUT /uri?key=CHK")
         self.check_upload("PUT /uri?key=CHK", "Transfer-Encoding: chunked")
+
+    def test_into_directory(self) -> None:
+        """A PUT of a name in a directory leaves neither content nor name readable."""
+        cap = ask("--request", "POST", f"{self.grid.url}uri?t=mkdir").text
+        path = f"/uri/{cap}/{quote(CANARY)}"
+        self.check_upload(f"PUT {path}", "Transfer-Encoding: chunked")
 
     def test_form(self) -> None:
         """A form leaves nothing readable at any time, small fields included."""

@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -20,6 +21,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.accounts.examples import write_accounts
 from tests.integration.browser import Browser, missing, run_node
 from tests.integration.proxies import KINDS, Proxy, Site, documented_ini
 from tests.integration.tus_client import PIECE, content
@@ -288,6 +290,29 @@ class Tests(SynchronousTestCase):
             self.assertEqual(answer.status, 200, site)
             cap = answer.read().decode()
             self.assertTrue(ask(f"{GATEWAY().url}uri/{cap}").body == large)
+
+    def test_log_in(self) -> None:
+        """Who comes over TLS logs in to WebDAV, below the proxy's path; plain passwords
+        are neither asked for nor taken, though the proxy is on the gateway's machine."""
+        node = GATEWAY()
+        root = curl("-X", "POST", f"{node.url}uri?t=mkdir").decode()
+        place = node.directory / "private" / "accounts"
+        write_accounts(place, f"alice secret {root}")
+        self.addCleanup(place.unlink)
+        password = {"Authorization": f"Basic {b64encode(b'alice:secret').decode()}"}
+        for site in self.proxy.sites:
+            for headers, status in ((password, 207), ({}, 401)):
+                got = self.ask(site, "PROPFIND", "dav/", {"Depth": "0", **headers})
+                self.assertEqual(got.status, status if site.documented else 403, site)
+                asked = "www-authenticate" in got.headers
+                self.assertEqual(asked, site.documented and not headers)
+            if site.documented:
+                self.ask(site, "PUT", "dav/a", password, b"x")
+                target = {"Destination": f"{site.url}dav/b"}
+                moved = self.ask(site, "MOVE", "dav/a", password | target)
+                self.assertIn(moved.status, (201, 204), (site, moved.body))
+                got = self.ask(site, "PROPFIND", "dav/", {"Depth": "1", **password})
+                self.assertIn(f"<D:href>{site.path}dav/b</D:href>", got.text)
 
     def test_logs(self) -> None:
         """What the docs say keeps caps out of logs, when the gateway is away too."""

@@ -41,7 +41,7 @@ def listening(directory: Path) -> Iterator[IO[bytes]]:
         yield process.stdout
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(120)
         process.stdout.close()
 
 

@@ -313,9 +313,9 @@ class OurServersTests(_OurServers):
             body = grid.introducer.directory / "body"
             body.write_bytes(content(3, 64 * MIB))
             upload = subprocess.Popen(["curl", "-s", "-T", body, f"{gateway.url}uri"])
-            eventually(self._incoming, 30)
+            eventually(self._incoming)
             gateway.kill()
-            self.assertNotEqual(upload.wait(10), 0)
+            self.assertNotEqual(upload.wait(60), 0)
             if program == "ours":
                 eventually(lambda: not self._incoming())
             self.assertEqual(grid.shares(), {})
@@ -336,7 +336,7 @@ class ComeAndGoTests(_OurServers):
             self.assertEqual(server.shares(), [])
             server.spawn("ours")
             for each in (self.grid.ours, self.grid.stock):
-                eventually(partial(reaches, each, 10), 30)
+                eventually(partial(reaches, each, 10))
             cap = gateway.put(content(5, 1000), arguments="?key=CHK")
             self.assertEqual(len(server.shares()), 1)
             self.assert_both_read(self.grid, cap, content(5, 1000))
@@ -357,12 +357,12 @@ class ComeAndGoTests(_OurServers):
             reader.spawn("stock")
             reader.wait_until(partial(reaches, reader, 10))
             # And our gateway hears of a server that it never knew.
-            eventually(lambda: introduced(self.grid.ours), 90)
+            eventually(lambda: introduced(self.grid.ours))
             [port] = free_ports(1)
             late = write_node(room / "late", self.grid.furl, port, storage=True, web=False)
             stack.callback(late.stop)
             late.spawn("ours")
-            eventually(partial(reaches, self.grid.ours, 11), 90)
+            eventually(partial(reaches, self.grid.ours, 11))
 
     def test_introducer_down(self) -> None:
         """Without its introducer a node uses the servers it heard of last time."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -19,30 +16,17 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import GridProcess, Reply, Wire, ask, eventually, running
+from tests.processes import Reply, SharedNode, Wire, ask, eventually
 
 MIB = 1 << 20
 
 
-@cache
-def room() -> tuple[GridProcess, contextlib.ExitStack]:
-    """Return the node of all tests of this module, started once."""
-    cleanup = contextlib.ExitStack()
-    try:
-        directory = cleanup.enter_context(tempfile.TemporaryDirectory())
-        grid = GridProcess.create(
-            Path(directory) / "node", needed=2, happy=2, total=3, storage_dirs=3
-        )
-        cleanup.enter_context(running(grid))
-    except BaseException:
-        cleanup.close()
-        raise
-    return grid, cleanup
+room = SharedNode(happy=2)
 
 
 def tearDownModule() -> None:
     """End the node."""
-    room()[1].close()
+    room.close()
 
 
 def new_id() -> str:
@@ -85,7 +69,7 @@ def by_the_side(work: Callable[[Event], object]) -> Iterator[None]:
 
 class _Case(SynchronousTestCase):
     def setUp(self) -> None:
-        self.grid = room()[0]
+        self.grid = room()
         self.url = self.grid.url
 
     def told(self, task_id: str) -> dict[str, Any]:

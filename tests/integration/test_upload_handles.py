@@ -10,38 +10,24 @@ import socket
 import struct
 import tempfile
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import GridProcess, Reply, Wire, ask, eventually, running
+from tests.processes import GridProcess, Reply, SharedNode, Wire, ask, eventually, running
 
 MIB = 1 << 20
 KEY = "00112233445566778899aabbccddeeff"
 BYTES = "Content-Type: application/octet-stream"
 
 
-@cache
-def room() -> tuple[GridProcess, contextlib.ExitStack]:
-    """Return the node of all tests of this module, started once."""
-    cleanup = contextlib.ExitStack()
-    try:
-        directory = cleanup.enter_context(tempfile.TemporaryDirectory())
-        grid = GridProcess.create(
-            Path(directory) / "node", needed=2, happy=2, total=3, storage_dirs=3
-        )
-        cleanup.enter_context(running(grid))
-    except BaseException:
-        cleanup.close()
-        raise
-    return grid, cleanup
+room = SharedNode(happy=2)
 
 
 def tearDownModule() -> None:
     """End the node."""
-    room()[1].close()
+    room.close()
 
 
 def content(size: int, seed: int = 0) -> bytes:
@@ -57,7 +43,7 @@ def cut(wire: Wire) -> None:
 
 class _Case(SynchronousTestCase):
     def setUp(self) -> None:
-        self.grid = room()[0]
+        self.grid = room()
         self.url = self.grid.url
 
     def open(self, query: str = "") -> str:
