@@ -30,6 +30,10 @@ TIMEOUT = 20.0  # seconds for one answer
 _ENOUGH = 64 << 10  # bytes of an answer
 
 METHODS = [b"GET", b"HEAD", b"PUT", b"POST", b"PATCH", b"DELETE", b"OPTIONS"]
+DAV_METHODS = [
+    *(b"PROPFIND", b"PROPPATCH", b"MKCOL", b"COPY", b"MOVE", b"LOCK", b"UNLOCK", b"PUT"),
+    *(b"GET", b"DELETE"),
+]
 ODD_METHODS = [b"TRACE", b"CONNECT", b"BREW", b"get", b"G\xff", b"render_GET", b"__init__"]
 TOPS = [
     *(b"", b"uri", b"cap", b"file", b"named", b"static", b"upload", b"upload/open", b"tus"),
@@ -134,6 +138,14 @@ HEADERS: dict[bytes, list[bytes]] = {
     b"Sec-Fetch-Mode": [b"navigate", b"cors", b"no-cors"],
     b"Sec-Fetch-Dest": [b"document", b"empty", b"video", b"script", b"worker"],
     b"Service-Worker": [b"script"],
+    b"Depth": [b"0", b"1", b"infinity", b"2"],
+    b"Destination": [b"/dav/x/y", b"http://[/", b"/uri", b"http://127.0.0.1/dav/URI:x/y"],
+    b"Overwrite": [b"T", b"F", b"x"],
+    b"If": [b"(<a>)", b"(Not <DAV:no-lock>)", b'(["tag"])', b"<http://[> (<a>)", b"(((("],
+    b"Timeout": [b"Infinite", b"Second-9", b"Second-" + b"9" * 400],
+    b"Lock-Token": [b"<urn:uuid:x>", b"x"],
+    b"X-OC-Mtime": [b"0", b"9" * 400, b"nan"],
+    b"X-Expected-Entity-Length": [b"5", b"9" * 400],
     b"User-Agent": [
         b"Mozilla/5.0 Chrome/999999.0",
         b"Mozilla/5.0 Chrome/\xd9\xa1.",
@@ -175,6 +187,12 @@ FORMS = [
     b'--b\r\nContent-Disposition: form-data; name="fi\xffle"\r\n\r\nx',
     b"--b--",
     b"--b\r\n" * 100,
+    b'<D:propfind xmlns:D="DAV:"><D:prop><D:getetag/><x:a xmlns:x="\xc3\xa9"/></D:prop>'
+    b"</D:propfind>",
+    b'<D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><a>1</a><D:lastmodified>5'
+    b"</D:lastmodified></D:prop></D:set></D:propertyupdate>",
+    b'<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:shared/></D:lockscope><D:locktype>'
+    b"<D:write/></D:locktype><D:owner>\xc3\xa9</D:owner></D:lockinfo>",
 ]
 
 
@@ -211,6 +229,9 @@ class Fuzz:
             if handle:
                 self.places += [b"upload/" + handle, b"tus/" + handle]
         self._ask("PUT", f"uri?ophandle={'x' * 20}", b"x" * 100)
+        directory = self._ask("POST", "uri?t=mkdir")
+        names = (b"", b"/", b"/a", b"/b", b"/a/b", b"/%c3%a9", b"/%2e%2e", b"/%ff")
+        self.places += [b"dav/" + directory + name for name in names]
 
     def _ask(self, method: str, path: str, data: bytes = b"") -> bytes:
         """Return the body of the answer, nothing where that is an error."""
@@ -229,7 +250,10 @@ class Fuzz:
         pick, chance = self._random.choice, self._random.random
         body, headers = self._body()
         method = pick(METHODS if chance() < 0.96 else ODD_METHODS)
-        lines = [b"%s %s HTTP/1.%d" % (method, self._target(), chance() > 0.05)]
+        target = self._target()
+        if target.startswith(b"/dav/") and chance() < 0.9:
+            method = pick(DAV_METHODS)
+        lines = [b"%s %s HTTP/1.%d" % (method, target, chance() > 0.05)]
         if chance() < 0.97:
             lines.append(b"Host: " + (b"127.0.0.1" if chance() < 0.97 else pick(TEXTS)))
         for _ in range(pick((0, 0, 0, 1, 1, 2, 2, 3, 5))):

@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.integration import stock_grid
-from tests.integration.directories import Directories, Transport, directories
+from tests.integration.directories import Directories, directories
 from tests.integration.stock_grid import Program, Shape
+from tests.integration.transports import Transport
 from tests.report import report
 
 TRANSPORTS: Sequence[Transport] = ("foolscap", "https")
