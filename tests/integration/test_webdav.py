@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.grids import new_directory
 from tests.processes import GridProcess, Reply, SharedNode, Wire, ask, eventually, running
-from truckee.codec.caps import DirectoryCap, parse_cap
+from truckee.codec.caps import DirectoryCap, LiteralCap, parse_cap
+from truckee.codec.entity_tags import entity_tags
 
 DAV = "{DAV:}"
 LOCK = (
@@ -92,6 +93,12 @@ class _Case(SynchronousTestCase):
         self.assertEqual(reply.status, status, (method, names, reply.body))
         return reply
 
+    def lock(self, *names: str, **more: str) -> str:
+        """Lock something; return the If header of who has the lock."""
+        reply = self.ask("LOCK", *names, data=LOCK, **more)
+        self.assertIn(reply.status, (200, 201), reply.body)
+        return f"({reply.headers['lock-token']})"
+
     def find(self, *names: str, depth: str = "1", cap: str = "") -> dict[str, Element]:
         """Return what a PROPFIND tells, by the path below the directory."""
         reply = self.check(207, "PROPFIND", *names, Depth=depth, cap=cap)
@@ -119,6 +126,10 @@ class _Case(SynchronousTestCase):
         self.assertEqual(reply.status, 200, reply.body)
         found: dict[str, Any] = json.loads(reply.body)[1]
         return found
+
+    def stored(self, name: str) -> bytes:
+        """Return what a file has for those who do not come by WebDAV."""
+        return ask(f"{self.grid.url}uri/{self.cap}/{quote(name)}").body
 
     def read_cap(self) -> str:
         """Return the cap that only lists the directory."""
@@ -480,12 +491,6 @@ class NameTests(_Case):
 class LockTests(_Case):
     """What litmus does not try of locks."""
 
-    def lock(self, *names: str, **more: str) -> str:
-        """Lock something; return the If header of who has the lock."""
-        reply = self.ask("LOCK", *names, data=LOCK, **more)
-        self.assertIn(reply.status, (200, 201), reply.body)
-        return f"({reply.headers['lock-token']})"
-
     def test_other_ways(self) -> None:
         """A lock holds whatever cap and path lead to what is locked."""
         self.check(201, "MKCOL", "d")
@@ -554,9 +559,148 @@ class LockTests(_Case):
             grid.start()
             self.check(423, "PUT", "secret name", data=b"x")
             self.check(204, "PUT", "secret name", data=b"x", If=token)
+            self.check(204, "PUT", "secret name", data=b"", If=token)
+            grid.kill()
+            kept = (grid.directory / "private" / "webdav-locks.json").read_text()
+            self.assertNotIn(entity_tags(LiteralCap(b"x"))[0], kept)
+            grid.start()
+            self.assertEqual(self.read("secret name"), b"")
+            self.assertEqual(self.stored("secret name"), b"x")
             self.check(204, "UNLOCK", "secret name", Lock_Token=token[1:-1])
+            self.assertEqual(self.stored("secret name"), b"")
             self.check(204, "PUT", "secret name", data=b"y")
             self.assertNotIn(self.cap.split(":")[2], grid.log())
+
+
+class EmptiedTests(_Case):
+    """A file that is emptied under a lock, by a program that writes it anew."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.check(201, "PUT", "a", data=b"old")
+        self.token = self.lock("a", Timeout="Second-600")
+
+    def empty(self) -> str:
+        """Empty the file; return its tag."""
+        return self.check(204, "PUT", "a", data=b"", If=self.token).headers["etag"]
+
+    def unlock(self) -> None:
+        """Give the lock back."""
+        self.check(204, "UNLOCK", "a", Lock_Token=self.token[1:-1])
+
+    def test_old_stays(self) -> None:
+        """The file stays until the new one is whole; WebDAV has an empty one meanwhile."""
+        listing = f"{self.grid.url}uri/{self.cap}?t=json"
+        before = ask(listing).headers["etag"]
+        tag = self.empty()
+        self.assertEqual(self.stored("a"), b"old")
+        self.assertEqual(ask(listing).headers["etag"], before)
+        self.assertEqual(self.read("a"), b"")
+        self.assertEqual(self.check(200, "HEAD", "a").headers["etag"], tag)
+        for depth in ("0", "1"):
+            names = ("a",) if depth == "0" else ()
+            found = self.find(*names, depth=depth)["a"]
+            self.assertEqual(found.findtext(f".//{DAV}getcontentlength"), "0")
+            self.assertEqual(found.findtext(f".//{DAV}getetag"), tag)
+        self.check(204, "PUT", "a", data=b"new", If=self.token, If_Match=tag)
+        self.assertEqual((self.stored("a"), self.read("a")), (b"new", b"new"))
+        self.unlock()
+        self.assertEqual(self.read("a"), b"new")
+
+    def test_same_again(self) -> None:
+        """What it had before can be what it has then."""
+        self.empty()
+        self.check(204, "PUT", "a", data=b"old", If=self.token)
+        self.assertEqual(self.read("a"), b"old")
+        self.unlock()
+        self.assertEqual(self.stored("a"), b"old")
+
+    def test_unlocked(self) -> None:
+        """If no more comes it is empty, with the time that was set meanwhile."""
+        self.empty()
+        patch = (
+            b'<D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><D:lastmodified>981173106'
+            b"</D:lastmodified></D:prop></D:set></D:propertyupdate>"
+        )
+        self.check(207, "PROPPATCH", "a", data=patch, If=self.token)
+        time = "Sat, 03 Feb 2001 04:05:06 GMT"
+        self.assertEqual(self.value("getlastmodified", "a"), time)
+        self.assertEqual(self.stored("a"), b"old")
+        self.unlock()
+        self.assertEqual((self.stored("a"), self.read("a")), (b"", b""))
+        self.assertEqual(self.value("getlastmodified", "a"), time)
+
+    def test_expired(self) -> None:
+        """Of a program that died before it sent more the old file is left."""
+        self.check(200, "LOCK", "a", If=self.token, Timeout="Second-2")
+        self.empty()
+        eventually(lambda: self.read("a") == b"old")
+        self.check(204, "PUT", "a", data=b"of another one")
+
+    def test_cut(self) -> None:
+        """When the new file breaks off the old one is left, by UNLOCK too."""
+        self.empty()
+        path = urlsplit(self.at("a")).path
+        with Wire(self.grid.url) as wire:
+            wire.request(f"PUT {path}", "Content-Length: 5000000", f"If: {self.token}")
+            wire.send(os.urandom(1_000_000))
+        eventually(lambda: not self.grid.incoming())
+        self.unlock()
+        self.assertEqual((self.stored("a"), self.read("a")), (b"old", b"old"))
+
+    def test_others(self) -> None:
+        """Others do not change it; who only reads has what is stored."""
+        for data in (b"", b"x"):
+            self.check(423, "PUT", "a", data=data)
+        self.assertEqual(self.read("a"), b"old")
+        self.empty()
+        self.check(423, "PUT", "a", data=b"x")
+        self.check(423, "DELETE", "a")
+        reader = self.read_cap()
+        self.assertEqual(self.check(200, "GET", "a", cap=reader).body, b"old")
+        self.assertEqual(self.value("getcontentlength", "a", cap=reader), "3")
+
+    def test_written_elsewhere(self) -> None:
+        """What comes by another door meanwhile is shown, and stays."""
+        self.empty()
+        url = f"{self.grid.url}uri/{self.cap}/a"
+        ask("-T", "-", url, data=b"by the web API")
+        self.assertEqual(self.read("a"), b"by the web API")
+        self.unlock()
+        self.assertEqual(self.stored("a"), b"by the web API")
+        self.token = self.lock("a")
+        self.empty()
+        ask("-X", "DELETE", url)
+        self.unlock()
+        self.assertEqual(list(self.find()), [""])
+
+    def test_moved(self) -> None:
+        """It is moved as it is shown, copied as it is stored, and taken the place of."""
+        self.empty()
+        self.check(201, "COPY", "a", Destination=self.at("copy"))
+        self.assertEqual(self.stored("copy"), b"old")
+        tagged = f"<{self.at('a')}> {self.token}"
+        self.check(204, "MOVE", "copy", Destination=self.at("a"), If=tagged)
+        self.assertEqual((self.stored("a"), self.read("a")), (b"old", b"old"))
+        self.token = self.lock("a")
+        self.empty()
+        self.check(201, "MOVE", "a", Destination=self.at("b"), If=self.token)
+        self.assertEqual((self.stored("b"), self.read("b")), (b"", b""))
+        self.token = self.lock("b")
+        self.check(204, "PUT", "b", data=b"x", If=self.token)
+        self.check(204, "PUT", "b", data=b"", If=self.token)
+        self.check(204, "DELETE", "b", If=self.token)
+        self.assertEqual(list(self.find()), [""])
+
+    def test_at_once(self) -> None:
+        """A file whose time is said is whole, also an empty one; so is a mutable one."""
+        self.check(204, "PUT", "a", data=b"", If=self.token, X_OC_Mtime="981173106")
+        self.assertEqual(self.stored("a"), b"")
+        cap = ask("-T", "-", f"{self.grid.url}uri?format=SDMF", data=b"one").text
+        url = f"{self.grid.url}uri/{self.cap}/m?t=uri"
+        ask("-X", "PUT", "--data-binary", "@-", url, data=cap.encode())
+        self.check(204, "PUT", "m", data=b"", If=self.lock("m"))
+        self.assertEqual(self.stored("m"), b"")
 
 
 class ClientTests(_Case):

@@ -246,6 +246,46 @@ class SessionTests(SynchronousTestCase):
         )
         self.assertEqual(self.read("a.docx"), DATA)
 
+    def test_saved_anew(self) -> None:
+        """A document is emptied and written anew; who reads it elsewhere has it whole."""
+        holds = "If: (<{lock}>)"
+        stored = f"/uri/{self.cap}/a.docx"
+        self.play(
+            [
+                Step(201, "PUT", "a.docx", (), b"first"),
+                Step(200, "LOCK", "a.docx", ("Timeout: Second-3600",), WINDOWS_LOCK),
+                Step(204, "PUT", "a.docx", (holds, "translate: f"), b""),
+                Step(207, "PROPFIND", "a.docx", ("Depth: 0",)),
+            ]
+        )
+        self.assertEqual((self.read(stored), self.read("a.docx")), (b"first", b""))
+        times = windows_times("Win32LastModifiedTime")
+        self.play(
+            [
+                Step(207, "PROPPATCH", "a.docx", (holds,), times),
+                Step(204, "PUT", "a.docx", (holds, "translate: f"), DATA),
+                Step(207, "PROPPATCH", "a.docx", (holds,), times),
+                Step(204, "UNLOCK", "a.docx", ("Lock-Token: <{lock}>",)),
+            ]
+        )
+        self.assertEqual(self.read(stored), DATA)
+        found = self.play([Step(207, "PROPFIND", "a.docx", ("Depth: 0",))]).body
+        self.assertIn(b"Sat, 03 Feb 2001 04:05:06 GMT</D:getlastmodified>", found)
+
+    def test_finder_over(self) -> None:
+        """Finder replaces a file: locked, emptied and sent; cut, the first one is there."""
+        stored = f"/uri/{self.cap}/photo.jpg"
+        [*_, lock, find, put, _find, unlock] = finder_put("photo.jpg", DATA)
+        empty = Step(204, "PUT", "photo.jpg", ("If: (<{lock}>)",), b"")
+        self.play([Step(201, "PUT", "photo.jpg", (), b"first"), lock, empty, find])
+        self.assertEqual(self.read(stored), b"first")
+        short = ("Transfer-Encoding: chunked", "X-Expected-Entity-Length: 9")
+        cut = Step(400, "PUT", "photo.jpg", (*short, "If: (<{lock}>)"), b"short")
+        self.play([cut, unlock])
+        self.assertEqual(self.read(stored), b"first")
+        self.play([lock, empty, find, put, find, unlock])
+        self.assertEqual(self.read(stored), DATA)
+
     def test_save_beside(self) -> None:
         """Cyberduck and editors write another file, and move it over the first."""
         over = ("Destination: {at}a", "Overwrite: T")

@@ -97,6 +97,21 @@ class UseTests(SynchronousTestCase):
         ):
             self.assertRaises(NoSuchLock, self.table.renew, tokens, keys, 50, now)
 
+    def test_emptied(self) -> None:
+        """A mark is one lock's on the file itself, and lasts as long, renewed or not."""
+        self.table.add(evolve(SHARED, token="u"), 0)
+        self.table.add(SHARED, 0)
+        self.assertFalse(self.table.mark("file", ["x"], "m", 0))
+        self.assertFalse(self.table.mark("dir", ["t"], "m", 0))
+        self.assertTrue(self.table.mark("file", ["x", "t"], "m", 0))
+        self.assertEqual([each.emptied for each in self.table], ["", "m"])
+        self.table.renew(["t"], self.keys, 50, 90.0)
+        self.assertEqual(self.table.emptied("file", 139.9), "m")
+        self.assertEqual(self.table.emptied("file", 140.0), "")
+        self.table.unmark("file")
+        self.table.unmark("other")
+        self.assertEqual(self.table.emptied("file", 0), "")
+
     def test_removed(self) -> None:
         """It is given back under what it holds for, once."""
         self.table.add(DIRECTORY, 0)
@@ -117,6 +132,7 @@ class UseTests(SynchronousTestCase):
         """A table comes back as it was; what is damaged is none."""
         for lock in (LOCK, DIRECTORY, evolve(SHARED, key="s", token="s")):
             self.table._by_key.setdefault(lock.key, []).append(lock)
+        self.table.mark("file", ["t"], "m", 0)
         self.assertEqual(list(LockTable.load(self.table.pack())), list(self.table))
         for packed in (b"", b"{}", b"[]", b'{"locks": [{}]}', b'{"locks": 1}', b"\xff"):
             self.assertRaises(ValueError, LockTable.load, packed)

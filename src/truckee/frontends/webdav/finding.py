@@ -24,6 +24,7 @@ from truckee.frontends.http.content_types import content_type
 from truckee.frontends.http.streamed import send_stream
 from truckee.frontends.webdav.asked import Asked
 from truckee.frontends.webdav.dead_properties import dead_properties
+from truckee.frontends.webdav.emptied import shown_link, shown_links
 from truckee.frontends.webdav.errors import FiniteDepth
 from truckee.frontends.webdav.lock_table import Lock
 from truckee.frontends.webdav.properties import Facts, ShownLock, describe, needs_size
@@ -97,12 +98,13 @@ class _Finding:
     async def pieces(self, directory: Directory | None) -> AsyncGenerator[bytes, None]:
         """Give the document, about the place itself and the children of *directory*."""
         asked, way = self._asked, self._way
-        if way.link is None:
+        link = await shown_link(asked, way)
+        if link is None:
             facts = Facts(asked.href((), True), ROOT, is_directory=True)
         else:
             href = asked.href(way.names, way.directory is not None)
             parent = way.parent
-            [facts] = await self._facts([(href, way.name, way.link)], parent.is_immutable)
+            [facts] = await self._facts([(href, way.name, link)], parent.is_immutable)
         writable = shows_locks(way)
         if writable:
             facts = evolve(facts, lockable=True, locks=await shown_locks(asked, way))
@@ -117,9 +119,10 @@ class _Finding:
     async def _children(self, directory: Directory) -> AsyncGenerator[bytes, None]:
         links, cpu = directory.links(), self._asked.dav.directories.cpu
         while batch := await cpu.run(_taken, links, _CHILDREN):
+            shown = await shown_links(self._asked, self._way.keys[-1], directory, batch)
             named = [
                 (self._href(name, link), name, link)
-                for name, link in batch
+                for name, link in shown
                 if self._asked.shows((*self._way.names, name))
             ]
             facts = await self._facts(named, directory.is_immutable)

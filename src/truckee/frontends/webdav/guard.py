@@ -13,6 +13,7 @@ from truckee.codec.entity_tags import entity_tags, version_tag
 from truckee.errors import TruckeeError
 from truckee.frontends.http.conditions import PreconditionFailed, is_known, is_wanted
 from truckee.frontends.webdav.asked import Asked
+from truckee.frontends.webdav.emptied import shown_link
 from truckee.frontends.webdav.errors import IfFailed, Locked
 from truckee.frontends.webdav.if_header import StateList, holds, parse_if, tokens_of
 from truckee.frontends.webdav.lock_table import Lock
@@ -134,7 +135,8 @@ def check_tags(asked: Asked, tags: tuple[str, ...], exists: bool) -> None:
 
 async def tags_of(asked: Asked, way: Way) -> tuple[str, ...]:
     """Return the entity tags of what stands somewhere, without quotes."""
-    cap = None if way.link is None else way.link.child.cap
+    link = await shown_link(asked, way)
+    cap = None if link is None else link.child.cap
     if isinstance(cap, ChkReadCap | LiteralCap):
         return entity_tags(cap)
     if isinstance(cap, MutableReadCap | MutableWriteCap):

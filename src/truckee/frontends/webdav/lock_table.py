@@ -10,7 +10,7 @@ Source: RFC 4918, sections 6 and 7.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from attrs import asdict, define, evolve, field, frozen
 
@@ -54,6 +54,7 @@ class Lock:
     client: str  # which one counts its locks
     timeout: int  # seconds, from each renewal
     until: float  # Unix seconds
+    emptied: str = ""  # the mark of the file that its owner has emptied; none: ""
 
 
 @define(eq=False)
@@ -83,6 +84,22 @@ class LockTable:
         """Return the locks on something itself."""
         return self._at(key, now)
 
+    def emptied(self, key: str, now: float) -> str:
+        """Return the mark of the file that was emptied under a lock on it; none: ""."""
+        return next((each.emptied for each in self._at(key, now) if each.emptied), "")
+
+    def mark(self, key: str, tokens: Collection[str], mark: str, now: float) -> bool:
+        """Mark a file as emptied under locks on it; tell whether *tokens* has one."""
+        locks = [each for each in self._at(key, now) if each.token in tokens]
+        for lock in locks:
+            self._replace(lock, evolve(lock, emptied=mark))
+        return bool(locks)
+
+    def unmark(self, key: str) -> None:
+        """Let a file be what is stored."""
+        for lock in self._by_key.get(key, []):
+            self._replace(lock, evolve(lock, emptied=""))
+
     def add(self, lock: Lock, now: float) -> None:
         """Take a lock.  :raises LockConflict: :raises TooManyLocks:"""
         self.expire(now)
@@ -105,8 +122,7 @@ class LockTable:
         for lock in self.covering(keys, now):
             if lock.token in wanted:
                 renewed = evolve(lock, timeout=timeout, until=now + timeout)
-                self._drop(lock)
-                self._by_key.setdefault(lock.key, []).append(renewed)
+                self._replace(lock, renewed)
                 return renewed
         raise NoSuchLock
 
@@ -148,6 +164,10 @@ class LockTable:
 
     def _at(self, key: str, now: float) -> list[Lock]:
         return [lock for lock in self._by_key.get(key, ()) if lock.until > now]
+
+    def _replace(self, lock: Lock, other: Lock) -> None:
+        locks = self._by_key[lock.key]
+        self._by_key[lock.key] = [other if each is lock else each for each in locks]
 
     def _drop(self, lock: Lock) -> None:
         rest = [each for each in self._by_key[lock.key] if each is not lock]

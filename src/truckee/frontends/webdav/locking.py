@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from truckee.codec.caps import LiteralCap
 from truckee.codec.children_json import GivenChild
 from truckee.frontends.webdav.asked import Asked
+from truckee.frontends.webdav.emptied import EMPTY, settle
 from truckee.frontends.webdav.errors import BadHeader, LockedByOther, OtherToken
 from truckee.frontends.webdav.finding import HEADERS, shown_locks, shows_locks
 from truckee.frontends.webdav.guard import Guard, Touched
@@ -52,7 +52,7 @@ async def lock(asked: Asked, body: bytes) -> Answer:
     new = await _take(asked, way, info, depth == "infinity", timeout)
     if not way.exists:
         try:
-            given = {way.name: GivenChild.of(LiteralCap(b""))}
+            given = {way.name: GivenChild(EMPTY, None)}
             await asked.dav.links.set(way.parent.cap, given, Replace.NOTHING)
         except NameTaken:
             pass  # somebody has put a file there, and it is locked now
@@ -122,13 +122,18 @@ async def _answer(
 
 
 async def unlock(asked: Asked) -> Answer:
-    """Give a lock back.  :raises BadHeader: :raises OtherToken:"""
+    """
+    Give a lock back; a file that was emptied under it is linked as an empty one before.
+
+    :raises BadHeader: :raises OtherToken:
+    """
     text = asked.header("lock-token")
     if text is None:
         raise BadHeader("Lock-Token", "it is missing")
     # Windows leaves the brackets out.
     token = text.strip().removeprefix("<").removesuffix(">")
     way, locks = await _place(asked), asked.dav.locks
+    await settle(asked, way, token)
     async with locks.changing() as table:
         try:
             table.remove(token, way.keys, locks.now())

@@ -7,6 +7,7 @@ from truckee.codec.children_json import GivenChild
 from truckee.codec.directory_name import normalize_name
 from truckee.frontends.webdav.asked import Asked
 from truckee.frontends.webdav.copying import Copies
+from truckee.frontends.webdav.emptied import leave, settle
 from truckee.frontends.webdav.errors import BadHeader, RootStays, Taken, Unmoved
 from truckee.frontends.webdav.guard import Guard, Touched
 from truckee.frontends.webdav.places import writable_place
@@ -68,6 +69,8 @@ async def move(asked: Asked) -> Answer:
         Touched(source, name=True, inside=True),
         Touched(target, name=True, inside=True),
     )
+    await settle(asked, source)
+    await leave(asked, target)
     replace = Replace.ANYTHING if overwrite else Replace.NOTHING
     try:
         await asked.dav.links.move(
@@ -97,6 +100,7 @@ async def copy(asked: Asked) -> Answer:
     await Guard(asked).check(source, Touched(target, name=True, inside=target.exists))
     copies = Copies(asked.dav.directories, asked.dav.mutable)
     given = await copies.link(source, deep=depth == "infinity")
+    await leave(asked, target)
     replace = Replace.ANYTHING if overwrite else Replace.NOTHING
     try:
         await asked.dav.links.set(target.parent.cap, {target.name: given}, replace)

@@ -12,6 +12,7 @@ from truckee.codec.link_metadata import Metadata
 from truckee.frontends.webdav.asked import Asked
 from truckee.frontends.webdav.dates import parse_time
 from truckee.frontends.webdav.dead_properties import dead_properties, with_properties
+from truckee.frontends.webdav.emptied import shown_link
 from truckee.frontends.webdav.finding import HEADERS
 from truckee.frontends.webdav.guard import Guard, Touched
 from truckee.frontends.webdav.places import writable_place
@@ -60,7 +61,9 @@ def _refusal(change: PropertyChange) -> int | None:
 
 
 async def _change(asked: Asked, way: Way, changes: Sequence[PropertyChange]) -> None:
-    child = way.child
+    link = await shown_link(asked, way)
+    assert link is not None
+    child = link.child
 
     def edit(metadata: Metadata) -> Metadata:
         dead = dead_properties(metadata)

@@ -23,6 +23,7 @@ from truckee.frontends.http.small_body import read_text
 from truckee.frontends.webdav import finding, locking, naming, patching, storing
 from truckee.frontends.webdav.asked import Asked, Dav
 from truckee.frontends.webdav.dates import http_date
+from truckee.frontends.webdav.emptied import shown_link
 from truckee.frontends.webdav.errors import BodyNotTaken, NoAccounts, NothingToRead
 from truckee.frontends.webdav.login import headers_of
 from truckee.frontends.webdav.xml_in import MAX_BODY
@@ -164,12 +165,13 @@ class DavResource(Resource):
             cap = request.path.decode("ascii", "replace").split("/")[2]
             target = f"/uri/{cap}/{path_of(way.names)}".rstrip("/") + "/"
             return Answer(b"", 302, {"location": request.own_path(target)})
-        if way.link is None:
+        link = await shown_link(asked, way)
+        if link is None:
             raise NoSuchChild(way.name)
-        changed = modified(way.link, way.parent.is_immutable)
+        changed = modified(link, way.parent.is_immutable)
         if changed is not None:
             request.setHeader(b"last-modified", http_date(changed).encode("ascii"))
-        found = way.child.cap
+        found = link.child.cap
         if isinstance(found, ChkReadCap | LiteralCap):
             content = immutable_content(dav.downloader, found, ASK_AGAIN)
             await dav.sender.send(request, content, {}, way.name)

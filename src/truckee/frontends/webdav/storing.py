@@ -15,6 +15,7 @@ from truckee.frontends.http.task_ids import show_id, wanted_id
 from truckee.frontends.http.upload_options import parse_upload_options
 from truckee.frontends.webdav.asked import Asked
 from truckee.frontends.webdav.dates import parse_seconds
+from truckee.frontends.webdav.emptied import EMPTY_TAG, empty, leave
 from truckee.frontends.webdav.errors import BadHeader
 from truckee.frontends.webdav.guard import Guard, Touched, check_tags, tags_of
 from truckee.frontends.webdav.places import writable_place
@@ -66,6 +67,11 @@ async def put(asked: Asked, body: AsyncIterator[bytes]) -> Answer:
     _check_no_directory(way.link)
     guard, touched = Guard(asked), Touched(way, name=not way.exists)
     await guard.check(way, touched)
+    # Who says the time of a file has no more to send of it.
+    more_may_come = asked.request.bodyLength == 0 and said is None
+    if more_may_come and await empty(asked, way, guard.tokens):
+        return Answer(b"", 204, {"etag": f'"{EMPTY_TAG}"'})
+    await leave(asked, way)
     body = _guarded(body, guard, touched)
     status, dav = UploadStatus(), asked.dav
     there = None if way.link is None else way.link.child.cap
