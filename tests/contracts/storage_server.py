@@ -20,6 +20,7 @@ from truckee.storage.interfaces import (
     ShareClosed,
     ShareTooLarge,
 )
+from truckee.storage.kept_shares import KeptShares
 from truckee.storage.server import DiskServer
 from truckee.storage.sharefiles import ShareDirectory
 
@@ -27,22 +28,15 @@ INDEX = b"i" * 16
 OTHER = b"o" * 16
 
 
-class StorageServerContract(TestCase):
+class StorageCase(TestCase):
     """
-    Derive from this and give ``new_server``, and say what a transport cannot do.
+    A server that keeps its shares on a disk of this process.
 
-    Each test runs on a server that holds nothing.
+    Derive from this and give ``new_server``.  Each test runs on one that holds nothing.
     """
 
     timeout = 120
     threads = 4  # for the disk
-    open_ended = True  # a share may be closed short of what was allocated
-    takes_open_ends = True  # or must the size be known beforehand?
-    holes = True  # bytes that were never written are zeros
-    # A call that is cancelled has ended then, so that what it did can be taken back.
-    waits_when_cancelled = True
-    too_large: type[Exception] = ShareTooLarge  # what a write past the end raises
-    closed: type[Exception] = ShareClosed  # what a closed writer raises
 
     disk: DiskServer  # where the shares end up
     server: IStorageServer
@@ -58,6 +52,8 @@ class StorageServerContract(TestCase):
             now=lambda: self.now,
         )
         self.disk.start()
+        kept = self.disk.kept = KeptShares(self.disk, self.disk._disk, lambda: self.now)
+        kept.start()
         # Cleanups run before tearDown, the last one first: the workers are still there.
         self.addCleanup(lambda: Deferred.fromCoroutine(self.check_end()))
         self.server = await self.new_server()
@@ -83,6 +79,18 @@ class StorageServerContract(TestCase):
         """Return when the leases of a share of *size* bytes end, in their order."""
         data = (self.disk.directory.home(INDEX) / str(share)).read_bytes()
         return [expires for _, expires in struct.iter_unpack(">68sL", data[12 + size :])]
+
+
+class StorageServerContract(StorageCase):
+    """Derive from this too, and say what a transport cannot do."""
+
+    open_ended = True  # a share may be closed short of what was allocated
+    takes_open_ends = True  # or must the size be known beforehand?
+    holes = True  # bytes that were never written are zeros
+    # A call that is cancelled has ended then, so that what it did can be taken back.
+    waits_when_cancelled = True
+    too_large: type[Exception] = ShareTooLarge  # what a write past the end raises
+    closed: type[Exception] = ShareClosed  # what a closed writer raises
 
     async def writer(
         self, share: int = 0, size: int = 8, open_ended: bool = False, index: bytes = INDEX

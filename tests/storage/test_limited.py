@@ -17,6 +17,7 @@ from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.storage.interfaces import (
     Allocation,
+    IKeptShares,
     IShareReader,
     IShareWriter,
     ISlotServer,
@@ -39,6 +40,7 @@ class _Silent:
     """A server, its one writer and its one reader; each call waits for its answer."""
 
     slots: ISlotServer | None = None
+    kept: IKeptShares | None = None
 
     name: str = "far"
     permutation_seed: bytes = b"p"

@@ -47,6 +47,15 @@ def lease_secrets(secret: bytes, storage_index: bytes, lease_seed: bytes) -> Lea
     )
 
 
+def upload_secret(secrets: LeaseSecrets) -> bytes:
+    """
+    Return the 32 bytes that let one client go on with its shares on one server.
+
+    Source: ``docs/formats/kept-shares.md``.
+    """
+    return tagged_hash(b"truckee_upload_secret_v1", secrets.renew)
+
+
 def _lease_secret(use: bytes, secret: bytes, storage_index: bytes, seed: bytes) -> bytes:
     # In the first step the secret is the tag and the constant is the value.
     client = tagged_hash(secret, b"allmydata_client_%b_secret_v1" % use)

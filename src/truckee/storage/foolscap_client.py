@@ -27,6 +27,7 @@ from truckee.storage.interfaces import (
     Allocation,
     BadAnswer,
     CallFailed,
+    IKeptShares,
     IShareReader,
     IShareWriter,
     ISlotServer,
@@ -52,6 +53,7 @@ class FoolscapServer:
     lease_seed: bytes
     takes_open_ends: ClassVar[bool] = True
     durable: bool = field(default=False, init=False)  # as it says when it is reached
+    kept: IKeptShares | None = field(default=None, init=False)  # the same
     remote: Any = field(default=None, repr=False)  # foolscap's RemoteReference
     _mutable: FoolscapSlotClient = Factory(
         lambda self: FoolscapSlotClient(self.name, self.ask), takes_self=True

@@ -31,6 +31,7 @@ from truckee.storage.interfaces import (
     Allocation,
     BadAnswer,
     CallFailed,
+    IKeptShares,
     IShareReader,
     IShareWriter,
     ISlotServer,
@@ -90,6 +91,7 @@ class GbsServer:
     patience: Patience = field(factory=Patience)
     _to: Connect | None = None
     durable: bool = field(default=False, init=False)  # as it says when it is reached
+    kept: IKeptShares | None = field(default=None, init=False)  # the same
     _open: Budget = field(factory=lambda: Budget(_CONNECTIONS), init=False, repr=False)
     _connections: Connections = field(init=False, repr=False)
     _mutable: GbsSlotClient = Factory(

@@ -120,6 +120,13 @@ class SlotDamaged(Corrupt):
     share: int
 
 
+@define
+class BadKeptRequest(Misuse):
+    """This request for a share in progress cannot be served: {reason}."""
+
+    reason: str
+
+
 class IShareWriter(Interface):
     """
     A share in progress.
@@ -144,6 +151,27 @@ class IShareWriter(Interface):
 
     async def abort() -> None:
         """Forget the share and free its space.  May be called at any time, and twice."""
+
+
+class IKeptWriter(IShareWriter):
+    """
+    A share in progress that outlives its writer.
+
+    Whoever was given it closes, aborts or leaves it.  Somebody with the same upload secret
+    may take it over at any time: then it is closed.
+    """
+
+    length: int = Attribute("Bytes up to the last that was there when it was opened.")
+
+    async def hashes(offset: int, piece: int, count: int) -> Sequence[bytes]:
+        """
+        Return the block hashes of *count* pieces of *piece* bytes, from *offset* on.
+
+        Of a share that ends before, those of the whole pieces.  :raises BadKeptRequest:
+        """
+
+    async def leave() -> None:
+        """Write no more for now; the server keeps it.  May be called twice."""
 
 
 # What a read may raise: our own errors from elsewhere, the system's from our disks.
@@ -186,6 +214,9 @@ class IStorageServer(Interface):
     slots: ISlotServer | None = Attribute(
         "Its shares of mutable files; None: it serves none, or was not reached yet."
     )
+    kept: IKeptShares | None = Attribute(
+        "Its shares that outlive their writers; None: it keeps none, or is not reached yet."
+    )
 
     async def available_space() -> int:
         """Return the bytes it would take now; 0 when it is read-only or full."""
@@ -212,6 +243,45 @@ class IStorageServer(Interface):
 
     async def advise_corrupt(storage_index: bytes, share: int, reason: str) -> None:
         """Tell its operator that a share is not what it should be."""
+
+
+# The bounds of one question for hashes, and of the size of a share.
+MAX_KEPT_HASHES = 4096
+MAX_HASHED = 64 << 20  # bytes
+MAX_KEPT_SIZE = 1 << 62  # bytes
+
+
+@frozen
+class Opened(Allocation):
+    """What a server answered to the wish to begin kept shares, or to go on with them."""
+
+    writers: Mapping[int, IKeptWriter]
+
+
+class IKeptShares(Interface):
+    """
+    Shares in progress that outlive connections and processes.
+
+    Source: ``docs/formats/kept-shares.md``.  An upload secret has 32 bytes.
+    """
+
+    async def unfinished(storage_index: bytes, upload_secret: bytes) -> Mapping[int, int]:
+        """Return the shares of an upload that are kept, with the length of each."""
+
+    async def open(
+        storage_index: bytes,
+        secrets: LeaseSecrets,
+        upload_secret: bytes,
+        shares: Set[int],
+        size: int,
+        open_ended: bool,
+    ) -> Opened:
+        """
+        Begin *shares*, or go on with what is kept of them; see ``IStorageServer.allocate``.
+
+        A writer that has one of them with the same secret loses it.
+        :raises BadKeptRequest: for a size that no share has
+        """
 
 
 # The bounds of one request for a slot, whatever the transport.

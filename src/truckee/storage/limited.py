@@ -18,10 +18,13 @@ from truckee.flow.limits import Budget
 from truckee.flow.together import Work
 from truckee.storage.interfaces import (
     Allocation,
+    IKeptShares,
+    IKeptWriter,
     IShareReader,
     IShareWriter,
     ISlotServer,
     IStorageServer,
+    Opened,
     SlotAnswer,
     SlotChange,
     SlotRead,
@@ -118,6 +121,12 @@ class LimitedServer:
         inner = self.inner.slots
         return None if inner is None else LimitedSlots(inner, self, self._patience)
 
+    @property
+    def kept(self) -> LimitedKept | None:
+        """See ``IStorageServer``; their calls count with the others."""
+        inner = self.inner.kept
+        return None if inner is None else LimitedKept(inner, self, self._patience)
+
     async def available_space(self) -> int:
         """See ``IStorageServer``."""
         return await self.bounded(self.inner.available_space(), self._patience.question)
@@ -201,6 +210,72 @@ class LimitedWriter:
         """See ``IShareWriter``; a server that does not answer will forget it by itself."""
         try:
             await self._server.bounded(self._inner.abort(), self._patience.question)
+        except TooSlow:
+            return
+
+
+@implementer(IKeptShares)
+@define(eq=False)
+class LimitedKept:
+    """The shares of a server that outlive their writers, with an end to every wait."""
+
+    _inner: IKeptShares
+    _server: LimitedServer
+    _patience: Patience
+
+    async def unfinished(
+        self, storage_index: bytes, upload_secret: bytes
+    ) -> Mapping[int, int]:
+        """See ``IKeptShares``."""
+        return await self._server.bounded(
+            self._inner.unfinished(storage_index, upload_secret), self._patience.question
+        )
+
+    async def open(
+        self,
+        storage_index: bytes,
+        secrets: LeaseSecrets,
+        upload_secret: bytes,
+        shares: Set[int],
+        size: int,
+        open_ended: bool,
+    ) -> Opened:
+        """See ``IKeptShares``."""
+        answer = await self._server.bounded(
+            self._inner.open(
+                storage_index, secrets, upload_secret, shares, size, open_ended
+            ),
+            self._patience.question,
+        )
+        writers = {
+            share: LimitedKeptWriter(self._server, self._patience, writer)
+            for share, writer in answer.writers.items()
+        }
+        return Opened(answer.already, writers)
+
+
+@implementer(IKeptWriter)
+@define(eq=False)
+class LimitedKeptWriter(LimitedWriter):
+    """A share in progress that outlives its writer, with an end to every wait."""
+
+    _inner: IKeptWriter
+
+    @property
+    def length(self) -> int:
+        """See ``IKeptWriter``."""
+        return self._inner.length
+
+    async def hashes(self, offset: int, piece: int, count: int) -> Sequence[bytes]:
+        """See ``IKeptWriter``."""
+        return await self._server.bounded(
+            self._inner.hashes(offset, piece, count), self._patience.read
+        )
+
+    async def leave(self) -> None:
+        """See ``IKeptWriter``; a server that does not answer keeps it by itself."""
+        try:
+            await self._server.bounded(self._inner.leave(), self._patience.question)
         except TooSlow:
             return
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, DeferredLock
@@ -25,6 +25,7 @@ from truckee.flow.limits import Exclusive
 from truckee.flow.together import together
 from truckee.storage.interfaces import (
     Allocation,
+    IKeptShares,
     IShareReader,
     IShareWriter,
     ISlotServer,
@@ -40,9 +41,10 @@ from truckee.storage.share_leases import NoRoomForLease, TooManyLeases
 from truckee.storage.sharefiles import IncomingShare, ShareDirectory, ShareFile
 
 log = Logger()
+W = TypeVar("W", bound="DiskWriter")
 
 # Beside its data a share file has a header and a lease.
-_OVERHEAD = container.HEADER_SIZE + container.LEASE_SIZE
+OVERHEAD = container.HEADER_SIZE + container.LEASE_SIZE
 
 
 @implementer(IStorageServer)
@@ -70,6 +72,7 @@ class DiskServer:
     is_there: Callable[[], bool] = lambda: True
     unready: bool = False  # take no shares before ``start`` has succeeded
     slots: ISlotServer | None = None  # in the same directory
+    kept: IKeptShares | None = None  # in the same directory
     promises: Promises = field(factory=Promises, init=False)
     _writers: dict[tuple[bytes, int], DiskWriter] = field(factory=dict, init=False)
     _leases: Exclusive = field(factory=Exclusive, init=False)
@@ -102,31 +105,59 @@ class DiskServer:
         open_ended: bool = False,
     ) -> Allocation:
         """See ``IStorageServer``.  An open-ended share is promised nothing."""
+        promised = 0 if open_ended else size + OVERHEAD
+
+        def new(share: int, promise: Promise) -> DiskWriter:
+            name = str(share)
+            file = IncomingShare(
+                self.directory.incoming(storage_index) / name,
+                self.directory.home(storage_index) / name,
+                self.open_files,
+            )
+            return DiskWriter(
+                self,
+                storage_index,
+                share,
+                secrets,
+                size,
+                promise,
+                file,
+                self._disk,
+                self._now,
+            )
+
+        wanted = dict.fromkeys(shares, promised)
+        return Allocation(*await self.take(storage_index, secrets, wanted, new))
+
+    async def take(
+        self,
+        storage_index: bytes,
+        secrets: LeaseSecrets,
+        promised: Mapping[int, int],
+        new: Callable[[int, Promise], W],
+    ) -> tuple[Set[int], dict[int, W]]:
+        """
+        Begin shares with the writers that *new* makes, as far as there is room.
+
+        *promised* has the bytes that are kept free for each.  Return the finished ones and
+        the writers; see ``Allocation``.
+        """
         finished, refused = await self._renew(
             storage_index, container.OWNER_OF_ALLOCATION, secrets
         )
         free = await self._disk.run(self._free_space)
-        writers: dict[int, DiskWriter] = {}
+        writers: dict[int, W] = {}
         try:
-            for share in sorted(shares - finished.keys()):
-                promised = 0 if open_ended else size + _OVERHEAD
-                room = self._unpromised(free)
-                busy = (storage_index, share) in self._writers
-                if busy or room <= 0 or promised > room:
+            for share in sorted(promised.keys() - finished.keys()):
+                if not self._takes(storage_index, share, promised[share], free):
                     continue
-                writer = self._new_writer(storage_index, share, secrets, size, promised)
-                writers[share] = writer
-                try:
-                    await self._disk.run(writer.file.create)
-                except OSError as error:
-                    if fault_of(error) is None:
-                        raise
-                    # As without room: whoever asks goes to another server.
-                    log.warn(
-                        "{server} takes no share: {error}", server=self.name, error=error
-                    )
+                promise = Promise(promised[share], self._now())
+                writer = writers[share] = new(share, promise)
+                self._writers[storage_index, share] = writer
+                self.promises.add(promise)
+                if not await self._created(writer):
                     del writers[share]
-                    await writer.abort()
+                    await writer.give_back()
             # A share may have been finished by another writer since the first look.
             finished = await self._shares(storage_index)
             for share in finished.keys() & writers.keys():
@@ -134,11 +165,29 @@ class DiskServer:
                 del writers[share]
         except Exception:
             # All at once: whoever is cancelled again must not leave the rest behind.
-            await together(writer.abort() for writer in writers.values())
+            await together(writer.give_back() for writer in writers.values())
             raise
         # A share that has no lease of theirs will go when those of others have expired.
         unsafe = refused.keys() if self.expires else set()
-        return Allocation(finished.keys() - unsafe, writers)
+        return finished.keys() - unsafe, writers
+
+    def _takes(self, storage_index: bytes, share: int, promised: int, free: int) -> bool:
+        """Tell whether nobody writes a share, and there is room for it."""
+        room = self._unpromised(free)
+        busy = self.writer(storage_index, share) is not None
+        return not busy and room > 0 and promised <= room
+
+    async def _created(self, writer: DiskWriter) -> bool:
+        """Make the file of a share; return whether the disk lets us."""
+        try:
+            await self._disk.run(writer.file.create)
+        except OSError as error:
+            if fault_of(error) is None:
+                raise
+            # As without room: whoever asks goes to another server.
+            log.warn("{server} takes no share: {error}", server=self.name, error=error)
+            return False
+        return True
 
     async def buckets(self, storage_index: bytes) -> Mapping[int, IShareReader]:
         """See ``IStorageServer``."""
@@ -178,27 +227,9 @@ class DiskServer:
         del self._writers[storage_index, share]
         self.promises.remove(promise)
 
-    def _new_writer(
-        self,
-        storage_index: bytes,
-        share: int,
-        secrets: LeaseSecrets,
-        size: int,
-        promised: int,
-    ) -> DiskWriter:
-        name = str(share)
-        file = IncomingShare(
-            self.directory.incoming(storage_index) / name,
-            self.directory.home(storage_index) / name,
-            self.open_files,
-        )
-        promise = Promise(promised, self._now())
-        writer = DiskWriter(
-            self, storage_index, share, secrets, size, promise, file, self._disk, self._now
-        )
-        self._writers[storage_index, share] = writer
-        self.promises.add(promise)
-        return writer
+    def writer(self, storage_index: bytes, share: int) -> DiskWriter | None:
+        """Return who writes this share now."""
+        return self._writers.get((storage_index, share))
 
     async def _shares(self, storage_index: bytes) -> dict[int, ShareFile]:
         """Return the finished shares of a file."""
@@ -340,6 +371,14 @@ class DiskWriter:
 
     async def abort(self) -> None:
         """See ``IShareWriter``.  Cancelled, it is done all the same."""
+        await self._end_with(self.file.discard)
+
+    async def give_back(self) -> None:
+        """End as if it had not been begun."""
+        await self.abort()
+
+    async def _end_with(self, work: Callable[[], None]) -> None:
+        """Do *work* in its turn, if it is open, and close it; cancelled, all the same."""
         cancelled: CancelledError | None = None
         while True:
             try:
@@ -351,7 +390,7 @@ class DiskWriter:
         try:
             if self._open:
                 try:
-                    await self._disk.run(self.file.discard)
+                    await self._disk.run(work)
                 except OSError as error:
                     # What is left is removed when the directory is opened again.
                     log.warn("A share was left unfinished: {error}", error=str(error))

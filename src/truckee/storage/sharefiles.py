@@ -56,6 +56,15 @@ class ShareDirectory:
         """Return where the shares of a file are while they are written."""
         return self._place(self.root / "shares" / "incoming", storage_index)
 
+    def kept(self, storage_index: bytes) -> Path:
+        """Return where the shares of a file are that outlive their writers."""
+        return self._place(self.kept_root, storage_index)
+
+    @property
+    def kept_root(self) -> Path:
+        """Where all of those are, behind two directories each."""
+        return self.root / "incomplete"
+
     @staticmethod
     def _place(top: Path, storage_index: bytes) -> Path:
         name = base32.encode(storage_index)
@@ -180,16 +189,21 @@ class IncomingShare:
 
     def create(self) -> None:
         """Make the file."""
+        self._make(os.O_EXCL)
+
+    def _make(self, flags: int = 0) -> int:
+        """Open the file, which is made if need be; return how long it is."""
         for left in reversed(range(_TRIES)):
             # Another share of the file may go and take the directory with it, at any time.
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 ensure_directories(self._incoming.parent)
             try:
-                with self._open(os.O_CREAT | os.O_EXCL):
-                    return
+                with self._open(os.O_CREAT | flags) as descriptor:
+                    return os.fstat(descriptor).st_size
             except FileNotFoundError:
                 if not left:
                     raise
+        raise AssertionError
 
     def write(self, offset: int, parts: Sequence[Buffer]) -> None:
         """Store *parts* at *offset* of the share."""

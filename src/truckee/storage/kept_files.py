@@ -1,0 +1,151 @@
+"""
+Shares in progress as files that outlive their writers.  All blocks.
+
+Source: ``docs/formats/kept-shares.md``, "On the disk".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from truckee.codec import base32, container
+from truckee.codec.hashes import block_hash, tagged_hash
+from truckee.storage.sharefiles import IncomingShare, ShareDirectory
+
+_NAME = re.compile(r"(0|[1-9][0-9]{0,2})\.([a-z2-7]{16})")
+
+
+@frozen
+class KeptName:
+    """What the name of such a file says: the number of the share, and whose it is."""
+
+    share: int
+    owner: str
+
+    @classmethod
+    def parse(cls, text: str) -> KeptName | None:
+        """Return what *text* says; None: it is no such name."""
+        found = _NAME.fullmatch(text)
+        return None if found is None else cls(int(found[1]), found[2])
+
+    def __str__(self) -> str:
+        return f"{self.share}.{self.owner}"
+
+
+def owner_of(upload_secret: bytes) -> str:
+    """Return what stands for an upload in the names of its files."""
+    return base32.encode(tagged_hash(b"truckee_kept_share_v1", upload_secret)[:10])
+
+
+@frozen
+class IdleShare:
+    """A kept share, as it was seen."""
+
+    storage_index: bytes
+    name: KeptName
+    path: Path
+    length: int  # bytes
+    touched: float  # Unix seconds, of its last byte
+
+
+@frozen
+class KeptDirectory:
+    """The kept shares of one storage directory."""
+
+    _shares: ShareDirectory
+
+    def path(self, storage_index: bytes, name: KeptName) -> Path:
+        """Return where a share is, or would be."""
+        return self._shares.kept(storage_index) / str(name)
+
+    def unfinished(self, storage_index: bytes, owner: str) -> dict[int, int]:
+        """Return the lengths of the shares that *owner* has of a file."""
+        found = {}
+        for name, status in _files(self._shares.kept(storage_index)):
+            if name.owner == owner:
+                found[name.share] = _length(status)
+        return found
+
+    def prefixes(self) -> list[Path]:
+        """Return the directories in which ``idle`` looks."""
+        return [Path(entry.path) for entry in _entries(self._shares.kept_root)]
+
+    def idle(self, prefix: Path) -> list[IdleShare]:
+        """Return all shares behind *prefix*, those that are being written too."""
+        found = []
+        for entry in _entries(prefix):
+            try:
+                index = base32.decode(entry.name)
+            except ValueError:
+                continue
+            place = Path(entry.path)
+            found += [
+                IdleShare(index, name, place / str(name), _length(status), status.st_mtime)
+                for name, status in _files(place)
+            ]
+        return found
+
+
+def remove_if_untouched(share: IdleShare) -> bool:
+    """Remove *share* if nothing came since it was seen; return whether it is gone."""
+    try:
+        if share.path.stat().st_mtime > share.touched:
+            return False
+    except FileNotFoundError:
+        return True
+    KeptFile(share.path, share.path).discard()
+    return True
+
+
+@define(eq=False)
+class KeptFile(IncomingShare):
+    """One that is being written; see ``IncomingShare``."""
+
+    length: int = field(default=0, init=False)  # bytes that were there when it was opened
+
+    def create(self) -> None:
+        """Open the file, or make it."""
+        self.length = max(0, self._make() - container.HEADER_SIZE)
+        # Whoever looks for idle ones meanwhile leaves it alone.
+        os.utime(self._incoming)
+
+    def hashes(self, offset: int, piece: int, count: int) -> list[bytes]:
+        """Return the block hashes of the whole pieces that are there."""
+        with self._open() as descriptor:
+            end = min(offset + piece * count, _length(os.fstat(descriptor)))
+            return [
+                block_hash(os.pread(descriptor, piece, container.HEADER_SIZE + start))
+                for start in range(offset, end - piece + 1, piece)
+            ]
+
+    def leave(self) -> bool:
+        """Write no more; return whether there is something that is kept."""
+        self._close()
+        with suppress(FileNotFoundError):
+            if _length(self._incoming.stat()):
+                return True
+        self.discard()
+        return False
+
+
+def _length(status: os.stat_result) -> int:
+    return max(0, status.st_size - container.HEADER_SIZE)
+
+
+def _entries(place: Path) -> Iterator[os.DirEntry[str]]:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
+        yield from entries
+
+
+def _files(place: Path) -> Iterator[tuple[KeptName, os.stat_result]]:
+    for entry in _entries(place):
+        name = KeptName.parse(entry.name)
+        if name is not None:
+            with suppress(FileNotFoundError):
+                yield name, entry.stat(follow_symlinks=False)

@@ -1,0 +1,233 @@
+"""
+Shares on our disk that outlive who writes them.
+
+Source: ``docs/formats/kept-shares.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+
+from attrs import define, field, frozen
+from zope.interface import implementer
+
+from truckee.codec.secrets import LeaseSecrets
+from truckee.flow.cpu import Workers
+from truckee.flow.limits import Exclusive
+from truckee.storage.interfaces import (
+    MAX_HASHED,
+    MAX_KEPT_HASHES,
+    MAX_KEPT_SIZE,
+    BadKeptRequest,
+    IKeptShares,
+    IKeptWriter,
+    Opened,
+)
+from truckee.storage.kept_files import (
+    IdleShare,
+    KeptDirectory,
+    KeptFile,
+    KeptName,
+    owner_of,
+    remove_if_untouched,
+)
+from truckee.storage.promises import Promise
+from truckee.storage.server import OVERHEAD, DiskServer, DiskWriter, disk_errors
+
+KEEP = 3 * 86400.0  # seconds after the last byte
+MOST = 16_384  # shares to which nobody writes
+
+
+@frozen
+class KeptTotals:
+    """What there was at the last look."""
+
+    shares: int = 0  # those that somebody writes too
+    size: int = 0  # bytes
+    removed: int = 0  # shares, by the look
+
+
+@implementer(IKeptShares)
+@define(eq=False)
+class KeptShares:
+    """
+    Those beside the finished shares of *server*.
+
+    ``start`` comes first, and ``sweep`` from time to time.
+    """
+
+    _server: DiskServer
+    _disk: Workers
+    _now: Callable[[], float]  # Unix seconds
+    keep: float = KEEP
+    most: int = MOST
+    totals: KeptTotals = field(factory=KeptTotals, init=False)
+    _idle: int = field(default=0, init=False)  # shares to which nobody writes
+    _turns: Exclusive = field(factory=Exclusive, init=False)
+    _files: KeptDirectory = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._files = KeptDirectory(self._server.directory)
+
+    def start(self) -> None:
+        """Count what is there; blocks."""
+        places = map(self._files.idle, self._files.prefixes())
+        self._idle = sum(map(len, places))
+
+    async def unfinished(
+        self, storage_index: bytes, upload_secret: bytes
+    ) -> dict[int, int]:
+        """See ``IKeptShares``."""
+        owner = owner_of(upload_secret)
+        return await self._disk.run(self._files.unfinished, storage_index, owner)
+
+    async def open(
+        self,
+        storage_index: bytes,
+        secrets: LeaseSecrets,
+        upload_secret: bytes,
+        shares: Set[int],
+        size: int,
+        open_ended: bool,
+    ) -> Opened:
+        """See ``IKeptShares``."""
+        if not 0 <= size <= MAX_KEPT_SIZE:
+            raise BadKeptRequest(f"no share has {size} bytes")
+        owner = owner_of(upload_secret)
+
+        def new(share: int, promise: Promise) -> KeptWriter:
+            return self._new_writer(storage_index, share, secrets, size, promise, owner)
+
+        async with self._turns.hold(storage_index):
+            await self._take_over(storage_index, shares, owner)
+            there = await self._disk.run(self._files.unfinished, storage_index, owner)
+            promised = {
+                share: 0 if open_ended else max(0, size + OVERHEAD - there.get(share, 0))
+                for share in shares
+            }
+            already, writers = await self._server.take(
+                storage_index, secrets, promised, new
+            )
+            self._idle -= len(writers.keys() & there.keys())
+            await self._forget(storage_index, owner, already & there.keys())
+        return Opened(already, writers)
+
+    async def sweep(self) -> None:
+        """Remove what was idle for too long, and count the rest."""
+        count = size = removed = live = 0
+        for prefix in await self._disk.run(self._files.prefixes):
+            for share in await self._disk.run(self._files.idle, prefix):
+                old = share.touched < self._now() - self.keep
+                if old and await self._expire(share):
+                    removed += 1
+                    continue
+                count += 1
+                size += share.length
+                live += self._is_written(share)
+        self.totals = KeptTotals(count, size, removed)
+        self._idle = count - live
+
+    def left(self, count: int) -> None:
+        """So many shares stayed when their writers went."""
+        self._idle += count
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more are kept to which nobody writes."""
+        return self._idle >= self.most
+
+    def _new_writer(
+        self,
+        storage_index: bytes,
+        share: int,
+        secrets: LeaseSecrets,
+        size: int,
+        promise: Promise,
+        owner: str,
+    ) -> KeptWriter:
+        home = self._server.directory.home(storage_index)
+        path = self._files.path(storage_index, KeptName(share, owner))
+        file = KeptFile(path, home / str(share), self._server.open_files)
+        return KeptWriter(
+            server=self._server,
+            storage_index=storage_index,
+            share=share,
+            secrets=secrets,
+            size=size,
+            promise=promise,
+            file=file,
+            disk=self._disk,
+            now=self._now,
+            kept=self,
+            owner=owner,
+        )
+
+    async def _take_over(self, storage_index: bytes, shares: Set[int], owner: str) -> None:
+        """Have the writers of this owner go."""
+        for share in shares:
+            writer = self._server.writer(storage_index, share)
+            if isinstance(writer, KeptWriter) and writer.owner == owner:
+                await writer.leave()
+
+    async def _forget(self, storage_index: bytes, owner: str, shares: Set[int]) -> None:
+        """Remove what is kept of shares that are finished."""
+        for share in shares:
+            path = self._files.path(storage_index, KeptName(share, owner))
+            await self._disk.run(KeptFile(path, path).discard)
+            self._idle -= 1
+
+    async def _expire(self, share: IdleShare) -> bool:
+        """Remove *share* if nobody writes it; return whether it is gone."""
+        async with self._turns.hold(share.storage_index):
+            if self._is_written(share):
+                return False
+            return await self._disk.run(remove_if_untouched, share)
+
+    def _is_written(self, share: IdleShare) -> bool:
+        writer = self._server.writer(share.storage_index, share.name.share)
+        return isinstance(writer, KeptWriter) and writer.owner == share.name.owner
+
+
+@implementer(IKeptWriter)
+@define(eq=False, kw_only=True)
+class KeptWriter(DiskWriter):
+    """See ``DiskWriter``; when it is left, its share stays."""
+
+    file: KeptFile
+    _kept: KeptShares
+    owner: str
+
+    @property
+    def length(self) -> int:
+        """See ``IKeptWriter``."""
+        return self.file.length
+
+    async def hashes(self, offset: int, piece: int, count: int) -> Sequence[bytes]:
+        """See ``IKeptWriter``."""
+        if offset < 0 or piece < 1 or not 0 <= count <= MAX_KEPT_HASHES:
+            raise BadKeptRequest("there are no such pieces")
+        if piece * count > MAX_HASHED:
+            raise BadKeptRequest("these are too many bytes for one question")
+        async with self._turn:
+            self._check_open()
+            with disk_errors(self._server.name):
+                return await self._disk.run(self.file.hashes, offset, piece, count)
+
+    async def leave(self) -> None:
+        """See ``IKeptWriter``.  Cancelled, it is done all the same."""
+        full, stayed = self._kept.is_full, []
+
+        def let_go() -> None:
+            if full:
+                self.file.discard()
+            elif self.file.leave():
+                stayed.append(self)
+
+        try:
+            await self._end_with(let_go)
+        finally:
+            self._kept.left(len(stayed))
+
+    async def give_back(self) -> None:
+        """See ``DiskWriter``."""
+        await self.leave()
