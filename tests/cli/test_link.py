@@ -38,6 +38,30 @@ class LinkTests(GridCase):
         part = self.do("get", "--range", "0-3", f"{self.alias}f").output
         self.assertEqual(part, "\0\1\2\3")
 
+    def test_roots(self) -> None:
+        """The cap of the directory comes from a file or from standard input."""
+        self.do("mkdir", f"{self.alias}d")
+        cap = self.root_cap().encode()
+        self.file("the.cap", cap)
+        self.file("f", b"short")
+        self.do("put", "--root", "the.cap", "f", "d/")
+        self.do("put", "--root", "-", "f", "tahoe:g", data=cap)
+        self.do("put", "--root", "the.cap", "-", "piped", data=b"short")
+        self.assertEqual([self.names(), self.names("d")], [["d", "g", "piped"], ["f"]])
+        for root, path, data in (
+            ("the.cap", "d/f", None),
+            ("the.cap", "-", b"/piped"),
+            ("-", "tahoe:g", cap),
+        ):
+            done = self.do("get", "--root", root, path, data=data)
+            self.assertEqual(done.output, "short")
+        self.do("get", "--root", "the.cap", "nix", code=4)
+        self.do("get", "d/f", code=4)
+        for wrong in (("get", "-"), ("put", "-", "x")):
+            done = self.do(wrong[0], "--root", "-", *wrong[1:], data=cap, code=2)
+            self.assertIn("cannot both be standard input", done.errors)
+        self.assertEqual(self.names(), ["d", "g", "piped"])
+
     def test_replaced(self) -> None:
         """A file is replaced, a mutable one changed, a directory neither."""
         self.file("old", b"old" * 100)
@@ -84,3 +108,6 @@ class LinkTests(GridCase):
         done = self.do("put", "f", f"{read_only}/f", code=5)
         self.assertIn("is stored, but not linked", done.errors)
         self.assertIn("put --resume", done.errors)
+        self.file("read.cap", read_only.encode())
+        done = self.do("put", "--root", "read.cap", "f", "g", code=5)
+        self.assertIn("--root read.cap", done.errors)

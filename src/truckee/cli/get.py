@@ -11,16 +11,14 @@ from pathlib import Path
 
 import click
 
-from truckee.cli.aliases import Aliases
 from truckee.cli.download import asked, check_size, copy, download, locate
-from truckee.cli.finding import find_gateway, node_directory, node_url
 from truckee.cli.gateway import Gateway
-from truckee.cli.grid_path import GridPath, parse_path
+from truckee.cli.grid_path import GridPath
 from truckee.cli.paths import find_target, open_special, part_of, publish, unfinished
 from truckee.cli.problems import NOT_FOUND, Problem, reason_within
 from truckee.cli.progress import Bar, amount
 from truckee.cli.reacting import run
-from truckee.node.aliases import DEFAULT
+from truckee.cli.session import Session, with_session
 
 _LONGEST_CAP = 64 * 1024  # characters; a file of 55 bytes needs 100
 _RANGE = re.compile(r"[0-9]+-[0-9]*|-[0-9]+")
@@ -34,16 +32,14 @@ _RANGE = re.compile(r"[0-9]+-[0-9]*|-[0-9]+")
 )
 @click.option("--resume", is_flag=True, help="Go on with FILE.part of an earlier attempt.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-@node_url
-@node_directory
+@with_session
 def get_command(
+    session: Session,
     cap: str,
     file: str,
     wanted: str | None,
     resume: bool,
     quiet: bool,
-    node_url: str | None,
-    node_directory: str | None,
 ) -> None:
     """
     Read the file of CAP, or at PATH in the grid, into FILE or to standard output.
@@ -54,6 +50,7 @@ def get_command(
     truckee get - holiday.mp4 < holiday.cap            # the cap is not in ps then
     truckee get --resume - holiday.mp4 < holiday.cap
     truckee get --range -1000 - < holiday.cap          # its last 1000 bytes
+    truckee get --root photos.cap 2026/first.jpg f.jpg # in the directory of that cap
 
     FILE appears when it is complete; until then it is FILE.part. Exits with 0 when all is
     there, 1 when it failed, 3 when the gateway does not answer, 4 when the file cannot be
@@ -63,8 +60,8 @@ def get_command(
         raise click.UsageError("--range takes A-B, A- or -N")
     if resume and (file == "-" or wanted is not None):
         raise click.UsageError("--resume needs a FILE, and goes without --range")
-    source = _source_given(cap, node_directory)
-    url = find_gateway(node_url, node_directory)
+    source = _source_given(cap, session)
+    url = session.gateway_url()
     if file == "-":
         if sys.stdout is None:
             raise Problem("standard output is closed: name a FILE")
@@ -87,16 +84,17 @@ def get_command(
             run(lambda reactor: _into(Gateway(url, reactor), source, wanted, into))
 
 
-def _source_given(text: str, nodedir: str | None) -> GridPath:
+def _source_given(text: str, session: Session) -> GridPath:
     """
     Return what is meant by *text*, or by what comes on standard input for ``-``.
 
     :raises Problem: when it cannot be anything.
     """
+    if text == "-" and session.reads_input:
+        raise click.UsageError("--root and CAP cannot both be standard input")
     text = _text_given(text)
-    if text.startswith("URI:") or ":" in text:
-        aliases = Aliases.of(nodedir)
-        return parse_path(text, aliases.cap_of, DEFAULT)
+    if ":" in text or session.has_root:
+        return session.path(text)
     raise Problem(
         "that is no cap: one begins with URI: and is one line of letters, digits and "
         "punctuation; and no path, which begins with an alias and a colon",

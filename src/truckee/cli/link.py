@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from truckee.cli.aliases import Aliases
 from truckee.cli.gateway import Gateway
 from truckee.cli.grid import Grid
-from truckee.cli.grid_path import GridPath, parse_path
+from truckee.cli.grid_path import GridPath
 from truckee.cli.targets import FilePlace, file_place_for
-from truckee.node.aliases import DEFAULT
 
 
 @define(eq=False)
@@ -19,14 +17,6 @@ class Link:
     _target: GridPath | None
     _name: str  # of the file here
     _found: FilePlace | None = field(default=None, init=False)
-
-    @classmethod
-    def named(cls, target: str | None, name: str, nodedir: str | None) -> Link:
-        """Return what *target* means.  :raises Problem: when it means nothing."""
-        if target is None:
-            return cls(None, name)
-        cap_of = Aliases.of(nodedir).cap_of
-        return cls(parse_path(target, cap_of, DEFAULT), name)
 
     async def prepare(self, gateway: Gateway) -> None:
         """Look at the place.  :raises Problem: when no file can be there."""

@@ -16,7 +16,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 
 from truckee.cli.cap_output import CapOutput
 from truckee.cli.file_body import FileBody
-from truckee.cli.finding import NO_GATEWAY, find_gateway, is_cap, node_directory, node_url
+from truckee.cli.finding import NO_GATEWAY, is_cap
 from truckee.cli.gateway import Gateway
 from truckee.cli.in_pieces import Upload
 from truckee.cli.link import Link
@@ -25,6 +25,7 @@ from truckee.cli.problems import Problem, reason_within
 from truckee.cli.progress import Bar, amount
 from truckee.cli.reacting import run
 from truckee.cli.resume_note import ResumeNote
+from truckee.cli.session import Session, with_session
 
 
 @click.command("put", short_help="Store a file, and print its cap.")
@@ -50,9 +51,9 @@ from truckee.cli.resume_note import ResumeNote
     help="Write the cap into this file, when all is stored, instead of printing it.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-@node_url
-@node_directory
+@with_session
 def put_command(
+    session: Session,
     file: str,
     target: str | None,
     key: str,
@@ -60,14 +61,13 @@ def put_command(
     no_log: bool,
     output: str | None,
     quiet: bool,
-    node_url: str | None,
-    node_directory: str | None,
 ) -> None:
     """
     Store FILE, or what comes on standard input, and print its cap.
 
     \b
     truckee put holiday.mp4 photos:2026/           # and link it there
+    truckee put --root photos.cap holiday.mp4 2026/    # in the directory of that cap
     truckee put holiday.mp4 -o holiday.cap
     truckee put --resume holiday.mp4 -o holiday.cap    # goes on after a Ctrl-C
     tar c notes | truckee put > notes.cap
@@ -81,8 +81,11 @@ def put_command(
         raise click.UsageError("--key takes random, CHK or 32 hex digits")
     if resume and no_log:
         raise click.UsageError("--resume needs what --no-log does without: choose one")
-    url = find_gateway(node_url, node_directory)
-    link = Link.named(target, Path(file).name if file != "-" else "", node_directory)
+    if file == "-" and session.reads_input:
+        raise click.UsageError("--root and FILE cannot both be standard input")
+    url = session.gateway_url()
+    place = None if target is None else session.path(target)
+    link = Link(place, Path(file).name if file != "-" else "")
     output_of_cap = CapOutput.named(output)
     if file == "-":
         if resume:
@@ -106,17 +109,22 @@ def put_command(
             _run_in_one(url, source.file, source.size, key, quiet, output_of_cap, link)
             _check_unchanged(source, file)
             return
-        given = ["--key", key] if key != "random" else []
-        given += ["-u", node_url] if node_url else []
-        given += ["-d", node_directory] if node_directory else []
-        given += ["-o", output] if output else []
-        names = [file, target] if target else [file]
-        again = shlex.join(["truckee", "put", "--resume", *given, *names])
+        again = _resuming(session, file, target, key, output)
         transfer = _Transfer(
             url, path, source, source.size, key, resume, quiet, again, link
         )
         transfer.run(output_of_cap)
         _check_unchanged(source, file)
+
+
+def _resuming(
+    session: Session, file: str, target: str | None, key: str, output: str | None
+) -> str:
+    """Return the command that resumes this one."""
+    given = ["--key", key] if key != "random" else []
+    given += [*session.options, *(["-o", output] if output else [])]
+    names = [file, target] if target else [file]
+    return shlex.join(["truckee", "put", "--resume", *given, *names])
 
 
 def _check_unchanged(source: Source, file: str) -> None:

@@ -69,6 +69,26 @@ class Session:
             self._given = cap_in(self._root)
         return self._given
 
+    @property
+    def reads_input(self) -> bool:
+        """Whether a cap comes on standard input."""
+        return self._root == "-"
+
+    @property
+    def has_root(self) -> bool:
+        """Whether a cap is given for the default alias."""
+        return self._root is not None
+
+    @property
+    def options(self) -> list[str]:
+        """What gives this session to another command."""
+        given = {"--root": self._root, "-u": self._url, "-d": self._nodedir}
+        return [part for name, value in given.items() if value for part in (name, value)]
+
+    def gateway_url(self) -> str:
+        """Return the address of the gateway.  :raises Problem:"""
+        return find_gateway(self._url, self._nodedir)
+
     def gateways(self, more: Sequence[str]) -> list[str]:
         """
         Return the addresses of the gateway and of *more*.
@@ -77,7 +97,7 @@ class Session:
         """
         urls = [checked_url(each.strip(), "--gateway") for each in more]
         if not urls or self._url is not None or self._nodedir is not None:
-            urls.insert(0, find_gateway(self._url, self._nodedir))
+            urls.insert(0, self.gateway_url())
         return list(dict.fromkeys(urls))
 
     def run(self, work: Callable[[Grid], Coroutine[Any, Any, None]]) -> None:
@@ -87,7 +107,7 @@ class Session:
         :raises Problem: what ended it.
         :raises SystemExit: when it went on, but something failed.
         """
-        gateway = BlockingGateway(find_gateway(self._url, self._nodedir))
+        gateway = BlockingGateway(self.gateway_url())
         try:
             complete(work(Grid(gateway)))
         finally:
@@ -104,7 +124,7 @@ class Session:
         from truckee.cli.gateway import Gateway  # noqa: PLC0415
         from truckee.cli.reacting import run  # noqa: PLC0415
 
-        url = find_gateway(self._url, self._nodedir)
+        url = self.gateway_url()
 
         async def many(reactor: Any) -> None:
             gateway = Gateway(url, reactor, _MOST_AT_ONCE)
