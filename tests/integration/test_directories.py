@@ -465,6 +465,48 @@ class ReadTests(_Case):
         self.assertEqual((done.status, done.headers["location"]), (302, "/there"))
         self.assertEqual(self.ask("GET", self.at(file)).body, b"two")
 
+    def test_where_forms_lead(self) -> None:
+        """What is done goes to when_done=, or is not done where that is no address."""
+        cap = self.mkdir()
+        self.put(cap, "a")
+        asked = (
+            {"t": "mkdir", "name": "d"},
+            {"t": "rename", "from_name": "a", "to_name": "b"},
+            {"t": "unlink", "name": "b"},
+            {"t": "check"},
+        )
+        for args in asked:
+            for wrong in ("javascript:x", "/a\nb"):
+                reply = self.ask("POST", self.at(cap, **args, when_done=wrong), b"")
+                self.check_error(reply, 400, "when_done=")
+            for field in ("javascript:x", "data:,x"):
+                fields = {**args, "when_done": field}.items()
+                form = [part for each in fields for part in ("--form", "=".join(each))]
+                reply = ask(*form, f"{self.url}uri{self.at(cap)}")
+                self.check_error(reply, 400, "when_done=")
+        self.assertEqual(self.names(cap), ["a"])
+        for args in asked:
+            reply = self.ask("POST", self.at(cap, **args, when_done="/w"), b"")
+            self.assertEqual((reply.status, reply.headers["location"]), (302, "/w"), args)
+        self.assertEqual(self.names(cap), ["d"])
+
+    def test_late_fields(self) -> None:
+        """What a file is stored by is not passed over when it comes behind the file."""
+        cap = self.mkdir()
+        url = f"{self.url}uri{self.at(cap)}?t=upload"
+        for late in ("name=n", "replace=false", "format=mdmf", "when_done=javascript:x"):
+            reply = ask("--form", "file=@-;filename=f", "--form", late, url, data=b"data")
+            self.check_error(reply, 400, late.partition("=")[0] + "=")
+        self.assertEqual(self.names(cap), [])
+
+    def test_return_to(self) -> None:
+        """The page of a check has a link back, to this gateway alone."""
+        cap = self.mkdir()
+        for address, count in (("/uri/x?t=info", 1), ("//evil.example/", 0)):
+            path = self.at(cap, t="check", return_to=address)
+            reply = self.ask("POST", path, b"", "--header", "Accept: text/html")
+            self.assertEqual(reply.body.count(f'href="{address}"'.encode()), count)
+
     def test_named(self) -> None:
         """What is at /file is read there, and nothing else."""
         file = self.ask("PUT", "?format=SDMF", b"one").text

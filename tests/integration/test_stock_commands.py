@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.integration.stock_command_rows import TABLE
 from tests.integration.stock_commands import Seen, Terminal, make_files, normal
 from tests.integration.stock_grid import Grid, Shape, grid
-from tests.integration.stock_requests import REQUESTS, statuses
+from tests.integration.stock_requests import REQUESTS, seen
 from tests.processes import SharedNode
 
 SHAPE = Shape(2, 3, 3)
@@ -104,16 +104,19 @@ class StockCommandTests(SynchronousTestCase):
 
 
 class RequestTests(SynchronousTestCase):
-    def test_statuses(self) -> None:
-        """Our gateway answers requests with stock's statuses, but where a row says why."""
+    def test_answers(self) -> None:
+        """
+        Our gateway answers requests with stock's statuses, but where a row says why; and
+        forms lead where they lead with stock's.
+        """
         made = _Shared.grid
         stock, ours = (
-            list(statuses(gateway.url, REQUESTS)) for gateway in (made.stock, made.ours)
+            list(seen(gateway.url, REQUESTS)) for gateway in (made.stock, made.ours)
         )
         wrong = [
             f"{each.method} {each.path}: {theirs} of stock, {found} of ours"
             for each, theirs, found in zip(REQUESTS, stock, ours, strict=True)
-            if not each.is_right(theirs, found)
+            if not each.is_right(theirs.status, found.status) or theirs.leads != found.leads
         ]
         self.assertEqual(wrong, [], "\n".join(wrong))
         self.assertTrue(all(bool(each.why) == bool(each.ours) for each in REQUESTS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote
 
 from attrs import define
 
@@ -40,19 +39,6 @@ def cap_in(segment: bytes) -> Cap:
     return parse_cap(segment.decode("utf-8", "replace").strip(" \t\r\n"))
 
 
-def target_of(when_done: str, cap: str | None = None) -> str:
-    """
-    Return where ``when_done=`` leads, with *cap* in the place of %(uri)s.
-
-    :raises BadArgument: when that cannot be an address.
-    """
-    if cap is not None:
-        when_done = when_done.replace("%(uri)s", quote(cap, safe=""))
-    if not when_done.isprintable():
-        raise BadArgument("when_done", "it has characters that no address has")
-    return when_done
-
-
 def seconds(args: Mapping[str, str], name: str) -> float | None:
     """Return the argument *name*, a number of seconds.  :raises BadArgument:"""
     text = args.get(name)
@@ -80,5 +66,4 @@ __all__ = [
     "output_of",
     "seconds",
     "size",
-    "target_of",
 ]

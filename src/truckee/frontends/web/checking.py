@@ -13,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 from truckee.codec import base32
 from truckee.codec.caps import ChkVerifyCap, MutableVerifyCap
 from truckee.frontends.http.task_ids import show_id, wanted_id
+from truckee.frontends.web.afterwards import check_when_done, return_to, when_done
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
@@ -57,6 +58,7 @@ class Checks:
         self, request: Request, cap: Checkable, args: Mapping[str, str]
     ) -> Answer:
         """Return what a POST with *args* finds of the file of *cap*."""
+        check_when_done(args)
         repairs = boolean(args, "repair")
         progress = Progress(phase="repairing" if repairs else "checking")
 
@@ -67,9 +69,9 @@ class Checks:
         kind = "repair" if repairs else "check"
         wanted = wanted_id(request, args)
         answer = await run_task(self.tasks, kind, wanted, progress, look)
-        if args.get("output", "").lower() == "json":
-            return answer
-        return show_checked(request, answer, self.frames)
+        if args.get("output", "").lower() != "json":
+            answer = show_checked(request, answer, self.frames, return_to(args))
+        return when_done(args, answer)
 
     async def _answer(self, cap: Checkable, args: Mapping[str, str]) -> Answer:
         if args.get("t", "") != "check":

@@ -30,6 +30,7 @@ from truckee.frontends.http.sending import header
 from truckee.frontends.http.small_body import read_fields
 from truckee.frontends.http.streamed import in_worker, send_stream
 from truckee.frontends.http.task_ids import wanted_id
+from truckee.frontends.web.afterwards import check_when_done
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.change_page import change_page
 from truckee.frontends.web.deep_web import KINDS, STARTS, DeepWeb
@@ -94,6 +95,7 @@ class DirectoryResource(Resource):
             raise WrongMethod(request.method.decode("ascii", "replace"), _ALLOWED)
         names, args = names_in(request.postpath), arguments(request)
         wanted_replace(args)
+        check_when_done(args)
         if args.get("t") not in STARTS:  # these take the place of one before
             self._web.reader.tasks.check_id(wanted_id(request, args))
         if request.method == b"PUT" and "t" not in args and names:

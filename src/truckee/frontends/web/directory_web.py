@@ -12,7 +12,7 @@ from truckee.codec.directory_children import Link
 from truckee.errors import Misuse
 from truckee.flow.limits import Budget
 from truckee.frontends.http.upload_options import parse_upload_options
-from truckee.frontends.web.arguments import BadArgument, boolean, target_of
+from truckee.frontends.web.arguments import BadArgument, boolean
 from truckee.frontends.web.deep_web import DeepWeb, deep_web
 from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.mutable_files import FORMATS, MutableWeb, wanted_format
@@ -150,11 +150,3 @@ def child_name(args: Mapping[str, str], name: str = "name") -> str:
     if "/" in text:
         raise BadArgument(name, "it has a slash")
     return text
-
-
-def when_done(args: Mapping[str, str], answer: Answer, cap: str = "") -> Answer:
-    """Return *answer*, or the redirect that a form asks for instead."""
-    target = args.get("when_done")
-    if not target:
-        return answer
-    return Answer(answer.body, 302, {**ABOUT, "location": target_of(target, cap)})

@@ -14,6 +14,7 @@ from truckee.errors import Misuse
 from truckee.frontends.http.multipart import BadForm, Form, is_form
 from truckee.frontends.http.small_body import read_fields, read_text
 from truckee.frontends.http.task_ids import show_id, wanted_id
+from truckee.frontends.web.afterwards import check_when_done, when_done
 from truckee.frontends.web.arguments import BadArgument
 from truckee.frontends.web.directory_web import (
     DirectoryWeb,
@@ -23,7 +24,6 @@ from truckee.frontends.web.directory_web import (
     text_answer,
     wanted_directory_format,
     wanted_replace,
-    when_done,
 )
 from truckee.frontends.web.form_file import FormFile
 from truckee.frontends.web.mutable_files import ReadOnly, private_key_in, wanted_offset
@@ -84,15 +84,17 @@ class Target:
         if kind in ("set_children", "set-children"):
             return await self._set_children(await self._children(body))
         header = self._request.getHeader("content-type") or ""
+        form, has_file = None, False
         if kind == "upload" or (not kind and is_form(header)):
             form = Form.begin(body, header)
-            there = await form.seek("file")
-            self._args = {**form.fields, **self._args}
-            if self._args.get("t") == "upload":
-                return await self._upload_form(form, there)
+            has_file = await form.seek("file")
+        fields = form.fields if form else await read_fields(body, header)
+        self._args = {**fields, **self._args}
+        check_when_done(self._args)
+        if form and self._args.get("t") == "upload":
+            return await self._upload_form(form, has_file)
+        if form:
             await form.finish()
-        else:
-            self._args = {**await read_fields(body, header), **self._args}
         done = {
             "check": self.check,
             "mkdir": self._mkdir,
@@ -161,7 +163,7 @@ class Target:
     async def _mkdir(self) -> Answer:
         """Make a directory under ``name=``, in the place of what is there."""
         if "name" not in self._args:
-            return await self._mkdir_here()
+            return when_done(self._args, await self._mkdir_here())
         name, replace = child_name(self._args), wanted_replace(self._args)
         parent = await self._directory()
         directory = await self._web.directories.read(parent)
@@ -170,9 +172,12 @@ class Target:
         made = await self._web.directories.make(
             format, private_key=private_key_in(self._args)
         )
-        given = GivenChild.of(made)
-        await self._web.links.set(parent, {name: given}, replace)
-        return when_done(self._args, text_answer(str(made)), str(made))
+        await self._web.links.set(parent, {name: GivenChild.of(made)}, replace)
+        return self._done(str(made), str(made))
+
+    def _done(self, text: str, cap: str = "") -> Answer:
+        """Answer with *text*, or as the form says."""
+        return when_done(self._args, text_answer(text), cap)
 
     async def _children(self, body: AsyncIterator[bytes]) -> Children:
         return await self._web.children(body, self._request.bodyLength)
@@ -188,12 +193,13 @@ class Target:
             parent, name = await self._parent(), self._names[-1]
             place = await self._web.paths.find(parent, [name])
             if place.link is not None and place.link.child.is_directory:
-                return text_answer(str(place.link.child.cap))
+                there = str(place.link.child.cap)
+                return self._done(there, there)
             replace = Replace.NOTHING
         else:
             raise BadArgument("name", "it is missing")
         await self._web.links.set(parent, {name: given}, replace)
-        return text_answer(str(made))
+        return self._done(str(made), str(made))
 
     async def _upload_form(self, form: Form, there: bool) -> Answer:
         """Store the file that *form* has come to, if it is *there*."""
@@ -210,10 +216,10 @@ class Target:
             raise NoSuchChild(names[-1])
         chunks = FormFile(form, self._args)
         answer = await self._upload(chunks, None, names)
-        cap = answer.body.decode("ascii")
         # Fields may stand behind the file.
         self._args = {**form.fields, **self._args}
-        return when_done(self._args, Answer(answer.body, 200, answer.headers), cap)
+        cap = answer.body.decode("ascii")
+        return self._done(cap, cap)
 
     async def _upload(
         self, body: AsyncIterator[bytes], length: int | None, names: Sequence[str]
@@ -253,19 +259,19 @@ class Target:
     async def _set_children(self, children: Children) -> Answer:
         parent = await self._directory()
         await self._web.links.set(parent, children, wanted_replace(self._args))
-        return text_answer(str(parent))
+        return self._done(str(parent))
 
     async def _link(self) -> Answer:
         name, text = child_name(self._args), required(self._args, "uri").strip()
         given = GivenChild.of(text)
         parent, replace = await self._directory(), wanted_replace(self._args)
         await self._web.links.set(parent, {name: given}, replace)
-        return when_done(self._args, text_answer(text), text)
+        return self._done(text, text)
 
     async def _unlink(self) -> Answer:
         name = child_name({"name": "", **self._args})
         await self._web.links.remove(await self._directory(), name)
-        return when_done(self._args, text_answer("thing unlinked"))
+        return self._done("thing unlinked")
 
     async def _rename(self) -> Answer:
         if "to_dir" in self._args:
@@ -281,7 +287,7 @@ class Target:
             target = await self._web_path(self._args["to_dir"])
         replace = wanted_replace(self._args)
         await self._web.links.move(source, name, target, new_name, replace)
-        return when_done(self._args, text_answer("thing moved"))
+        return self._done("thing moved")
 
     async def _web_path(self, text: str) -> DirectoryCap:
         """Return the directory of a cap with a path behind it."""

@@ -27,12 +27,12 @@ from truckee.frontends.http.multipart import FORM_OVERHEAD, BadForm, Form, bound
 from truckee.frontends.http.small_body import read_fields
 from truckee.frontends.http.task_ids import show_id, wanted_id
 from truckee.frontends.http.upload_options import parse_upload_options
+from truckee.frontends.web.afterwards import check_when_done, when_done
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
     boolean,
     cap_in,
-    target_of,
 )
 from truckee.frontends.web.checking import CheckResource
 from truckee.frontends.web.directory_resource import DirectoryResource
@@ -239,9 +239,8 @@ class UriResource(Resource):
         chunks = FormFile(form, args)
         cap = await self._files.store(request, chunks, before, None, status)
         after = {**form.fields, **args}
-        when_done = after.get("when_done")
-        if when_done is not None and not isinstance(cap, MutableWriteCap):
-            return cap, _redirect(when_done, cap)
+        if after.get("when_done") and not isinstance(cap, MutableWriteCap):
+            return cap, when_done(after, text_answer(str(cap)), str(cap))
         return cap, _cap_answer(cap, status, after)
 
     def _check_upload_arguments(self, args: Mapping[str, str]) -> None:
@@ -251,6 +250,7 @@ class UriResource(Resource):
         if wanted_format(args) is not None and self._files.mutable is None:
             raise BadArgument("format", "only immutable files are stored here (CHK)")
         parse_upload_options(args)
+        check_when_done(args)
         if args.get("output", "json").lower() != "json":
             raise BadArgument("output", "it can be json; leave it out to get the cap alone")
 
@@ -315,8 +315,3 @@ def _cap_answer(
     }
     text = json.dumps(told, indent=1) + "\n"
     return Answer(text.encode(), 200, {"content-type": "application/json; charset=utf-8"})
-
-
-def _redirect(when_done: str, cap: Cap) -> Answer:
-    target = target_of(when_done, str(cap))
-    return Answer(str(cap).encode(), 302, {"content-type": TEXT, "location": target})

@@ -8,7 +8,11 @@ from attrs import define, field
 
 from truckee.frontends.http.multipart import Form
 from truckee.frontends.http.upload_options import NAMES
+from truckee.frontends.web.afterwards import check_when_done
 from truckee.frontends.web.arguments import BadArgument
+
+# What the file is stored by, while it comes.
+_EARLY = (*NAMES, "format", "mutable", "name", "offset", "private-key", "replace")
 
 
 @define(eq=False)
@@ -35,7 +39,8 @@ class FormFile:
             return await self._form.__anext__()
         except StopAsyncIteration:
             await self._form.finish()
-            for name in NAMES:
+            check_when_done(self._form.fields)
+            for name in _EARLY:
                 late = self._form.fields.get(name) != self._before.get(name)
                 if late and name not in self._query:
                     raise BadArgument(

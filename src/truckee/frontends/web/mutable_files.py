@@ -24,13 +24,13 @@ from truckee.frontends.http.contents import check_wanted, send_mutable
 from truckee.frontends.http.multipart import FORM_OVERHEAD, Form, boundary_of
 from truckee.frontends.http.sending import Sender, header
 from truckee.frontends.http.task_ids import show_id, wanted_id
+from truckee.frontends.web.afterwards import check_when_done, when_done
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
     boolean,
     no_children,
     size,
-    target_of,
 )
 from truckee.frontends.web.checking import Checks
 from truckee.frontends.web.form_file import FormFile
@@ -230,6 +230,7 @@ class MutableFileResource(Resource):
             raise BadArgument("t", "a mutable file takes upload; leave it out to write it")
         wanted_offset(args)
         size(args, "size-limit")
+        check_when_done(args)
         self._web.sender.tasks.check_id(wanted_id(request, args))
         if request.method == b"PUT":
             self._web.files.check_size(cap.format, request.bodyLength)
@@ -254,6 +255,7 @@ class MutableFileResource(Resource):
             await form.find("file")
             body, length = FormFile(form, args), None
             args = {**form.fields, **args}
+            check_when_done(args)
         offset, most = wanted_offset(args), size(args, "size-limit")
         wanted = _Precondition.of(self._cap, request)
 
@@ -267,11 +269,9 @@ class MutableFileResource(Resource):
             return cap
 
         answer = await self._web.store(request, body, args, work)
-        target = {**(form.fields if form else {}), **args}.get("when_done")
-        if form is None or not target:
+        if form is None:
             return answer
-        headers = {**answer.headers, "location": target_of(target, str(cap))}
-        return Answer(answer.body, 302, headers)
+        return when_done({**form.fields, **args}, answer, str(cap))
 
 
 def wanted_offset(args: Mapping[str, str]) -> int | None:

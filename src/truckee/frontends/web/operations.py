@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from truckee.frontends.http.streamed import send_stream
+from truckee.frontends.web.afterwards import check_when_done, return_to, when_done
 from truckee.frontends.web.arguments import (
     BadArgument,
     arguments,
     boolean,
     output_of,
     seconds,
-    target_of,
 )
 from truckee.frontends.web.deep_operations import DeepOperations, Operation
 from truckee.frontends.web.deep_results import Checked
@@ -103,6 +103,7 @@ class TaskResource(Resource):
 
     async def _act(self, request: Request, args: Mapping[str, str]) -> Answer | None:
         what = args.get("t", "status")
+        check_when_done(args)
         if what == "cancel":
             await self._cancel()
         elif what == "pause":
@@ -111,13 +112,12 @@ class TaskResource(Resource):
             self._task.resume()
         elif what != "status":
             raise BadArgument("t", "it can be cancel, pause, resume and status")
-        when_done = args.get("when_done")
-        if when_done is None:
+        if not args.get("when_done"):
             answer = await self._answer(request, args)
             if what == "cancel" and self._walk is not None:
                 self._tasks.forget(self._task)  # as programs for stock gateways expect
             return answer
-        return Answer(b"", 303, {"location": target_of(when_done), **_OF_THE_MOMENT})
+        return evolve(when_done(args, Answer()), status=303)
 
     async def _cancel(self) -> None:
         """Return when nothing is left of it."""
@@ -142,7 +142,8 @@ class TaskResource(Resource):
                 text = json.dumps(describe_to_holder(self._task), indent=1) + "\n"
                 answer = Answer(text.encode(), 200, _JSON)
             else:
-                page = task_page(self._task, self._frames.of(request), self._walk)
+                frame, back = self._frames.of(request), return_to(args)
+                page = task_page(self._task, frame, self._walk, back)
                 answer = Answer(page, 200, PAGE_HEADERS)
         finally:
             if retain is not None:

@@ -40,11 +40,15 @@ def show_stored(request: Request, answer: Answer, frames: Frames) -> Answer:
     return Answer(page, answer.status, {**answer.headers, **_HEADERS})
 
 
-def show_checked(request: Request, answer: Answer, frames: Frames) -> Answer:
+def show_checked(
+    request: Request, answer: Answer, frames: Frames, back: str = ""
+) -> Answer:
     """
     Return *answer*, whose body tells what a check found, or a page of it.
 
     Who does not say what is wanted gets the page, as stock gateways give it.
+
+    :param back: where a link leads, if anywhere.
     """
     anything = not request.requestHeaders.hasHeader(b"accept")
     if not _is_shown(request, answer, anything):
@@ -60,6 +64,7 @@ def show_checked(request: Request, answer: Answer, frames: Frames) -> Answer:
             class_="well" if healthy else "error",
         ),
         tags.ul(
+            tags.li(tags.a("Back", href=back)) if back else "",
             tags.li(tags.a("Check, verify or repair it again", href="?t=info")),
             tags.li(tags.a("Upload or read another file", href=frame.root or ".")),
             class_="ways",

@@ -13,11 +13,18 @@ from truckee.frontends.web.words import duration, exact, moment
 from truckee.status.task import State, Task
 
 
-def task_page(task: Task, frame: Frame, walk: Operation | None = None) -> bytes:
-    """Return the page of one task for its holder, cap and all, and what a *walk* found."""
+def task_page(
+    task: Task, frame: Frame, walk: Operation | None = None, back: str = ""
+) -> bytes:
+    """
+    Return the page of one task for its holder, cap and all, and what a *walk* found.
+
+    :param back: where a link leads, if anywhere.
+    """
     file = _file(task.cap, frame.root) if task.cap else ""
     found = "" if walk is None else _found(walk)
-    return _page(task, frame, _buttons(task), file, found)
+    link = tags.p(tags.a("Back", href=back)) if back else ""
+    return _page(task, frame, _buttons(task), file, found, link)
 
 
 def _found(walk: Operation) -> Tag:
