@@ -375,16 +375,24 @@ class ReadTests(_Case):
         children = json.dumps({"a": ["filenode", {"ro_uri": LITERAL}]}).encode()
         never = self.ask("POST", "?t=mkdir-immutable", children).text
         for cap in (self.mkdir(), never):
-            path = self.at(cap, t="json")
-            first = self.ask("GET", path)
-            know = ("--header", f"If-None-Match: {first.headers['etag']}")
-            self.assertEqual(self.ask("GET", path, None, *know).status, 304)
-            head = self.ask("HEAD", path, None, "--head")
-            self.assertEqual(head.headers["etag"], first.headers["etag"])
+            seen = []
+            for path in (self.at(cap, t="json"), f"{self.at(cap)}/"):
+                first = self.ask("GET", path)
+                know = ("--header", f"If-None-Match: {first.headers['etag']}")
+                known = self.ask("GET", path, None, *know)
+                self.assertEqual((known.status, known.body), (304, b""))
+                self.assertEqual(known.headers["etag"], first.headers["etag"])
+                head = self.ask("HEAD", path, None, "--head")
+                self.assertEqual(head.headers["etag"], first.headers["etag"])
+                seen.append((path, know))
             if cap is not never:
-                self.put(cap, "b")
-                second = self.ask("GET", path, None, *know)
-                self.assertEqual(list(json.loads(second.body)[1]["children"]), ["b"])
+                self.put(cap, "new-one")
+                for path, know in seen:
+                    second = self.ask("GET", path, None, *know)
+                    self.assertIn(b"new-one", second.body)
+                [_, (page, know)] = seen
+                reader = page.replace(quote(cap, safe=""), quote(read_only(cap), safe=""))
+                self.assertIn(b"Read-only", self.ask("GET", reader, None, *know).body)
 
     def test_about(self) -> None:
         cap = self.mkdir()

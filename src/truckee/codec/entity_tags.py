@@ -17,6 +17,7 @@ _CHK = b"truckee_etag_chk_v1"
 _LITERAL = b"truckee_etag_literal_v1"
 _VERSION = b"truckee_etag_version_v1"
 _LISTING = b"truckee_etag_listing_v1"
+_PAGE = b"truckee_etag_page_v1"
 _LENGTH = 16  # bytes of the hash: nobody finds two files that share them
 
 
@@ -52,6 +53,16 @@ def listing_tag(cap: DirectoryCap, version: Prefix | None) -> str:
     """
     name = str(cap.verify_cap() or cap).encode("ascii")
     return _hash(_LISTING, name + (b"" if version is None else version.pack()))
+
+
+def page_tag(listing: str, around: bytes) -> str:
+    """
+    Return the strong tag of a directory's page, without quotes.
+
+    :param listing: the tag of what it lists.
+    :param around: all that it shows beside that.
+    """
+    return _hash(_PAGE, listing.encode("ascii") + around)
 
 
 def _hash(tag: bytes, value: bytes) -> str:

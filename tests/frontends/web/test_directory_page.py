@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.codec.caps import DirectoryCap, LiteralCap, MutableReadCap, MutableWriteCap
 from truckee.codec.children import new_child
 from truckee.codec.directory_children import Link, pack_immutable, pack_mutable
 from truckee.codec.directory_table import parse_table
+from truckee.codec.entity_tags import listing_tag
+from truckee.codec.mutable_geometry import MutableGeometry
+from truckee.codec.mutable_prefix import Prefix
 from truckee.frontends.web.arguments import BadArgument
 from truckee.frontends.web.directory_page import directory_page, rows_of, wanted_names
-from truckee.frontends.web.frame import Frame
+from truckee.frontends.web.frame import Frame, Health
 from truckee.tree.directories import Directory
 
 WRITE = MutableWriteCap("SSK", bytes(16), bytes(32))
@@ -37,7 +42,7 @@ def directory(
 
 def page(of: Directory, *names: str) -> str:
     """Return the whole page."""
-    return b"".join(directory_page(of, FRAME, names)).decode()
+    return b"".join(directory_page(of, FRAME, names).pieces()).decode()
 
 
 class PageTests(SynchronousTestCase):
@@ -108,6 +113,39 @@ class PageTests(SynchronousTestCase):
         full = page(directory({"a": link(FILE)}))
         self.assertIn('id="none" hidden>This directory is empty.', full)
 
+    def test_tag(self) -> None:
+        """Whatever is shown, another page has another tag, and the same one the same."""
+        links = {"m.txt": link(OTHER)}
+
+        def version(number: int) -> Prefix:
+            return Prefix(number, bytes(32), MutableGeometry.mdmf(1, 3, 10))
+
+        def tag(
+            cap: MutableWriteCap | MutableReadCap = WRITE,
+            number: int = 1,
+            frame: Frame = FRAME,
+            names: Sequence[str] = (),
+        ) -> str:
+            of = evolve(directory(links, cap), version=version(number))
+            return directory_page(of, frame, names).tag
+
+        packed = pack_immutable({"a": link(FILE)})
+        fixed = Directory(DirectoryCap(LiteralCap(packed)), parse_table(packed))
+        tags = [
+            tag(),
+            tag(number=2),
+            tag(WRITE.read_cap()),
+            tag(frame=Frame("../")),
+            tag(frame=Frame("../../", Health(1, 2))),
+            tag(frame=Frame("../../", Health(2, 2))),
+            tag(names=("a",)),
+            tag(names=("b", "a")),
+            directory_page(fixed, FRAME, ()).tag,
+            listing_tag(DirectoryCap(WRITE), version(1)),
+        ]
+        self.assertEqual(len(set(tags)), len(tags))
+        self.assertEqual(tag(), tags[0])
+
     def test_path(self) -> None:
         """The path that was walked is shown, a link for each directory before the last."""
         text = page(directory({}), "a", "<b>")
@@ -133,7 +171,7 @@ class PageTests(SynchronousTestCase):
     def test_pieces(self) -> None:
         """However many children there are, the first row comes soon, in small pieces."""
         links = {f"n{number:04}": link(FILE) for number in range(1001)}
-        pieces = list(directory_page(directory(links), FRAME, ()))
+        pieces = list(directory_page(directory(links), FRAME, ()).pieces())
         self.assertEqual(len(pieces), 8)
         self.assertIn(b"n0199", pieces[1])
         self.assertNotIn(b"n0200", pieces[1])

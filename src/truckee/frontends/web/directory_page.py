@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from attrs import field, frozen
 from twisted.web.template import Comment, Flattenable, Tag, tags
 
+from truckee import __version__
+from truckee.codec.entity_tags import listing_tag, page_tag
 from truckee.frontends.web.arguments import BadArgument
 from truckee.frontends.web.directory_rows import Rows
 from truckee.frontends.web.frame import Frame
@@ -19,15 +22,40 @@ from truckee.tree.directories import Directory
 # page's forms without an origin.
 HEADERS = {**PAGE_HEADERS, "content-security-policy": f"{POLICY}; frame-src 'self'"}
 
+# Another version may make other rows of the same children.
+_MAKER = f"{__version__}\n".encode()
 _ROWS = "rows of the directory"
 _HEADS = (("name", "Name"), ("size", "Size"), ("time", "Linked"), ("kind", "Kind"))
 
 
+@frozen(eq=False)
+class DirectoryPage:
+    """The page of what a directory held at one time."""
+
+    _directory: Directory
+    _rows: Rows
+    _before: bytes = field(repr=False)  # the table
+    _after: bytes = field(repr=False)
+
+    @property
+    def tag(self) -> str:
+        """Its entity tag, without quotes: another one if anything in it is another."""
+        listing = listing_tag(self._directory.cap, self._directory.version)
+        return page_tag(listing, _MAKER + self._before + self._after)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give it in pieces, with a row for each child."""
+        count = len(self._directory.table)
+        yield self._before + _table_head(count)
+        yield from self._rows.groups(self._directory.links())
+        yield b"</table>\n" + _foot(count, self._rows.summary) + self._after
+
+
 def directory_page(
     directory: Directory, frame: Frame, names: Sequence[str]
-) -> Iterator[bytes]:
+) -> DirectoryPage:
     """
-    Give the page in pieces, with a row for each child.
+    Return the page of *directory*.
 
     :param names: of the path behind the cap.
     """
@@ -47,10 +75,7 @@ def directory_page(
         head=_head(frame.root, writable),
     )
     before, after = page.split(f"<!--{_ROWS}-->".encode())
-    count = len(directory.table)
-    yield before + _table_head(count)
-    yield from rows.groups(directory.links())
-    yield b"</table>\n" + _foot(count, rows.summary) + after
+    return DirectoryPage(directory, rows, before, after)
 
 
 def rows_of(directory: Directory, frame: Frame, names: Sequence[str]) -> bytes:

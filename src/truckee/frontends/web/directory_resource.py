@@ -22,20 +22,16 @@ from truckee.codec.caps import (
 )
 from truckee.codec.children_json import describe
 from truckee.codec.directory_children import Link
-from truckee.codec.entity_tags import listing_tag
-from truckee.frontends.http.conditions import is_known
 from truckee.frontends.http.contents import check_wanted
 from truckee.frontends.http.path_names import names_in
-from truckee.frontends.http.sending import header
 from truckee.frontends.http.small_body import read_fields
-from truckee.frontends.http.streamed import in_worker, send_stream
 from truckee.frontends.http.task_ids import wanted_id
 from truckee.frontends.web.afterwards import check_when_done
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.change_page import change_page
 from truckee.frontends.web.deep_web import KINDS, STARTS, DeepWeb
-from truckee.frontends.web.directory_listing import about_directory, listing
-from truckee.frontends.web.directory_view import show_directory, show_rows
+from truckee.frontends.web.directory_listing import about_directory
+from truckee.frontends.web.directory_view import list_directory, show_directory, show_rows
 from truckee.frontends.web.directory_web import (
     DirectoryWeb,
     required,
@@ -161,7 +157,7 @@ class DirectoryResource(Resource):
         args, web = arguments(request), self._web
         kind = args.get("t", "")
         if kind == "json":
-            return await self._list(request, cap)
+            return await list_directory(request, web, cap)
         if kind in ("uri", "readonly-uri"):
             return text_answer(str(cap if kind == "uri" else cap.read_cap()))
         if kind == "rows":
@@ -179,22 +175,8 @@ class DirectoryResource(Resource):
             target = request.own_path((request.path + b"/").decode("ascii"))
             return Answer(b"", 302, {**ABOUT, "location": target})
         else:
-            await show_directory(request, web, cap, names)
-            return None
+            return await show_directory(request, web, cap, names)
         return Answer(page, 200, PAGE_HEADERS)
-
-    async def _list(self, request: StreamingRequest, cap: DirectoryCap) -> Answer | None:
-        """Send the children of a directory, unless the client knows them."""
-        directory = await self._web.directories.read(cap)
-        tag = listing_tag(cap, directory.version)
-        headers = {**ABOUT, "etag": f'"{tag}"'}
-        known = header(request, b"if-none-match")
-        if known is not None and is_known(known, (tag,)):
-            return Answer(b"", 304, headers)
-        async with self._web.directories.hold(directory):
-            pieces = in_worker(self._web.directories.cpu, listing(directory))
-            await send_stream(request, headers, pieces)
-        return None
 
 
 def _unknown(kind: str, link: Link) -> Answer:
