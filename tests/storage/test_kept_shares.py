@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
-from twisted.internet.defer import Deferred
+from attrs import define
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.grids import OTHER_SECRETS, SECRETS, new_directory, new_workers
-from truckee.codec import base32
+from truckee.codec import base32, container
 from truckee.codec.secrets import LeaseSecrets, upload_secret
+from truckee.flow.cpu import Workers
 from truckee.storage.interfaces import IKeptWriter
 from truckee.storage.kept_shares import KEEP, KeptShares, KeptTotals
 from truckee.storage.server import DiskServer
@@ -147,3 +151,41 @@ class KeptSharesTests(TestCase):
         for secret in (SECRETS.renew, upload_secret(SECRETS), OTHER_SECRETS.renew):
             self.assertNotIn(base32.encode(secret)[:16], str(path))
             self.assertNotIn(secret, path.read_bytes())
+
+    async def test_cancelled(self) -> None:
+        """Whenever opening shares is cancelled, nobody has them then."""
+        for work in (1, 2):
+            for share in (0, 1):
+                await self.keep(share)
+            self.finish(1)
+            self.kept._disk = cast(Workers, CancelledIn(self.workers, work))
+            with self.assertRaises(CancelledError):
+                await self.kept.open(
+                    INDEX, SECRETS, upload_secret(SECRETS), {0, 1}, 1 << 40, True
+                )
+            self.kept._disk = self.workers
+            self.assertEqual(self.disk._writers, {})
+            self.assertEqual(self.kept._idle, len(await self.unfinished()))
+            await (await self.writer(0)).abort()
+            (self.disk.directory.home(INDEX) / "1").unlink()
+
+    def finish(self, share: int) -> None:
+        """Have a finished share."""
+        home = self.disk.directory.home(INDEX)
+        home.mkdir(parents=True, exist_ok=True)
+        (home / str(share)).write_bytes(container.pack_header(4, 0) + b"done")
+
+
+@define(eq=False)
+class CancelledIn:
+    """Workers at whose work so many who asked for it is cancelled."""
+
+    _workers: Workers
+    _left: int
+
+    async def run(self, work: Callable[..., object], *args: object) -> object:
+        result = await self._workers.run(work, *args)
+        self._left -= 1
+        if not self._left:
+            raise CancelledError
+        return result

@@ -14,6 +14,7 @@ from zope.interface import implementer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Exclusive
+from truckee.flow.together import together
 from truckee.storage.interfaces import (
     MAX_HASHED,
     MAX_KEPT_HASHES,
@@ -109,7 +110,11 @@ class KeptShares:
                 storage_index, secrets, promised, new
             )
             self._idle -= len(writers.keys() & there.keys())
-            await self._forget(storage_index, owner, already & there.keys())
+            try:
+                await self._forget(storage_index, owner, already & there.keys())
+            except Exception:
+                await together(writer.leave() for writer in writers.values())
+                raise
         return Opened(already, writers)
 
     async def sweep(self) -> None:
@@ -173,8 +178,8 @@ class KeptShares:
         """Remove what is kept of shares that are finished."""
         for share in shares:
             path = self._files.path(storage_index, KeptName(share, owner))
-            await self._disk.run(KeptFile(path, path).discard)
             self._idle -= 1
+            await self._disk.run(KeptFile(path, path).discard)
 
     async def _expire(self, share: IdleShare) -> bool:
         """Remove *share* if nobody writes it; return whether it is gone."""
