@@ -8,18 +8,15 @@ from typing import Any
 
 import cbor2
 from twisted.internet.defer import Deferred
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import TestCase
 
 from tests.contracts.slot_server import LEASES, SECRETS, writes
 from tests.contracts.test_slot_server import slots_of
 from tests.grids import REACTOR
-from tests.storage.gbs_served import certificate, listen, new_client
+from tests.storage.gbs_liars import OK, Liar, Lie, Lies, beginning, body, lying, saying
 from tests.storage.liars import MIB
-from tests.storage.test_gbs_client import OK, Liar, Lie, Lies, beginning, body, saying
 from truckee.codec.slot_container import MAX_SHARE_SIZE
 from truckee.storage import gbs_schema
-from truckee.storage.gbs_server import tls_options
 from truckee.storage.gbs_slot_schema import encode_answer
 from truckee.storage.interfaces import (
     MAX_SLOT_DATA,
@@ -35,7 +32,7 @@ from truckee.storage.interfaces import (
     SlotDamaged,
     SlotRead,
 )
-from truckee.storage.limited import LimitedServer, Patience, TooSlow
+from truckee.storage.limited import LimitedServer, TooSlow
 
 Work = Coroutine[Deferred[Any], Any, Any]
 
@@ -63,20 +60,11 @@ class _Case(TestCase):
     ) -> tuple[ISlotServer, Lies]:
         """Return the slots of a server that answers so, one after the other."""
         left = [VERSION, *lies]
-        said = Lies(lambda liar: (left.pop(0) if len(left) > 1 else left[0])(liar))
-        options = tls_options(certificate())
-        nurl = listen(self, TLSMemoryBIOFactory(options, False, said), certificate())
-        self.addCleanup(self.all_said, said)
-        client = new_client(self, nurl, Patience(patience, patience, patience))
+        client, said = lying(
+            self, lambda liar: (left.pop(0) if len(left) > 1 else left[0])(liar), patience
+        )
         await client.version()
         return slots_of(LimitedServer(client, REACTOR) if limited else client), said
-
-    def all_said(self, lies: Lies) -> Deferred[None]:
-        async def wait() -> None:
-            for talk in lies.talks:
-                await talk
-
-        return Deferred.fromCoroutine(wait())
 
     def write(self, slots: ISlotServer, reads: list[SlotRead] = FOUR) -> Work:
         """Ask to write."""
@@ -238,10 +226,7 @@ class AnswerTests(_Case):
                     gbs_schema._MAX_SLOT_SHARE_SIZE: version,
                 }
             }
-            said = Lies(body(cbor2.dumps(answer)))
-            options = tls_options(certificate())
-            nurl = listen(self, TLSMemoryBIOFactory(options, False, said), certificate())
-            client = new_client(self, nurl)
+            client, _ = lying(self, body(cbor2.dumps(answer)))
             if wrong:
                 with self.assertRaises(BadAnswer):
                     await client.version()

@@ -29,8 +29,11 @@ from truckee.storage.gbs_client import GbsServer
 from truckee.storage.gbs_connection import plain
 from truckee.storage.gbs_schema import Nurl
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
+from truckee.storage.interfaces import IStorageServer
+from truckee.storage.kept_shares import KeptShares
 from truckee.storage.limited import Patience
 from truckee.storage.quotas import QuotaLimits, ShareQuotas
+from truckee.storage.server import DiskServer
 
 SWISSNUM = "s" * 32
 T = TypeVar("T")
@@ -146,12 +149,23 @@ class Served:
     def new(cls, case: TestCase) -> Served:
         """Return one that lives as long as the test."""
         disk = new_server(new_directory(case), new_workers(case))
-        # Tests ask for all there is.
-        quotas = ShareQuotas(REACTOR.seconds, QuotaLimits(space_part=1))
-        storage = GbsStorage(disk, SWISSNUM, REACTOR, quotas=quotas)
-        nurl = listen(case, storage.https(certificate()), certificate())
-        case.addCleanup(stop, storage)
-        return cls(disk, storage, nurl)
+        return cls(disk, *serve(case, disk))
+
+
+def serve(case: TestCase, disk: IStorageServer) -> tuple[GbsStorage, Nurl]:
+    """Serve *disk* until the test ends; return what does it, and where it is."""
+    # Tests ask for all there is.
+    quotas = ShareQuotas(REACTOR.seconds, QuotaLimits(space_part=1))
+    storage = GbsStorage(disk, SWISSNUM, REACTOR, quotas=quotas)
+    case.addCleanup(stop, storage)
+    return storage, listen(case, storage.https(certificate()), certificate())
+
+
+def keep_shares(disk: DiskServer) -> KeptShares:
+    """Have *disk* keep shares in progress."""
+    kept = disk.kept = KeptShares(disk, disk._disk, disk._now)
+    kept.start()
+    return kept
 
 
 def stop(storage: GbsStorage) -> Deferred[None]:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Set
+from collections.abc import Set
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,16 @@ import cbor2
 from attrs import define, evolve, field
 from foolscap.api import Tub
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Factory
 from twisted.internet.ssl import PrivateCertificate
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.contracts import storage_server
 from tests.contracts.storage_server import INDEX, OTHER
 from tests.grids import REACTOR, SECRETS, pause, until
 from tests.integration.stock import TAHOE, StockNode, stock_node
+from tests.storage.gbs_liars import OK, Liar, Lie, Lies, beginning, body, lying, saying
 from tests.storage.gbs_served import Ends, certificate, close, listen, new_client, tub_id
 from truckee.codec import base32
 from truckee.codec.secrets import LeaseSecrets
@@ -175,98 +175,12 @@ class StockContractTests(storage_server.StorageServerContract):
                 await new_client(self, nurl, lease_seed=lease_seed).available_space()
 
 
-# Servers that lie.  A lie gets the transport when a request came.
-
-Lie = Callable[["Liar"], None]
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/cbor\r\n"
-
-
-class Liar(Protocol):
-    """Waits for one head after another, and answers each with its lie."""
-
-    def __init__(self, lies: Lies) -> None:
-        self.lies = lies
-        self.held = b""
-        self.lost = False
-
-    def dataReceived(self, data: bytes) -> None:
-        self.lies.heard += data
-        self.held += data
-        while b"\r\n\r\n" in self.held:
-            self.held = self.held.partition(b"\r\n\r\n")[2]
-            self.lies.lie(self)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost = True
-
-    def say(self, data: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(data)
-        self.lies.said += len(data)
-
-    def repeat(self, data: bytes, seconds: float = 0.0) -> None:
-        """Say *data* for ever."""
-
-        async def loop() -> None:
-            while not self.lost and self.lies.said < 1 << 30:
-                self.say(data)
-                await pause(seconds)
-
-        self.lies.talks.append(Deferred.fromCoroutine(loop()))
-
-
-class Lies(Factory):
-    noisy = False
-
-    def __init__(self, lie: Lie) -> None:
-        self.lie = lie
-        self.heard = b""
-        self.said = 0
-        self.connections = 0
-        self.talks: list[Deferred[None]] = []
-
-    def buildProtocol(self, addr: Any) -> Any:
-        self.connections += 1
-        return Liar(self)
-
-
-def saying(data: bytes) -> Lie:
-    """Answer with *data*."""
-    return lambda liar: liar.say(data)
-
-
-def body(data: bytes, head: bytes = OK) -> Lie:
-    """Answer with a well-made response that has this body."""
-    return saying(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(data), data))
-
-
-def beginning(first: bytes, then: bytes) -> Lie:
-    """Say *first*, and *then* for ever."""
-
-    def lie(liar: Liar) -> None:
-        liar.say(first)
-        liar.repeat(then)
-
-    return lie
-
-
 class LyingTests(TestCase):
     timeout = 120
 
     def liar(self, lie: Lie, patience: float = 5.0) -> tuple[GbsServer, Lies]:
         """Return a client of a server that lies."""
-        lies = Lies(lie)
-        options = tls_options(certificate())
-        nurl = listen(self, TLSMemoryBIOFactory(options, False, lies), certificate())
-        self.addCleanup(self.all_said, lies)
-        return new_client(self, nurl, Patience(patience, patience, patience)), lies
-
-    async def said(self, lies: Lies) -> None:
-        for talk in lies.talks:
-            await talk
-
-    def all_said(self, lies: Lies) -> Deferred[None]:
-        return Deferred.fromCoroutine(self.said(lies))
+        return lying(self, lie, patience)
 
     async def refused(self, key: bytes, spki_hash: bytes, lease_seed: bytes) -> None:
         """See that a server with *key* hears not one byte, and nobody waits for it."""

@@ -22,15 +22,20 @@ from tests.contracts.storage_server import INDEX
 from tests.grids import REACTOR, SECRETS, new_directory, pause, until
 from tests.integration.stock import TAHOE, StockNode
 from tests.processes import ask
-from tests.storage.gbs_served import SWISSNUM, Served, certificate, listen, new_client, stop
+from tests.storage.gbs_served import (
+    SWISSNUM,
+    Served,
+    certificate,
+    keep_shares,
+    new_client,
+    serve,
+)
 from truckee.codec import base32
 from truckee.storage import gbs_schema
-from truckee.storage.gbs_client import NeedsKnownSize, ShareIncomplete
+from truckee.storage.gbs_client import GbsServer, NeedsKnownSize, ShareIncomplete
 from truckee.storage.gbs_connection import Reply, _AnyCertificate
 from truckee.storage.gbs_schema import Nurl
-from truckee.storage.gbs_server import GbsStorage
 from truckee.storage.interfaces import CallFailed, IStorageServer, ShareTooLarge
-from truckee.storage.quotas import QuotaLimits, ShareQuotas
 
 ANY = range(1000)
 HOME = f"/immutable/{base32.encode(INDEX)}"
@@ -41,17 +46,26 @@ LEASE = [("lease-renew-secret", SECRETS.renew), ("lease-cancel-secret", SECRETS.
 class GbsContractTests(storage_server.StorageServerContract):
     """Our client over our server."""
 
-    open_ended = False
-    takes_open_ends = False
     holes = False
     waits_when_cancelled = False
+    client: GbsServer
 
     async def new_server(self) -> IStorageServer:
-        # The suite asks for all space.
-        quotas = ShareQuotas(REACTOR.seconds, QuotaLimits(space_part=1))
-        storage = GbsStorage(self.disk, SWISSNUM, REACTOR, quotas=quotas)
-        self.addCleanup(stop, storage)
-        return new_client(self, listen(self, storage.https(certificate()), certificate()))
+        _, nurl = serve(self, self.disk)
+        self.client = new_client(self, nurl)
+        await self.client.version()
+        return self.client
+
+
+class NotKeepingTests(GbsContractTests):
+    """Over a server that keeps no shares in progress."""
+
+    open_ended = False
+    takes_open_ends = False
+
+    async def new_server(self) -> IStorageServer:
+        self.disk.kept = None
+        return await GbsContractTests.new_server(self)
 
     async def test_unknown_size(self) -> None:
         """A share of unknown size is refused, and one of no bytes; a question is not."""
@@ -480,6 +494,7 @@ class StockClientTests(TestCase):
         if not TAHOE.exists():
             raise SkipTest("tahoe-lafs is not installed")
         served = Served.new(self)
+        keep_shares(served.disk)
         room = new_directory(self)
         node = HttpsNode(room / "node", room / "storage", (1, 1, 1))
         await deferToThread(node.create)

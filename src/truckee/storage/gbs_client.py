@@ -8,7 +8,7 @@ Source: ``docs/formats/storage-https.md``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, DeferredLock
@@ -21,10 +21,11 @@ from truckee.codec import base32
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Corrupt, Misuse, Unavailable
-from truckee.flow.changes import ending
 from truckee.flow.limits import Budget
+from truckee.flow.under_way import UnderWay
 from truckee.storage import gbs_schema
 from truckee.storage.gbs_connection import Connect, Connections, Reply
+from truckee.storage.gbs_kept_client import KEPT_SECRET, GbsKeptClient
 from truckee.storage.gbs_schema import Nurl, Version
 from truckee.storage.gbs_slot_client import GbsSlotClient
 from truckee.storage.interfaces import (
@@ -84,18 +85,21 @@ class GbsServer:
     name: str
     permutation_seed: bytes
     lease_seed: bytes
-    takes_open_ends: ClassVar[bool] = False  # a share is finished when all of it is there
     _nurl: Nurl = field(repr=False)
     _reactor: Any = field(repr=False)
     _random: Callable[[int], bytes]
     patience: Patience = field(factory=Patience)
     _to: Connect | None = None
     durable: bool = field(default=False, init=False)  # as it says when it is reached
-    kept: IKeptShares | None = field(default=None, init=False)  # the same
     _open: Budget = field(factory=lambda: Budget(_CONNECTIONS), init=False, repr=False)
     _connections: Connections = field(init=False, repr=False)
     _mutable: GbsSlotClient = Factory(
         lambda self: GbsSlotClient(self.name, self.ask, self.patience), takes_self=True
+    )
+
+    _keeper: GbsKeptClient = Factory(
+        lambda self: GbsKeptClient(self.name, self.ask, self._random, self.patience),
+        takes_self=True,
     )
 
     def __attrs_post_init__(self) -> None:
@@ -112,6 +116,16 @@ class GbsServer:
         """See ``IStorageServer``."""
         return self._mutable if self._mutable.max_share_size else None
 
+    @property
+    def kept(self) -> IKeptShares | None:
+        """See ``IStorageServer``."""
+        return self._keeper if self._keeper.keeps else None
+
+    @property
+    def takes_open_ends(self) -> bool:
+        """See ``IStorageServer``; shares that are not kept end with their last byte."""
+        return self._keeper.keeps
+
     def stop(self) -> None:
         """Close idle connections; whoever still waits for an answer gets it."""
         self._connections.stop()
@@ -125,6 +139,8 @@ class GbsServer:
         reply = await self.ask("version", b"GET", "/version")
         version = self.understand("version", gbs_schema.parse_version, reply.body)
         self.durable = reply.headers.getRawHeaders(gbs_schema.DURABLE) == [b"1"]
+        keeps = reply.headers.getRawHeaders(gbs_schema.KEEPS_SHARES)
+        self._keeper.keeps = keeps == [b"1"]
         self._mutable.max_share_size = version.max_slot_share
         return evolve(version, durable=self.durable)
 
@@ -139,11 +155,23 @@ class GbsServer:
         """
         See ``IStorageServer``.
 
-        :raises NeedsKnownSize: for what has an open end or no bytes: a share is finished
-            when all its bytes have come, and in no other way.
+        Only a server that keeps shares takes open ends.  :raises NeedsKnownSize: for those
+            elsewhere, and for what has no bytes: a share is finished when all its bytes
+            have come, and in no other way.
         """
+        if shares and open_ended and self._keeper.keeps:
+            # Nobody else has this secret: it is taken over and continued by nobody.
+            secret = self._random(KEPT_SECRET)
+            return await self._keeper.open(
+                storage_index, secrets, secret, shares, size, open_ended
+            )
         if shares and (open_ended or size < 1):
             raise NeedsKnownSize(self.name)
+        return await self._allocate(storage_index, secrets, shares, size)
+
+    async def _allocate(
+        self, storage_index: bytes, secrets: LeaseSecrets, shares: Set[int], size: int
+    ) -> Allocation:
         upload_secret = self._random(_UPLOAD_SECRET)
         home = f"/immutable/{base32.encode(storage_index)}"
         try:
@@ -151,7 +179,10 @@ class GbsServer:
                 "allocate",
                 b"POST",
                 home,
-                secrets=[*_lease(secrets), (gbs_schema.UPLOAD, upload_secret)],
+                secrets=[
+                    *gbs_schema.lease_headers(secrets),
+                    (gbs_schema.UPLOAD, upload_secret),
+                ],
                 body=gbs_schema.encode_allocate(shares, size),
             )
             already, allocated = self.understand(
@@ -186,7 +217,7 @@ class GbsServer:
             "add_lease",
             b"PUT",
             f"/lease/{base32.encode(storage_index)}",
-            secrets=_lease(secrets),
+            secrets=gbs_schema.lease_headers(secrets),
             good=(204, 404),  # 404: it has no shares of this file
         )
 
@@ -245,10 +276,6 @@ class GbsServer:
             raise BadAnswer(self.name, call) from None
 
 
-def _lease(secrets: LeaseSecrets) -> list[tuple[str, bytes]]:
-    return [(gbs_schema.RENEW, secrets.renew), (gbs_schema.CANCEL, secrets.cancel)]
-
-
 def _unheard(failure: Failure) -> None:
     log.failure("A share in progress could not be given back", failure)
 
@@ -272,8 +299,7 @@ class GbsWriter:
     _written: RangeSet = field(factory=RangeSet, init=False, repr=False)
     _last: bytes = field(default=b"", init=False, repr=False)  # the byte at the end
     _open: bool = field(default=True, init=False)
-    _under_way: int = field(default=0, init=False)  # writes
-    _settled: Deferred[None] | None = field(default=None, init=False, repr=False)
+    _writes: UnderWay = field(factory=UnderWay, init=False, repr=False)
     _turn: DeferredLock = field(factory=DeferredLock, init=False, repr=False)
 
     async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
@@ -286,16 +312,8 @@ class GbsWriter:
             raise ShareTooLarge(self._share, end, self._size)
         if data and end == self._size:
             data, self._last = data[:-1], data[-1:]
-        self._under_way += 1
-        with ending(self._one_less):
+        with self._writes.one():
             await self._send(offset, data)
-
-    def _one_less(self) -> None:
-        """A write has ended."""
-        self._under_way -= 1
-        settled, self._settled = self._settled, None
-        if settled is not None and not settled.called:
-            settled.callback(None)
 
     async def close(self, size: int) -> None:
         """
@@ -309,7 +327,7 @@ class GbsWriter:
         if size != self._size:
             raise NeedsKnownSize(self._server.name)
         async with self._turn:
-            await self._wait()
+            await self._writes.none()
             if not self._open:
                 raise ShareClosed(self._share)
             missing = size - self._written.size - len(self._last)
@@ -321,7 +339,7 @@ class GbsWriter:
     async def abort(self) -> None:
         """See ``IShareWriter``; a server out of reach forgets it in half an hour."""
         async with self._turn:
-            await self._wait()
+            await self._writes.none()
             if not self._open:
                 return
             self._open = False
@@ -334,12 +352,6 @@ class GbsWriter:
                 )
             except (Unavailable, Corrupt):
                 return
-
-    async def _wait(self) -> None:
-        """Return when no write is under way."""
-        while self._under_way:
-            self._settled = Deferred()
-            await self._settled
 
     async def _send(self, offset: int, data: bytes, finished: bool = False) -> None:
         """Send *data*; *finished* is what the server must say of the share then."""

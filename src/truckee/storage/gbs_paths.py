@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from truckee.storage import gbs_schema
+from truckee.storage.gbs_cbor import MAX_SHARES
 from truckee.storage.gbs_http import Refusal
 
 
@@ -30,4 +31,4 @@ def share_number_of(text: str) -> int:
     return int(text)
 
 
-_NUMBERS = frozenset(map(str, range(gbs_schema.MAX_SHARES)))
+_NUMBERS = frozenset(map(str, range(MAX_SHARES)))

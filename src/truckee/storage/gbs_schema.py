@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from hashlib import sha1, sha256
-from typing import Any
 
 import cbor2
 from attrs import field, frozen
@@ -19,8 +18,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate
 
 from truckee.codec import base32
-from truckee.codec.hashes import Buffer
+from truckee.codec.secrets import LeaseSecrets
 from truckee.codec.slot_container import MAX_SHARE_SIZE
+from truckee.storage.gbs_cbor import (
+    MAX_NUMBER,
+    decode,
+    fields,
+    numbers,
+    unsigned,
+    wanted_shares,
+)
 
 PREFIX = "/storage/v1"
 CBOR = b"application/cbor"
@@ -33,11 +40,8 @@ MAX_REASON = 32_765  # characters in it
 MAX_ANSWER = 1 << 20
 MAX_TEXT = 4096  # bytes of what a server says of a refusal
 MAX_APPLICATION = 200  # bytes of the name and version of a program
-MAX_SHARES = 256
-MAX_NUMBER = (1 << 64) - 1
 MAX_OFFSET = 1 << 63  # bytes; no file has that many
 MAX_SECRET = 1024  # bytes; the usual ones have 20 and 32
-_MAX_DEPTH = 8  # of CBOR items in each other; four are needed
 
 RENEW = "lease-renew-secret"
 CANCEL = "lease-cancel-secret"
@@ -54,6 +58,8 @@ _APPLICATION = b"application-version"
 # A header of the answer to ``version``, since stock clients refuse keys that they do not
 # know: 1 where shares that are closed outlive a power cut.
 DURABLE = b"X-Truckee-Durable"
+# Another: 1 where shares in progress outlive their writers.
+KEEPS_SHARES = b"X-Truckee-Keeps-Shares"
 
 _NURL = re.compile(
     r"pb(?P<tor>\+tor)?://(?P<hash>[A-Za-z0-9_-]{43})@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
@@ -177,6 +183,16 @@ def parse_secrets(values: Sequence[bytes], wanted: Set[str]) -> dict[str, bytes]
     return found
 
 
+def lease_headers(secrets: LeaseSecrets) -> list[tuple[str, bytes]]:
+    """Return the secrets of a lease, to be sent."""
+    return [(RENEW, secrets.renew), (CANCEL, secrets.cancel)]
+
+
+def lease_secrets(secrets: Mapping[str, bytes]) -> LeaseSecrets:
+    """Return the secrets of a lease that were sent."""
+    return LeaseSecrets(secrets[RENEW], secrets[CANCEL])
+
+
 def content_range(begin: int, end: int) -> bytes:
     """Return the ``Content-Range`` of the bytes from *begin* to before *end*."""
     return b"bytes %d-%d/*" % (begin, end - 1)
@@ -224,11 +240,8 @@ def encode_allocate(shares: Set[int], size: int) -> bytes:
 
 def parse_allocate(body: bytes) -> tuple[Set[int], int]:
     """Return the shares asked for and their size."""
-    shares, size = _fields(_decode(body), "share-numbers", "allocated-size")
-    numbers = _numbers(shares)
-    if any(number >= MAX_SHARES for number in numbers):
-        raise ValueError("share numbers are 0 to 255")
-    return numbers, _unsigned(size)
+    shares, size = fields(decode(body), "share-numbers", "allocated-size")
+    return wanted_shares(shares), unsigned(size)
 
 
 def encode_allocated(already: Set[int], allocated: Set[int]) -> bytes:
@@ -238,8 +251,8 @@ def encode_allocated(already: Set[int], allocated: Set[int]) -> bytes:
 
 def parse_allocated(body: bytes) -> tuple[Set[int], Set[int]]:
     """Return the shares that are there, and those that may be written."""
-    already, allocated = _fields(_decode(body), "already-have", "allocated")
-    return _numbers(already), _numbers(allocated)
+    already, allocated = fields(decode(body), "already-have", "allocated")
+    return numbers(already), numbers(allocated)
 
 
 def encode_required(ranges: Iterable[tuple[int, int]]) -> bytes:
@@ -251,11 +264,11 @@ def encode_required(ranges: Iterable[tuple[int, int]]) -> bytes:
 
 def parse_required(body: bytes) -> list[tuple[int, int]]:
     """Return which bytes of a share are missing, as (begin, end)."""
-    (ranges,) = _fields(_decode(body), "required")
+    (ranges,) = fields(decode(body), "required")
     if not isinstance(ranges, (list, tuple)):
         raise ValueError("the missing ranges are no array")
-    pairs = [_fields(each, "begin", "end") for each in ranges]
-    return [(_unsigned(begin), _unsigned(end)) for begin, end in pairs]
+    pairs = [fields(each, "begin", "end") for each in ranges]
+    return [(unsigned(begin), unsigned(end)) for begin, end in pairs]
 
 
 def encode_shares(shares: Set[int]) -> bytes:
@@ -265,7 +278,7 @@ def encode_shares(shares: Set[int]) -> bytes:
 
 def parse_shares(body: bytes) -> Set[int]:
     """Return which finished shares there are."""
-    return _numbers(_decode(body))
+    return numbers(decode(body))
 
 
 def encode_report(reason: str) -> bytes:
@@ -277,7 +290,7 @@ def encode_report(reason: str) -> bytes:
 
 def parse_report(body: bytes) -> str:
     """Return what is wrong with a share."""
-    (reason,) = _fields(_decode(body), "reason")
+    (reason,) = fields(decode(body), "reason")
     if not isinstance(reason, str) or not 0 < len(reason) <= MAX_REASON:
         raise ValueError("a reason is a text of 1 to 32765 characters")
     return reason
@@ -313,7 +326,7 @@ class Version:
 
 def parse_version(body: bytes) -> Version:
     """Return what a server says of itself."""
-    version = _decode(body)
+    version = decode(body)
     known = version.get(_PROTOCOL) if isinstance(version, dict) else None
     if not isinstance(known, dict):
         raise ValueError("the version names no protocol that we speak")
@@ -322,87 +335,6 @@ def parse_version(body: bytes) -> Version:
         raise ValueError("the version of the application is no byte string")
     return Version(
         application[:MAX_APPLICATION].decode("ascii", "replace"),
-        _unsigned(known.get(_AVAILABLE_SPACE, known.get(_MAX_SHARE_SIZE))),
-        min(_unsigned(known.get(_MAX_SLOT_SHARE_SIZE, 0)), MAX_SHARE_SIZE),
+        unsigned(known.get(_AVAILABLE_SPACE, known.get(_MAX_SHARE_SIZE))),
+        min(unsigned(known.get(_MAX_SLOT_SHARE_SIZE, 0)), MAX_SHARE_SIZE),
     )
-
-
-def _fields(value: Any, *names: str) -> list[Any]:
-    """Return the fields of a map that has these and no others."""
-    if not isinstance(value, dict) or set(value) != set(names):
-        raise ValueError("it is no map of " + ", ".join(names))
-    return [value[name] for name in names]
-
-
-def _numbers(value: Any) -> Set[int]:
-    if not isinstance(value, (set, frozenset)) or len(value) > MAX_SHARES:
-        raise ValueError("it is no set of at most 256 share numbers")
-    return frozenset(_unsigned(number) for number in value)
-
-
-def _unsigned(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= MAX_NUMBER:  # a bool is an int too
-        raise ValueError("it is no number of 0 or more in 64 bits")
-    return value
-
-
-def _decode(data: bytes) -> Any:
-    """Return the one CBOR item that *data* is."""
-    _check_plain(data)
-    try:
-        return cbor2.loads(data)
-    except (cbor2.CBORError, TypeError) as error:
-        raise ValueError("it is not CBOR") from error
-
-
-def _check_plain(data: bytes) -> None:
-    """
-    Let only plain items through: what decoders make of others is code we do not need.
-
-    Plain are numbers, strings, arrays, maps and sets of known length, booleans and null,
-    with nothing behind them.
-    """
-    position = 0
-    due = [1]  # items that are still to come, at each depth
-    while due:
-        if not due[-1]:
-            due.pop()
-            continue
-        due[-1] -= 1
-        kind, number, position = item_head(data, position)
-        if kind in _STRINGS:
-            position += number
-        elif kind in _INSIDE:
-            due.append(_INSIDE[kind] * number)
-        elif number not in _KNOWN.get(kind, (number,)):
-            raise ValueError("it has a tag or a value that we do not know")
-        elif kind == _TAG:
-            due.append(1)
-        if position > len(data) or len(due) > _MAX_DEPTH:
-            raise ValueError("it is cut off, or nested too deeply")
-    if position != len(data):
-        raise ValueError("something stands behind it")
-
-
-# Kinds of CBOR items, the first three bits of each.
-_STRINGS = (2, 3)
-_INSIDE = {4: 1, 5: 2}  # items for each one counted in an array, and in a map
-_TAG, _SIMPLE = 6, 7
-_KNOWN = {_TAG: (258,), _SIMPLE: (20, 21, 22)}  # a set; false, true, null
-
-
-def item_head(data: Buffer, position: int) -> tuple[int, int, int]:
-    """Return the kind and the number of the item at *position*, and where they end."""
-    if position >= len(data):
-        raise ValueError("it is cut off")
-    kind, number = divmod(data[position], 32)
-    position += 1
-    if number > 23:
-        width = 1 << (number - 24)
-        if width > 8 or kind == _SIMPLE:
-            raise ValueError("it has floats, or no known length")
-        if position + width > len(data):
-            raise ValueError("it is cut off")
-        number = int.from_bytes(data[position : position + width], "big")
-        position += width
-    return kind, number, position

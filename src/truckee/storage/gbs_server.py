@@ -18,15 +18,17 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.http import HTTPFactory
 
 from truckee import __version__
-from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import TruckeeError, Unavailable
-from truckee.storage import gbs_schema
+from truckee.storage import gbs_cbor, gbs_schema
+from truckee.storage.gbs_bodies import write_range
 from truckee.storage.gbs_http import Question, Refusal, Site, parse_body
+from truckee.storage.gbs_kept import AnotherWriter, GbsKept
 from truckee.storage.gbs_paths import parse_path, share_number_of, storage_index_of
 from truckee.storage.gbs_reports import take_report
 from truckee.storage.gbs_slots import GbsSlots
 from truckee.storage.gbs_uploads import NotInProgress, OtherSecret, TooManyGaps, Uploads
 from truckee.storage.interfaces import (
+    BadKeptRequest,
     BadSlotRequest,
     BadWriteEnabler,
     ILocalSlots,
@@ -44,9 +46,6 @@ from truckee.storage.quotas import ShareQuotas
 from truckee.storage.share_leases import TooManyLeases
 from truckee.storage.share_reads import share_end
 
-# Of a body that comes in tiny pieces, each of which costs more than its bytes.
-_MAX_PARTS = 256
-
 T = TypeVar("T")
 
 
@@ -55,7 +54,7 @@ class GbsStorage:
     """
     Serves *storage*, and the *mutable* slots beside it, to whoever knows the *swissnum*.
 
-    ``stop`` removes all shares in progress.
+    ``stop`` removes all shares in progress, and leaves those that are kept.
     """
 
     _storage: IStorageServer
@@ -69,14 +68,19 @@ class GbsStorage:
     _proved: Callable[[Any], None] = lambda transport: None
     _uploads: Uploads = field(init=False)
     _slots: GbsSlots = field(init=False)
+    _kept: GbsKept = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._uploads = Uploads(self._reactor)
         self._slots = GbsSlots(self._mutable, self._reactor)
+        self._kept = GbsKept(
+            self._storage, self._slots.refuse_other_kind, self._quotas, self._reactor
+        )
 
     def stop(self) -> None:
         """Forget what is in progress."""
         self._uploads.stop()
+        self._kept.stop()
 
     def site(self) -> HTTPFactory:
         """Return what speaks HTTP for it, without TLS."""
@@ -108,32 +112,42 @@ class GbsStorage:
                 await self._version(question)
             case ["lease", index]:
                 await self._lease(question, storage_index_of(index))
-            case ["immutable", index]:
-                await self._allocate(question, storage_index_of(index))
-            case ["immutable", index, "shares"]:
-                question.check(b"GET")
-                question.secrets(set())
-                await question.empty_body()
-                found = await self._storage.buckets(storage_index_of(index))
-                if not found:
-                    await self._slots.refuse_other_kind(storage_index_of(index))
-                question.answer(200, gbs_schema.encode_shares(found.keys()))
-            case ["immutable", index, number]:
-                place = storage_index_of(index), share_number_of(number)
-                if question.check(b"GET", b"PATCH") == b"GET":
-                    await self._read(question, *place)
-                else:
-                    await self._write(question, *place)
-            case ["immutable", index, number, "abort"]:
-                await self._abort(
-                    question, storage_index_of(index), share_number_of(number)
-                )
-            case ["immutable", index, number, "corrupt"]:
-                await self._note(question, storage_index_of(index), share_number_of(number))
+            case ["immutable", index, *rest]:
+                await self._immutable(question, storage_index_of(index), rest)
             case ["mutable", index, *rest]:
                 await self._slots.answer(question, storage_index_of(index), rest)
+            case ["truckee", "kept", index, *rest]:
+                await self._kept.answer(question, storage_index_of(index), rest)
             case _:
                 raise Refusal(404, "There is nothing here.")
+
+    async def _immutable(self, question: Question, index: bytes, way: list[str]) -> None:
+        match way:
+            case []:
+                await self._allocate(question, index)
+            case ["shares"]:
+                await self._list(question, index)
+            case [number]:
+                share = share_number_of(number)
+                if question.check(b"GET", b"PATCH") == b"GET":
+                    await self._read(question, index, share)
+                else:
+                    await self._write(question, index, share)
+            case [number, "abort"]:
+                await self._abort(question, index, share_number_of(number))
+            case [number, "corrupt"]:
+                await self._note(question, index, share_number_of(number))
+            case _:
+                raise Refusal(404, "There is nothing here.")
+
+    async def _list(self, question: Question, storage_index: bytes) -> None:
+        question.check(b"GET")
+        question.secrets(set())
+        await question.empty_body()
+        found = await self._storage.buckets(storage_index)
+        if not found:
+            await self._slots.refuse_other_kind(storage_index)
+        question.answer(200, gbs_schema.encode_shares(found.keys()))
 
     async def _version(self, question: Question) -> None:
         question.check(b"GET")
@@ -144,6 +158,8 @@ class GbsStorage:
         most = self._mutable.max_share_size
         if self._storage.durable:
             question.tell(gbs_schema.DURABLE, b"1")
+        if self._storage.kept is not None:
+            question.tell(gbs_schema.KEEPS_SHARES, b"1")
         question.answer(200, gbs_schema.encode_version(application, space, most))
 
     async def _lease(self, question: Question, storage_index: bytes) -> None:
@@ -153,8 +169,8 @@ class GbsStorage:
         immutable = bool(await self._storage.buckets(storage_index))
         if not immutable and not await self._mutable.shares(storage_index):
             raise Refusal(404, "There are no shares of this file.")
-        await self._storage.add_lease(storage_index, _lease_secrets(secrets))
-        await self._mutable.add_lease(storage_index, _lease_secrets(secrets))
+        await self._storage.add_lease(storage_index, gbs_schema.lease_secrets(secrets))
+        await self._mutable.add_lease(storage_index, gbs_schema.lease_secrets(secrets))
         question.answer(204)
 
     async def _allocate(self, question: Question, storage_index: bytes) -> None:
@@ -169,7 +185,7 @@ class GbsStorage:
         claims = self._quotas.claim(question.peer, wanted, size, space)
         try:
             answer = await self._storage.allocate(
-                storage_index, _lease_secrets(secrets), claims.keys(), size
+                storage_index, gbs_schema.lease_secrets(secrets), claims.keys(), size
             )
         except BaseException:
             for claim in claims.values():
@@ -185,29 +201,7 @@ class GbsStorage:
     async def _write(self, question: Question, storage_index: bytes, number: int) -> None:
         secrets = question.secrets({gbs_schema.UPLOAD})
         share = self._uploads.find(storage_index, number, secrets[gbs_schema.UPLOAD])
-        text = question.header("Content-Range")
-        try:
-            begin, end = gbs_schema.parse_content_range(text)
-        except ValueError as error:
-            raise Refusal(416, str(error)) from None
-        if end > share.size:
-            raise Refusal(416, "The range ends behind the end of the share.")
-        if question.length is not None and question.length < end - begin:
-            raise Refusal(400, "The body is shorter than its range.")
-        position, parts, held = begin, list[bytes](), 0
-        async for chunk in question.body:
-            # What is more than the range has is dropped.
-            parts.append(chunk[: end - position - held])
-            held += len(parts[-1])
-            if len(parts) > _MAX_PARTS:
-                parts = [b"".join(parts)]
-            if held >= question.piece:
-                await share.write(position, parts)
-                position, parts, held = position + held, [], 0
-        if held:
-            await share.write(position, parts)
-        if position + held < end:
-            raise Refusal(400, "The body is shorter than its range.")
+        await write_range(question, share.size, share.write)
         finished = await share.finish_if_whole()
         question.answer(201 if finished else 200, gbs_schema.encode_required(share.missing))
 
@@ -237,7 +231,7 @@ class GbsStorage:
             await self._slots.refuse_other_kind(storage_index)
             raise Refusal(404, "This share is not here.")
         text = question.header("Range")
-        begin, end = 0, gbs_schema.MAX_NUMBER
+        begin, end = 0, gbs_cbor.MAX_NUMBER
         if text:
             try:
                 begin, end = gbs_schema.parse_range(text)
@@ -271,11 +265,8 @@ async def _pieces(
         piece = await reader.read(begin, wanted) if begin < end else b""
 
 
-def _lease_secrets(secrets: dict[str, bytes]) -> LeaseSecrets:
-    return LeaseSecrets(secrets[gbs_schema.RENEW], secrets[gbs_schema.CANCEL])
-
-
 _STATUSES: dict[type[TruckeeError], int] = {
+    BadKeptRequest: 400,
     BadSlotRequest: 400,
     SlotTooLarge: 400,
     TooManyGaps: 400,
@@ -284,6 +275,7 @@ _STATUSES: dict[type[TruckeeError], int] = {
     NoMutableFiles: 404,
     NotInProgress: 404,
     ShareClosed: 404,
+    AnotherWriter: 409,
     OtherKind: 409,
     SlotDamaged: 409,
     TooManyLeases: 409,

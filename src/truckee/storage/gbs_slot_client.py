@@ -123,7 +123,7 @@ class GbsSlotClient:
             b"POST",
             f"{_home(storage_index)}/{call}",
             secrets=[
-                *_lease(secrets.leases),
+                *gbs_schema.lease_headers(secrets.leases),
                 (gbs_schema.WRITE_ENABLER, secrets.write_enabler),
             ],
             body=gbs_slot_schema.encode_request(changes, reads),
@@ -143,7 +143,7 @@ class GbsSlotClient:
             "add_lease",
             b"PUT",
             f"/lease/{base32.encode(storage_index)}",
-            secrets=_lease(secrets),
+            secrets=gbs_schema.lease_headers(secrets),
             good=(204, 404, 507),  # 404: it has no shares of this file
         )
         if reply.status == 507:
@@ -196,7 +196,3 @@ def _batches(
 
 def _home(storage_index: bytes) -> str:
     return f"/mutable/{base32.encode(storage_index)}"
-
-
-def _lease(secrets: LeaseSecrets) -> list[tuple[str, bytes]]:
-    return [(gbs_schema.RENEW, secrets.renew), (gbs_schema.CANCEL, secrets.cancel)]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import cbor2
 from attrs import define
 
-from truckee.storage.gbs_schema import item_head
+from truckee.storage.gbs_cbor import item_head
 from truckee.storage.interfaces import (
     MAX_SLOT_DATA,
     MAX_SLOT_READS,

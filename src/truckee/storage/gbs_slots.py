@@ -12,9 +12,8 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.limits import Budget
-from truckee.storage import gbs_schema, gbs_slot_schema
+from truckee.storage import gbs_cbor, gbs_schema, gbs_slot_schema
 from truckee.storage.gbs_http import Question, Refusal, parse_body
 from truckee.storage.gbs_paths import share_number_of
 from truckee.storage.gbs_reports import take_report
@@ -87,7 +86,7 @@ class GbsSlots:
         question.secrets(set())
         await question.empty_body()
         text = question.header("Range")
-        begin, end = 0, gbs_schema.MAX_NUMBER
+        begin, end = 0, gbs_cbor.MAX_NUMBER
         if text:
             try:
                 begin, end = gbs_schema.parse_range(text)
@@ -113,7 +112,7 @@ class GbsSlots:
         question.check(b"POST")
         wanted = {gbs_schema.RENEW, gbs_schema.CANCEL, gbs_schema.WRITE_ENABLER}
         secrets = question.secrets(wanted)
-        leases = LeaseSecrets(secrets[gbs_schema.RENEW], secrets[gbs_schema.CANCEL])
+        leases = gbs_schema.lease_secrets(secrets)
         taken, promised = list[int](), 0
         try:
             body = await self._body(question, taken)

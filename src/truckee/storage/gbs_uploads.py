@@ -142,7 +142,7 @@ class GbsShare:
         self._finishing = True
         try:
             # Its last byte is here: a client that leaves now stops nothing.
-            await _to_the_end(self._writer.close(self.size))
+            await to_the_end(self._writer.close(self.size))
         except TruckeeError:
             self._finishing = False
             raise
@@ -154,7 +154,7 @@ class GbsShare:
         """Remove it."""
         self._end()
         try:
-            await _to_the_end(self._writer.abort())
+            await to_the_end(self._writer.abort())
         finally:
             self._claim.end()
 
@@ -172,7 +172,7 @@ class GbsShare:
             timer.cancel()
 
 
-async def _to_the_end(work: Coroutine[Deferred[Any], Any, None]) -> None:
+async def to_the_end(work: Coroutine[Deferred[Any], Any, None]) -> None:
     """Return when *work* has ended; cancelling this leaves it at work."""
     done: Deferred[None] = Deferred()
 
