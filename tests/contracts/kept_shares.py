@@ -238,6 +238,16 @@ class KeptSharesContract(StorageCase):
         await left[0].close(200)
         self.assertEqual(await self.found(), {0: DATA})
 
+    async def test_shorter(self) -> None:
+        """What is there of a share is never said to be longer than the share may be."""
+        writer = await self.writer()
+        await writer.write(0, [DATA])
+        await writer.leave()
+        writer = await self.writer(size=150)
+        self.assertEqual(writer.length, 150)
+        await writer.close(150)
+        self.assertEqual(await self.found(), {0: DATA[:150]})
+
     async def test_files(self) -> None:
         """The kept shares of two files do not know each other."""
         for index in (INDEX, OTHER):

@@ -204,8 +204,8 @@ class KeptWriter(DiskWriter):
 
     @property
     def length(self) -> int:
-        """See ``IKeptWriter``."""
-        return self.file.length
+        """See ``IKeptWriter``; a close that failed leaves a lease behind the share."""
+        return min(self.file.length, self._size)
 
     async def hashes(self, offset: int, piece: int, count: int) -> Sequence[bytes]:
         """See ``IKeptWriter``."""
