@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from tests.contracts.kept_shares import KeptSharesContract
-from tests.grids import REACTOR
+from tests.contracts.test_storage_server import ALL_SPACE, new_tubs
+from tests.grids import REACTOR, until
 from tests.storage.gbs_served import close, new_client, serve, stop
+from truckee.storage.foolscap_client import FoolscapServer
+from truckee.storage.foolscap_schema import KEEPS_SHARES
+from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.gbs_client import GbsServer
-from truckee.storage.interfaces import IStorageServer
+from truckee.storage.interfaces import CallFailed, IStorageServer
 from truckee.storage.limited import LimitedServer
+from truckee.storage.quotas import ShareQuotas
 
 
 class DiskTests(KeptSharesContract):
@@ -48,6 +55,33 @@ class GbsTests(KeptSharesContract):
         assert kept is not None
         self.kept = kept
         await stop(self.storage)
+
+
+class FoolscapTests(KeptSharesContract):
+    """A server over real connections of this machine."""
+
+    too_large = closed = bad = full = CallFailed
+
+    async def new_server(self) -> IStorageServer:
+        theirs, self.ours = new_tubs(self)
+        quotas = ShareQuotas(REACTOR.seconds, ALL_SPACE)
+        storage = FoolscapStorage(self.disk, REACTOR, quotas=quotas)
+        self.furl = theirs.registerReference(storage)
+        remote = await self.ours.getReference(self.furl)
+        self.far = FoolscapServer("foolscap", b"p" * 20, b"l" * 20, remote)
+        version = await self.far.ask("get_version")
+        self.far.hear(
+            durable=True, max_slot_share=0, keeps_shares=version[KEEPS_SHARES] == 1
+        )
+        return self.far
+
+    async def cut(self) -> None:
+        lost: Deferred[None] = Deferred()
+        self.far.remote.notifyOnDisconnect(lost.callback, None)
+        self.far.remote.tracker.broker.transport.abortConnection()
+        await lost
+        await until(lambda: not self.disk._writers)
+        self.far.remote = await self.ours.getReference(self.furl)
 
 
 del KeptSharesContract  # it is no test of its own here

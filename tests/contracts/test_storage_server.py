@@ -7,6 +7,7 @@ from functools import cache
 from foolscap.api import Tub, flushEventualQueue
 from foolscap.util import allocate_tcp_port
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
 
 from tests.contracts.storage_server import StorageServerContract
 from tests.grids import REACTOR
@@ -44,6 +45,24 @@ def certificate(name: str) -> bytes:
     return data
 
 
+def new_tubs(case: TestCase) -> tuple[Tub, Tub]:
+    """Return a tub that listens, and one that connects; a test ends them."""
+    theirs, ours = (make_tub(certificate(name)) for name in ("theirs", "ours"))
+    for tub in (theirs, ours):
+        tub.startService()
+        case.addCleanup(_stop, tub)
+    port = allocate_tcp_port()
+    theirs.listenOn(f"tcp:{port}:interface=127.0.0.1")
+    theirs.setLocation(f"tcp:127.0.0.1:{port}")
+    return theirs, ours
+
+
+def _stop(tub: Tub) -> Deferred[None]:
+    """End its connections, and let those who watch them hear of it."""
+    stopped: Deferred[None] = tub.stopService()
+    return stopped.addCallback(flushEventualQueue)
+
+
 class FoolscapServerTests(StorageServerContract):
     """A server over real connections of this machine."""
 
@@ -53,25 +72,11 @@ class FoolscapServerTests(StorageServerContract):
     closed = CallFailed
 
     async def new_server(self) -> IStorageServer:
-        tubs = []
-        for name in ("theirs", "ours"):
-            tub = make_tub(certificate(name))
-            tub.startService()
-            self.addCleanup(self.stop, tub)
-            tubs.append(tub)
-        theirs, ours = tubs
-        port = allocate_tcp_port()
-        theirs.listenOn(f"tcp:{port}:interface=127.0.0.1")
-        theirs.setLocation(f"tcp:127.0.0.1:{port}")
+        theirs, ours = new_tubs(self)
         quotas = ShareQuotas(REACTOR.seconds, ALL_SPACE)
         furl = theirs.registerReference(FoolscapStorage(self.disk, REACTOR, quotas=quotas))
         remote = await ours.getReference(furl)
         return FoolscapServer("foolscap", b"p" * 20, b"l" * 20, remote)
-
-    def stop(self, tub: Tub) -> Deferred[None]:
-        """End its connections, and let those who watch them hear of it."""
-        stopped: Deferred[None] = tub.stopService()
-        return stopped.addCallback(flushEventualQueue)
 
 
 del StorageServerContract  # it is no test of its own here

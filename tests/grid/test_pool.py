@@ -26,6 +26,7 @@ from truckee.grid.pool import ServerPool
 from truckee.grid.transports import Dialer, Pace
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
+    KEEPS_SHARES,
     MAX_SLOT_SHARE_SIZE,
     PROTOCOL,
     RIStorageServer,
@@ -34,6 +35,7 @@ from truckee.storage.foolscap_schema import (
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.gbs_server import GbsStorage
 from truckee.storage.interfaces import IStorageServer, SlotRead
+from truckee.storage.kept_shares import KeptShares
 
 NOW = 1e9
 PACE = Pace(patience=0.1, longest=0.2)  # seconds
@@ -173,6 +175,24 @@ class ComeAndGoTests(_Case):
         self.addCleanup(third.stopService)
         await until(self.pool.servers)
         self.assertIsNone(self.pool.servers()[0].slots)
+
+    async def test_kept_shares(self) -> None:
+        """A server keeps shares in progress when it says so."""
+        disk = new_disk(self)
+        disk.kept = KeptShares(disk, disk._disk, disk._now)
+        _, furl = self.serve(FoolscapStorage(disk, REACTOR))
+        self.pool.heard(self.announced("one", furl))
+        await until(self.pool.servers)
+        kept = self.pool.servers()[0].kept
+        assert kept is not None
+        self.assertEqual(await kept.unfinished(INDEX, bytes(32)), {})
+        odd: object
+        for odd in (b"1", 2, None, [], {PROTOCOL: 1}):
+            _, furl = self.serve(_Odd({KEEPS_SHARES: odd}))
+            self.pool.heard(self.announced(repr(odd), furl))
+        await until(lambda: len(self.pool.servers()) == 6)
+        keepers = [each.kept is not None for each in self.pool.servers()]
+        self.assertEqual(sum(keepers), 1)
 
     async def test_moves(self) -> None:
         """A server with a new furl is asked there, and not where it was."""

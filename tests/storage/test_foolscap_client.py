@@ -30,7 +30,7 @@ from truckee.storage.foolscap_schema import (
     RIStorageServer,
     serves,
 )
-from truckee.storage.foolscap_server import IDLE_LIMIT, FoolscapStorage
+from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.interfaces import (
     Allocation,
     BadAnswer,
@@ -38,6 +38,7 @@ from truckee.storage.interfaces import (
     IStorageServer,
     NotConnected,
 )
+from truckee.storage.quotas import IDLE_LIMIT
 from truckee.storage.server import DiskServer
 from truckee.storage.sharefiles import ShareDirectory
 

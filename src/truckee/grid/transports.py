@@ -26,6 +26,7 @@ from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
     DURABLE,
+    KEEPS_SHARES,
     MAX_SLOT_SHARE_SIZE,
     PROTOCOL,
     RIStorageServer,
@@ -51,6 +52,7 @@ class Greeting:
     available_space: int | None  # bytes
     durable: bool = False  # whether shares that it has closed outlive a power cut
     max_slot_share: int = 0  # bytes of a share of a mutable file; 0: it serves none
+    keeps_shares: bool = False  # whether those in progress outlive their writers
 
 
 @frozen
@@ -99,7 +101,7 @@ class FoolscapTransport:
         if self._reconnector is None:
             return  # it was stopped meanwhile
         greeting = _greeting(version)
-        self.server.hear(greeting.durable, greeting.max_slot_share)
+        self.server.hear(greeting.durable, greeting.max_slot_share, greeting.keeps_shares)
         self.server.remote = remote
         self._came(greeting)
 
@@ -124,7 +126,8 @@ def _greeting(version: Mapping[bytes, Any]) -> Greeting:
     space = _bytes(known.get(AVAILABLE_SPACE))
     most = min(_bytes(known.get(MAX_SLOT_SHARE_SIZE)) or 0, MAX_SHARE_SIZE)
     durable = version.get(DURABLE) is True
-    return Greeting(application[:_LONGEST], space, durable, most)
+    keeps = version.get(KEEPS_SHARES) == 1
+    return Greeting(application[:_LONGEST], space, durable, most, keeps)
 
 
 def _bytes(size: object) -> int | None:

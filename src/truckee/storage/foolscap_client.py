@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, ClassVar
 
 from attrs import Factory, define, field
-from foolscap.api import DeadReferenceError, Referenceable, RemoteException, Violation
+from foolscap.api import Referenceable
 from foolscap.constraint import ByteStringConstraint
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectionLost
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Corrupt, Unavailable
-from truckee.net.foolscap import checked_calls
+from truckee.storage import foolscap_calls
+from truckee.storage.foolscap_kept_client import FoolscapKeptClient
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
     INTERFACES,
@@ -26,17 +26,12 @@ from truckee.storage.foolscap_slot_client import FoolscapSlotClient
 from truckee.storage.interfaces import (
     Allocation,
     BadAnswer,
-    CallFailed,
     IKeptShares,
     IShareReader,
     IShareWriter,
     ISlotServer,
     IStorageServer,
-    NotConnected,
 )
-
-_MAX_REASON = 200  # characters of what a peer says of its error
-_MAX_KIND = 50  # and of its name
 
 
 @implementer(IStorageServer)
@@ -53,23 +48,32 @@ class FoolscapServer:
     lease_seed: bytes
     takes_open_ends: ClassVar[bool] = True
     durable: bool = field(default=False, init=False)  # as it says when it is reached
-    kept: IKeptShares | None = field(default=None, init=False)  # the same
     remote: Any = field(default=None, repr=False)  # foolscap's RemoteReference
     _mutable: FoolscapSlotClient = Factory(
         lambda self: FoolscapSlotClient(self.name, self.ask), takes_self=True
     )
     # Foolscap holds it for the time of an upload, as the server's token of our connection.
     _canary: Referenceable = field(factory=Referenceable, init=False, repr=False)
+    _keeps_shares: bool = field(default=False, init=False)  # as it says too
+    _keeper: FoolscapKeptClient = Factory(
+        lambda self: FoolscapKeptClient(self.name, self.ask, self._canary), takes_self=True
+    )
 
     @property
     def slots(self) -> ISlotServer | None:
         """See ``IStorageServer``."""
         return self._mutable if self._mutable.max_share_size else None
 
-    def hear(self, durable: bool, max_slot_share: int) -> None:
+    @property
+    def kept(self) -> IKeptShares | None:
+        """See ``IStorageServer``."""
+        return self._keeper if self._keeps_shares else None
+
+    def hear(self, durable: bool, max_slot_share: int, keeps_shares: bool = False) -> None:
         """Take in what the server says of itself when it is reached."""
         self.durable = durable
         self._mutable.max_share_size = max_slot_share
+        self._keeps_shares = keeps_shares
 
     async def available_space(self) -> int:
         """See ``IStorageServer``."""
@@ -96,8 +100,7 @@ class FoolscapServer:
         The protocol knows no open end: such a share is allocated at its largest size,
         and closed early; the server keeps it sparse.
         """
-        answer = self._call(
-            self.remote,
+        already, writers = await self.ask(
             "allocate_buckets",
             storage_index,
             secrets.renew,
@@ -105,15 +108,9 @@ class FoolscapServer:
             set(shares),
             size,
             self._canary,
+            # The server does not know who is cancelled: what it allocates is given back.
+            late=self._give_back,
         )
-        answered: Deferred[Any] = Deferred()
-        answer.addBoth(_hand_over, answered)
-        try:
-            already, writers = await _errors(self.name, "allocate_buckets", answered)
-        except CancelledError:
-            # The server does not know: what it allocates is given back when it tells.
-            answer.addCallbacks(self._give_back, lambda _: None)
-            raise
         return Allocation(
             already,
             # A server might offer what was not asked for.
@@ -147,51 +144,29 @@ class FoolscapServer:
             self.remote, "advise_corrupt_share", b"immutable", storage_index, share, text
         )
 
-    async def ask(self, method: str, *arguments: object, only: Any = None) -> Any:
+    async def ask(
+        self,
+        method: str,
+        *arguments: object,
+        only: Any = None,
+        late: Callable[[Any], None] | None = None,
+    ) -> Any:
         """Return the answer of the server; see ``call``."""
-        return await self.call(self.remote, method, *arguments, only=only)
+        return await self.call(self.remote, method, *arguments, only=only, late=late)
 
     async def call(
-        self, remote: Any, method: str, *arguments: object, only: Any = None
+        self,
+        remote: Any,
+        method: str,
+        *arguments: object,
+        only: Any = None,
+        late: Callable[[Any], None] | None = None,
     ) -> Any:
-        """
-        Return the answer of *remote*, an object of this server.
-
-        What foolscap's constraint *only* refuses is no answer.
-        """
-        answer = self._call(remote, method, *arguments, only=only)
-        return await _errors(self.name, method, answer)
-
-    def _call(
-        self, remote: Any, method: str, *arguments: object, only: Any = None
-    ) -> Deferred[Any]:
-        if remote is None:
-            raise NotConnected(self.name)
-        return checked_calls.call(remote, INTERFACES[method], method, *arguments, only=only)
-
-
-def _hand_over(result: Any, answered: Deferred[Any]) -> Any:
-    """Give *result* to whoever waits for it, or pass it on when nobody does any more."""
-    if answered.called:
-        return result
-    return answered.callback(result)
-
-
-async def _errors(server: str, method: str, answer: Deferred[Any]) -> Any:
-    """Return *answer*, or raise one of our errors for foolscap's."""
-    try:
-        return await answer
-    except (DeadReferenceError, ConnectionLost, ConnectError):
-        raise NotConnected(server) from None
-    except RemoteException as error:
-        # The peer's own words: not to be believed, nor to be long.
-        reason = str(error.failure.getErrorMessage()).partition("\n")[0]
-        kind = str(getattr(error.failure.type, "__name__", ""))
-        raise CallFailed(
-            server, method, ascii(reason[:_MAX_REASON]), kind[:_MAX_KIND]
-        ) from None
-    except Violation:
-        raise BadAnswer(server, method) from None
+        """Return the answer of *remote*, an object over there; see ``foolscap_calls``."""
+        interface = INTERFACES[method]
+        return await foolscap_calls.call(
+            self.name, remote, interface, method, *arguments, only=only, late=late
+        )
 
 
 @implementer(IShareWriter)

@@ -17,7 +17,12 @@ from zope.interface import implementer
 
 from truckee.storage.foolscap_answers import ShareBytesConstraint
 from truckee.storage.foolscap_slot_answers import SlotDataConstraint
-from truckee.storage.interfaces import MAX_SLOT_READS, MAX_SLOT_TESTS, MAX_SLOT_WRITES
+from truckee.storage.interfaces import (
+    MAX_KEPT_HASHES,
+    MAX_SLOT_READS,
+    MAX_SLOT_TESTS,
+    MAX_SLOT_WRITES,
+)
 
 T = TypeVar("T")
 
@@ -25,6 +30,7 @@ _MOST_SHARES = 256
 
 StorageIndex = ByteStringConstraint(16)
 Secret = ByteStringConstraint(maxLength=32, minLength=32)
+BlockHash = ByteStringConstraint(maxLength=32, minLength=32)
 Bytes = ByteStringConstraint()
 Offset = IntegerConstraint(8)
 ShareNumbers = SetOf(int, maxLength=_MOST_SHARES)
@@ -58,6 +64,27 @@ class RIBucketReader(RemoteInterface):
 
     def advise_corrupt_share(reason=Bytes):
         return None
+
+
+class RIKeptShareWriter(RemoteInterface):
+    """A share in progress that outlives its writer."""
+
+    __remote_name__ = "RIKeptShareWriter.truckee"
+
+    def write(offset=Offset, data=Bytes):
+        return None
+
+    def close(size=Offset):
+        return None
+
+    def leave():
+        return None
+
+    def abort():
+        return None
+
+    def hashes(offset=Offset, piece=Offset, count=Offset):
+        return ListOf(BlockHash, maxLength=MAX_KEPT_HASHES)
 
 
 class RIStorageServer(RemoteInterface):
@@ -103,6 +130,22 @@ class RIStorageServer(RemoteInterface):
     ):
         return TupleOf(bool, SlotDataConstraint())
 
+    def truckee_unfinished_shares(storage_index=StorageIndex, upload_secret=Secret):
+        return DictOf(int, Offset, maxKeys=_MOST_SHARES)
+
+    def truckee_open_shares(
+        storage_index=StorageIndex,
+        renew_secret=Secret,
+        cancel_secret=Secret,
+        upload_secret=Secret,
+        sharenums=ShareNumbers,
+        size=Offset,
+        open_ended=bool,
+        canary=Referenceable,
+    ):
+        opened = TupleOf(RIKeptShareWriter, Offset)
+        return TupleOf(ShareNumbers, DictOf(int, opened, maxKeys=_MOST_SHARES))
+
     def advise_corrupt_share(
         share_type=bytes, storage_index=StorageIndex, shnum=int, reason=Bytes
     ):
@@ -121,6 +164,8 @@ MAX_SLOT_SHARE_SIZE = b"maximum-mutable-share-size"
 AVAILABLE_SPACE = b"available-space"
 # Beside the protocol's key: True where shares that are closed outlive a power cut.
 DURABLE = b"truckee-durable"
+# Beside it too: 1 where shares in progress are kept; see ``docs/formats/kept-shares.md``.
+KEEPS_SHARES = b"truckee-keeps-shares"
 
 # Of what interface a method is.  A peer says which ones its objects have, and may say
 # nothing, so whoever calls says what the answer must be.

@@ -6,14 +6,13 @@ Source: ``docs/formats/storage-foolscap.md``.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from attrs import Factory, define, field
 from foolscap.api import Referenceable
-from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from truckee import __version__
 from truckee.codec.secrets import LeaseSecrets
@@ -21,9 +20,11 @@ from truckee.errors import Misuse
 from truckee.flow.limits import Budget
 from truckee.storage import foolscap_slots
 from truckee.storage.foolscap_answers import ShareAnswers, new_budget
+from truckee.storage.foolscap_kept import KeptAnswers, RemoteKeptWriter, Wish
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
     DURABLE,
+    KEEPS_SHARES,
     MAX_SHARE_SIZE,
     MAX_SLOT_SHARE_SIZE,
     PROTOCOL,
@@ -33,23 +34,18 @@ from truckee.storage.foolscap_schema import (
     serves,
 )
 from truckee.storage.foolscap_slot_answers import SlotAnswers
+from truckee.storage.foolscap_writer import RemoteWriter, run
 from truckee.storage.interfaces import (
     ILocalSlots,
     IShareReader,
-    IShareWriter,
     ISlotServer,
     IStorageServer,
     OtherKind,
     SlotSecrets,
 )
 from truckee.storage.no_slots import NoSlots
-from truckee.storage.quotas import Claim, ShareQuotas
+from truckee.storage.quotas import ShareQuotas, within
 
-log = Logger()
-T = TypeVar("T")
-
-# What stock servers do with a writer that is silent, so that what it holds is not lost.
-IDLE_LIMIT = 30 * 60  # seconds
 # No share has so many bytes, nor can foolscap count them.
 _MAX_LENGTH = 1 << 62
 _MAX_REASON = 32_000  # bytes of a text for the operator
@@ -58,10 +54,6 @@ _MAX_REASON = 32_000  # bytes of a text for the operator
 @define
 class BadStorageIndex(Misuse):
     """A storage index has 16 bytes, and share numbers are 0 to 255."""
-
-
-def _run(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-    return Deferred.fromCoroutine(work)
 
 
 @serves(RIStorageServer)
@@ -82,15 +74,20 @@ class FoolscapStorage(Referenceable):
     _slot_answers: SlotAnswers = Factory(
         lambda self: SlotAnswers(self._slots, self._reactor, self._ready), takes_self=True
     )
+    _kept_answers: KeptAnswers = Factory(
+        lambda self: KeptAnswers(self._storage, self._slots, self._quotas, self._reactor),
+        takes_self=True,
+    )
 
     def remote_get_version(self) -> Deferred[dict[bytes, object]]:
-        return _run(self._version())
+        return run(self._version())
 
     async def _version(self) -> dict[bytes, object]:
         space = await self._storage.available_space()
         return {
             b"application-version": b"truckee/" + __version__.encode(),
             DURABLE: self._storage.durable,
+            **({} if self._storage.kept is None else {KEEPS_SHARES: 1}),
             PROTOCOL: {
                 MAX_SHARE_SIZE: space,
                 AVAILABLE_SPACE: space,
@@ -115,7 +112,7 @@ class FoolscapStorage(Referenceable):
         if allocated_size < 0:
             raise BadStorageIndex
         secrets = LeaseSecrets(renew_secret, cancel_secret)
-        return _run(
+        return run(
             self._allocate(storage_index, secrets, sharenums, allocated_size, canary)
         )
 
@@ -132,17 +129,11 @@ class FoolscapStorage(Referenceable):
         peer = canary.getRemoteTubID()
         space = await self._storage.available_space() if shares and size else 0
         claims = self._quotas.claim(peer, shares, size, space)
-        try:
-            allowed = set(claims)
-            answer = await self._storage.allocate(storage_index, secrets, allowed, size)
-        except BaseException:
-            for claim in claims.values():
-                claim.end()
-            raise
-        for share in allowed - answer.writers.keys():
-            claims[share].end()
+        answer = await within(
+            claims, self._storage.allocate(storage_index, secrets, claims.keys(), size)
+        )
         buckets = {
-            share: Bucket(writer, size, self._reactor, canary, claims[share])
+            share: Bucket(writer, self._reactor, canary, claims[share], size)
             for share, writer in answer.writers.items()
         }
         for bucket in buckets.values():
@@ -154,7 +145,7 @@ class FoolscapStorage(Referenceable):
     ) -> Deferred[None]:
         _check(storage_index)
         secrets = LeaseSecrets(renew_secret, cancel_secret)
-        return _run(self._add_lease(storage_index, secrets))
+        return run(self._add_lease(storage_index, secrets))
 
     async def _add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
         await self._storage.add_lease(storage_index, secrets)
@@ -162,7 +153,7 @@ class FoolscapStorage(Referenceable):
 
     def remote_get_buckets(self, storage_index: bytes) -> Deferred[dict[int, BucketReader]]:
         _check(storage_index)
-        return _run(self._buckets(storage_index))
+        return run(self._buckets(storage_index))
 
     async def _buckets(self, storage_index: bytes) -> dict[int, BucketReader]:
         found = await self._storage.buckets(storage_index)
@@ -178,7 +169,7 @@ class FoolscapStorage(Referenceable):
     ) -> Deferred[object]:
         _check(storage_index)
         reads = foolscap_slots.reads_of(readv)
-        return _run(self._slot_answers.read(storage_index, set(shares), reads))
+        return run(self._slot_answers.read(storage_index, set(shares), reads))
 
     def remote_slot_testv_and_readv_and_writev(
         self,
@@ -189,7 +180,7 @@ class FoolscapStorage(Referenceable):
     ) -> Deferred[tuple[bool, object]]:
         _check(storage_index, *tw_vectors)
         write_enabler, renew, cancel = secrets
-        return _run(
+        return run(
             self._slot_answers.write(
                 storage_index,
                 SlotSecrets(write_enabler, LeaseSecrets(renew, cancel)),
@@ -198,87 +189,46 @@ class FoolscapStorage(Referenceable):
             )
         )
 
+    def remote_truckee_unfinished_shares(
+        self, storage_index: bytes, upload_secret: bytes
+    ) -> Deferred[Mapping[int, int]]:
+        _check(storage_index)
+        return run(self._kept_answers.unfinished(storage_index, upload_secret))
+
+    def remote_truckee_open_shares(
+        self,
+        storage_index: bytes,
+        renew_secret: bytes,
+        cancel_secret: bytes,
+        upload_secret: bytes,
+        sharenums: set[int],
+        size: int,
+        open_ended: bool,
+        canary: Any,
+    ) -> Deferred[tuple[set[int], dict[int, tuple[RemoteKeptWriter, int]]]]:
+        _check(storage_index, *sharenums)
+        secrets = LeaseSecrets(renew_secret, cancel_secret)
+        wish = Wish(storage_index, secrets, upload_secret, sharenums, size, open_ended)
+        return run(self._kept_answers.open(wish, canary))
+
     def remote_advise_corrupt_share(
         self, share_type: bytes, storage_index: bytes, shnum: int, reason: bytes
     ) -> Deferred[None]:
         _check(storage_index, shnum)
         if share_type == b"mutable":
-            return _run(_note_slot(self._slots, storage_index, shnum, reason))
-        return _run(_note(self._storage, storage_index, shnum, reason))
+            return run(_note_slot(self._slots, storage_index, shnum, reason))
+        return run(_note(self._storage, storage_index, shnum, reason))
 
 
 @serves(RIBucketWriter)
 @define(eq=False)
-class Bucket(Referenceable):
-    """
-    A share that a client writes.
+class Bucket(RemoteWriter):
+    """A share that goes with its writer."""
 
-    Calls take effect in the order they came.  The share is given up when the client's
-    connection is lost, or nothing was written for half an hour.
-    """
-
-    _writer: IShareWriter
     _size: int
-    _reactor: IReactorTime
-    _canary: Any
-    _claim: Claim
-    _turn: DeferredLock = field(factory=DeferredLock, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
-    _marker: Any = field(default=None, init=False)
-
-    def begin(self) -> None:
-        """Watch the client."""
-        self._marker = self._canary.notifyOnDisconnect(self._give_up)
-        self._timer = self._reactor.callLater(IDLE_LIMIT, self._give_up)
-
-    def remote_write(self, offset: int, data: bytes) -> Deferred[None]:
-        if offset < 0 or not data:
-            raise ValueError("a write has an offset of at least 0 and some bytes")
-        if self._timer is not None:
-            self._timer.reset(IDLE_LIMIT)
-        return _run(self._in_turn(self._write(offset, data)))
-
-    async def _write(self, offset: int, data: bytes) -> None:
-        await self._writer.write(offset, [data])
-        self._claim.wrote(len(data))
 
     def remote_close(self) -> Deferred[None]:
-        return _run(self._in_turn(self._close()))
-
-    def remote_abort(self) -> Deferred[None]:
-        self._forget()
-        return _run(self._in_turn(self._abort()))
-
-    async def _abort(self) -> None:
-        try:
-            await self._writer.abort()
-        finally:
-            self._claim.end()
-
-    async def _close(self) -> None:
-        await self._writer.close(self._size)
-        self._claim.end()
-        self._forget()
-
-    async def _in_turn(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
-        await self._turn.acquire()
-        try:
-            await work
-        finally:
-            self._turn.release()
-
-    def _give_up(self) -> None:
-        self._forget()
-        done = _run(self._in_turn(self._abort()))
-        done.addErrback(lambda failure: log.failure("A share was not removed", failure))
-
-    def _forget(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-        marker, self._marker = self._marker, None
-        if marker is not None:
-            self._canary.dontNotifyOnDisconnect(marker)
+        return run(self.in_turn(self.close(self._size)))
 
 
 @serves(RIBucketReader)
@@ -296,10 +246,10 @@ class BucketReader(Referenceable):
         if offset < 0:
             raise ValueError("an offset is at least 0")
         length = min(max(0, length), _MAX_LENGTH)
-        return _run(self._answers.read(self._reader, offset, length))
+        return run(self._answers.read(self._reader, offset, length))
 
     def remote_advise_corrupt_share(self, reason: bytes) -> Deferred[None]:
-        return _run(_note(self._storage, self._storage_index, self._share, reason))
+        return run(_note(self._storage, self._storage_index, self._share, reason))
 
 
 async def _note(

@@ -18,14 +18,13 @@ from twisted.logger import Logger
 from truckee.errors import Refused
 from truckee.flow.limits import Exclusive
 from truckee.storage import gbs_kept_schema, gbs_schema
-from truckee.storage.foolscap_server import IDLE_LIMIT
 from truckee.storage.gbs_bodies import write_range
 from truckee.storage.gbs_http import Question, Refusal, parse_body
 from truckee.storage.gbs_kept_schema import Opening
 from truckee.storage.gbs_paths import share_number_of
 from truckee.storage.gbs_uploads import NotInProgress, to_the_end
 from truckee.storage.interfaces import IKeptShares, IKeptWriter, IStorageServer
-from truckee.storage.quotas import Claim, ShareQuotas
+from truckee.storage.quotas import IDLE_LIMIT, Claim, ShareQuotas
 
 log = Logger()
 

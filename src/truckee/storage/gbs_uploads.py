@@ -19,9 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from truckee.errors import Misuse, Refused, TruckeeError
-from truckee.storage.foolscap_server import IDLE_LIMIT
 from truckee.storage.interfaces import IShareWriter
-from truckee.storage.quotas import Claim
+from truckee.storage.quotas import IDLE_LIMIT, Claim
 from truckee.storage.ranges import RangeSet
 
 log = Logger()

@@ -9,11 +9,18 @@ all kinds understand as "not here".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from typing import TypeVar
 
 from attrs import define, field, frozen
 
+from truckee.storage.interfaces import Allocation
 from truckee.storage.promises import Promise, Promises
+
+A = TypeVar("A", bound=Allocation)
+
+# A client that does not write for so long is gone.  So it is with stock servers.
+IDLE_LIMIT = 30 * 60  # seconds
 
 
 @frozen
@@ -96,3 +103,15 @@ class ShareQuotas:
         self.total -= before - len(had)
         if not len(had):
             del self._peers[peer]
+
+
+async def within(claims: Mapping[int, Claim], allocating: Awaitable[A]) -> A:
+    """Return what *allocating* answers; claims of shares that it did not get end."""
+    used: Collection[int] = ()
+    try:
+        answer = await allocating
+        used = answer.writers.keys()
+    finally:
+        for share in claims.keys() - used:
+            claims[share].end()
+    return answer
