@@ -36,8 +36,9 @@ class FreshTests(TestCase):
         async def believe(claims: Holders) -> Holders:
             return {} if fresh else claims
 
+        request = grid.selector.request(index, 100)
         placement = await grid.selector.place(
-            index, 4, 100, needed=1, prove=believe, fresh=fresh
+            request, 4, needed=1, prove=believe, fresh=fresh
         )
         for writer in placement.writers.values():
             await writer.abort()

@@ -32,9 +32,8 @@ async def place(
     grid: Grid, index: bytes, total: int, size: int, open_ended: bool = False
 ) -> Placement:
     """Place a file of one share that is needed."""
-    return await grid.selector.place(
-        index, total, size, open_ended, needed=1, prove=believe
-    )
+    request = grid.selector.request(index, size, open_ended)
+    return await grid.selector.place(request, total, needed=1, prove=believe)
 
 
 class SelectionTests(TestCase):

@@ -114,7 +114,7 @@ class PipeliningTests(Counted):
         (channel,) = served.site._channels
         await eventually(lambda: channel._output.blocked)
         begun = -1
-        while begun != len(turn.turns):
+        while begun != len(turn.turns) or not channel._output.blocked:
             begun = len(turn.turns)
             await self.some_turns(turn)
         # What the system takes on both sides, and one answer.

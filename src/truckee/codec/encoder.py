@@ -99,6 +99,10 @@ class FileEncoder:
         for tree, leaf in zip(self._blocks, encoded.block_hashes, strict=True):
             tree.append(leaf)
 
+    def block_hash(self, share: int, segment: int) -> bytes | None:
+        """Return the hash of a block of a segment; None: it was not absorbed yet."""
+        return self._blocks[share].leaf(segment)
+
     def finish(self, segment_size: int) -> EncodedFile:
         """Return the end of the file, cut in segments of *segment_size* bytes."""
         geometry = Geometry(self.size, self.needed, self.total, segment_size)

@@ -83,6 +83,12 @@ class TreeBuilder:
                 self._rows.append(bytearray())
             self._rows[height] += pair_up(row[-2 * HASH_SIZE :])
 
+    def leaf(self, index: int) -> bytes | None:
+        """Return a leaf that was appended; None: it was not yet."""
+        if index >= self.leaves:
+            return None
+        return bytes(self._rows[0][HASH_SIZE * index : HASH_SIZE * (index + 1)])
+
     def finish(self, padding: Sequence[Buffer]) -> bytes:
         """
         Return the packed tree; *padding* is ``padding_rows(leaves)``.

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
-from truckee.codec.secrets import LeaseSecrets
 from truckee.grid.asking import Round, most
+from truckee.grid.share_request import ShareRequest
 from truckee.storage.interfaces import IShareWriter, IStorageServer
 
 # Rounds of planning around servers that refuse.
@@ -24,11 +24,8 @@ Claims = Mapping[IStorageServer, Set[int]]
 class Allocation:
     """The shares of one file that servers agreed to take, and who may take more."""
 
-    _storage_index: bytes
-    _size: int  # bytes of each share, or the most if *open_ended*
-    _open_ended: bool
+    _request: ShareRequest
     writeable: Sequence[IStorageServer]  # the best first
-    _secrets: Callable[[IStorageServer], LeaseSecrets]
     _clock: IReactorTime
     _silent: set[IStorageServer] = field(repr=False)  # see Round
     writers: dict[int, IShareWriter] = field(factory=dict, init=False)
@@ -49,6 +46,19 @@ class Allocation:
             found.setdefault(share, []).append(server)
         return found
 
+    def still_possible(
+        self, wanted: Mapping[int, IStorageServer], existing: Collection[int]
+    ) -> dict[int, IStorageServer]:
+        """Return what of a plan nobody has or took yet, where servers may take more."""
+        return {
+            share: server
+            for share, server in wanted.items()
+            if share not in self.servers
+            and share not in existing
+            and server in self.writeable
+            and server not in self.refusing.get(share, ())
+        }
+
     async def fill(
         self, plan: Plan, claimed: Callable[[Claims], Awaitable[None]] | None = None
     ) -> None:
@@ -65,8 +75,6 @@ class Allocation:
             if not wanted:
                 break
             refused, claims = await self._ask(wanted)
-            if not refused:
-                break
             if claimed is None:
                 for share, server in wanted.items():
                     if self.servers.get(share) is not server:
@@ -94,13 +102,7 @@ class Allocation:
 
         async def allocate(server: IStorageServer) -> bool:
             wishes = shares[server]
-            answer = await server.allocate(
-                self._storage_index,
-                self._secrets(server),
-                wishes,
-                self._size,
-                self._open_ended,
-            )
+            answer = await self._request.ask(server, wishes)
             for share in wishes & answer.writers.keys():
                 self.writers[share] = answer.writers[share]
                 self.servers[share] = server

@@ -20,6 +20,7 @@ from truckee.grid.asking import Round, check_descriptors, most
 from truckee.grid.looks import Held, Looks
 from truckee.grid.permute import permuted
 from truckee.grid.placement import happiness, match, plan, plan_missing
+from truckee.grid.share_request import ShareRequest
 from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServer, NoSpace
 
 log = Logger()
@@ -195,21 +196,20 @@ class Selector:
 
     async def place(
         self,
-        storage_index: bytes,
+        request: ShareRequest,
         total: int,
-        size: int,
-        open_ended: bool = False,
         *,
         needed: int,
         prove: Prove,
         fresh: bool = False,
     ) -> Placement:
         """
-        Allocate shares of *size* bytes, or at most that if *open_ended*.
+        Have *total* shares taken.
 
-        Servers that take no open ends get none then.  What servers have already is
+        Servers that take no open ends get none that have one.  What servers have already is
         counted if they *prove* it; others get the shares that are claimed falsely, and who
-        has something else under the number of a share gets another one.
+        has something else under the number of a share gets another one.  Shares
+        that were cut off are gone on with where they are.
 
         Of a *fresh* file nobody can have shares, as its storage index is new.  Servers are
         asked then only if they gave no such answer lately: whoever gives none is given no
@@ -220,6 +220,7 @@ class Selector:
         :raises NotEnoughServers: when there is not enough for another reason.
         :raises TooFewShares: when there are fewer than *needed* different shares.
         """
+        storage_index, open_ended = request.storage_index, request.open_ended
         order = permuted(self._takers(), storage_index)
         able = [server for server in order if server.takes_open_ends or not open_ended]
         asked = {*order[: 2 * total], *able[: 2 * total]}
@@ -228,10 +229,14 @@ class Selector:
         held, willing = await self._willing(storage_index, candidates, failures, fresh)
         existing = await prove(_of_file(total, candidates, held))
         writeable = [server for server in able if server in willing]
-        new = self._allocation(storage_index, size, writeable, open_ended)
+        new = Allocation(request, writeable, self._clock, self._silent)
+        cut_off = await request.unfinished(writeable, total, self._clock, self._silent)
 
         def planned(new: Allocation) -> Mapping[int, IStorageServer]:
-            return plan(total, new.holders(existing), new.writeable, new.refusing)
+            going_on = new.still_possible(cut_off, existing)
+            return going_on or plan(
+                total, new.holders(existing), new.writeable, new.refusing
+            )
 
         async def claimed(claims: Claims) -> None:
             # Somebody else may have stored it meanwhile.
@@ -252,7 +257,7 @@ class Selector:
             different = len(new.writers.keys() | existing.keys())
             if happy < self._happy or different < needed:
                 check_descriptors([*failures, *new.failures])
-                await self._explain(candidates, happy, size)
+                await self._explain(candidates, happy, request.size)
                 raise TooFewShares(different, needed)
         except Exception:
             await new.abort()
@@ -277,7 +282,8 @@ class Selector:
         """
         total = len(missing) + len(good)
         candidates = permuted(self._takers(), storage_index)[: 2 * total]
-        new = self._allocation(storage_index, size, candidates)
+        request = self.request(storage_index, size)
+        new = Allocation(request, candidates, self._clock, self._silent)
         for share in missing:
             for server in refusing.get(share, ()):
                 new.refuse(share, server)
@@ -298,37 +304,17 @@ class Selector:
         spare = [server for server in new.writeable if server not in unfit]
         return Placement(new.writers, new.servers, good, spare)
 
-    def _allocation(
-        self,
-        storage_index: bytes,
-        size: int,
-        writeable: Sequence[IStorageServer],
-        open_ended: bool = False,
-    ) -> Allocation:
-        return Allocation(
-            storage_index,
-            size,
-            open_ended,
-            writeable,
-            partial(self.secrets, storage_index),
-            self._clock,
-            self._silent,
-        )
+    def request(
+        self, storage_index: bytes, size: int, open_ended: bool = False, kept: bool = False
+    ) -> ShareRequest:
+        """Return what servers are asked for that are to take shares of a file."""
+        secrets = partial(self.secrets, storage_index)
+        return ShareRequest(storage_index, size, open_ended, kept, secrets)
 
-    async def take(
-        self,
-        storage_index: bytes,
-        size: int,
-        open_ended: bool,
-        share: int,
-        server: IStorageServer,
-    ) -> IShareWriter:
-        """Have *server* take one more share.  :raises NoSpace: when it does not."""
-        secrets = self.secrets(storage_index, server)
-        answer = await server.allocate(storage_index, secrets, {share}, size, open_ended)
-        if share not in answer.writers:
-            raise NoSpace(server.name)
-        return answer.writers[share]
+    async def forget(self, request: ShareRequest, total: int) -> None:
+        """Have the servers on which *total* shares may be remove what they keep of them."""
+        servers = permuted(self._takers(), request.storage_index)[: 2 * total]
+        await Round(servers, self._clock, most(servers), self._silent).ask(request.forget)
 
     async def renew(self, storage_index: bytes, placement: Placement) -> None:
         """Renew the leases of shares that were there, where no allocation did it."""

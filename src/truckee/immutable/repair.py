@@ -7,8 +7,6 @@ into the missing shares alone.
 
 from __future__ import annotations
 
-from functools import partial
-
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -133,7 +131,7 @@ class Repairer:
         shares = OutgoingShares(
             placement,
             0,  # one share more is better than none
-            partial(self._selector.take, cap.storage_index, layout.size, False),
+            self._selector.request(cap.storage_index, layout.size).one,
             group,
             self._clock,
             UploadStatus(),

@@ -37,6 +37,11 @@ class RangeSet:
         """How many ranges it takes to name them."""
         return len(self._begins)
 
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """The ranges, as (begin, end)."""
+        return list(zip(self._begins, self._ends, strict=True))
+
     def missing(self, size: int) -> list[tuple[int, int]]:
         """Return the ranges below *size* that it lacks, as (begin, end)."""
         gaps = zip([0, *self._ends], [*self._begins, size], strict=True)

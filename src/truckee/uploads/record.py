@@ -57,9 +57,13 @@ class UploadRecord:
 
     @property
     def options(self) -> UploadOptions:
-        """How its file is stored; its size is what was promised, or came up to the end."""
-        size = self.end if self.size is None else self.size
-        return UploadOptions(self.choice, size, self.bound, not self.direct)
+        """
+        How its file is stored.
+
+        In the same way each time, so that a later run goes on with what an earlier one
+        left on servers: a size that nobody promised stays unknown.
+        """
+        return UploadOptions(self.choice, self.size, self.bound, not self.direct)
 
     @property
     def ended(self) -> bool:

@@ -12,6 +12,7 @@ from truckee.immutable.upload.stragglers import laggards
 class Server:
     waited: float | None
     slowest: float = 0.01
+    away: bool = False
 
 
 IDLE = Server(None)
@@ -48,3 +49,9 @@ class LaggardTests(SynchronousTestCase):
         self.assertEqual(laggards([IDLE, Server(99.0)]), [])
         slow = Server(99.0)
         self.assertEqual(laggards([IDLE, IDLE, slow]), [slow])
+
+    def test_away(self) -> None:
+        """One that is cut off has the time in which a node is started again."""
+        self.assertEqual(laggards([IDLE] * 9 + [Server(14.9, away=True)]), [])
+        gone = Server(15.1, away=True)
+        self.assertEqual(laggards([IDLE] * 9 + [gone]), [gone])

@@ -8,8 +8,6 @@ and the header follow when the last byte has come.
 
 from __future__ import annotations
 
-from functools import partial
-
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -30,9 +28,12 @@ from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.flow.together import Group, Turns, together
 from truckee.grid.selection import Placement, Selector
+from truckee.grid.share_request import ShareRequest
 from truckee.immutable.samples import Samples
 from truckee.immutable.upload.acceptance import Acceptance
+from truckee.immutable.upload.block_hashes import BlockHashes
 from truckee.immutable.upload.existing_shares import ExistingShares, FalselyClaimed, Holders
+from truckee.immutable.upload.lasting_shares import LastingShares
 from truckee.immutable.upload.share_set import OutgoingShares, whole_shares
 from truckee.immutable.upload.sinks import (
     ICiphertextSink,
@@ -91,33 +92,27 @@ class GridSinks:
             await existing.watch(
                 await self._selector.not_taking(index, self.encoding.total)
             )
+        request = self._request(file, layout)
         placement = await self._selector.place(
-            index,
+            request,
             self.encoding.total,
-            layout.size,
-            open_ended=not known,
             needed=self.encoding.needed,
             prove=prove,
             fresh=file.fresh,
         )
-        group = Group()
         file.status.route = "servers"
         file.status.found = len(placement.existing)
-        shares = OutgoingShares(
-            placement,
-            self._selector.happy,
-            partial(self._selector.take, index, layout.size, not known),
-            group,
-            self._clock,
-            file.status,
-            # Of a sized file the header is known, and may be written before its turn.
-            (0, layout.pack_header()) if known else None,
-        )
-        shares.watch()
+        encoder = FileEncoder(index, self.encoding.needed, self.encoding.total)
+        hashes = BlockHashes(encoder, layout.data, geometry.block_size)
+        lasting, group = LastingShares(request, hashes, self._clock), Group()
+        shares = self._outgoing(file, layout, lasting, placement, group)
         return GridSink(
             file,
             geometry.segment_size,
+            layout.data,
             self.encoding,
+            encoder,
+            hashes,
             placement,
             shares,
             group,
@@ -130,8 +125,38 @@ class GridSinks:
             self._clock,
         )
 
+    def _outgoing(
+        self,
+        file: NewFile,
+        layout: ShareLayout,
+        lasting: LastingShares,
+        placement: Placement,
+        group: Group,
+    ) -> OutgoingShares:
+        shares = OutgoingShares(
+            lasting.of(placement),
+            self._selector.happy,
+            lasting.take,
+            group,
+            self._clock,
+            file.status,
+            # Of a sized file the header is known, and may be written before its turn.
+            None if file.size is None else (0, layout.pack_header()),
+        )
+        shares.watch()
+        return shares
+
     async def forget(self, file: NewFile) -> None:
-        """See ``ICiphertextSinks``: servers keep no share that is not whole."""
+        """See ``ICiphertextSinks``: of servers, those that keep shares are asked."""
+        geometry = self._geometry(file)
+        request = self._request(file, ShareLayout.streamed(geometry))
+        await self._selector.forget(request, self.encoding.total)
+
+    def _request(self, file: NewFile, layout: ShareLayout) -> ShareRequest:
+        # What another file was to have under a given key must not be asked for.
+        kept = file.resumable and not file.guarded
+        open_ended = file.size is None
+        return self._selector.request(file.storage_index, layout.size, open_ended, kept)
 
     def _geometry(self, file: NewFile) -> Geometry:
         if file.size is not None:
@@ -147,7 +172,10 @@ class GridSink:
 
     _file: NewFile
     chunk_size: int  # bytes, of a segment
+    _data: int  # where the blocks start in a share
     _encoding: Encoding
+    _encoder: FileEncoder
+    _hashes: BlockHashes
     _placement: Placement
     _shares: OutgoingShares
     _group: Group
@@ -159,8 +187,6 @@ class GridSink:
     _false: FalselyClaimed
     _clock: IReactorTime
 
-    _data: int = field(init=False)  # where the blocks start in a share
-    _encoder: FileEncoder = field(init=False)
     _segmenter: Segmenter = field(init=False)
     _samples: Samples = field(init=False)
     _turns: Turns = field(factory=Turns, init=False)
@@ -172,15 +198,8 @@ class GridSink:
     _whole: EncodedFile | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        k, n = self._encoding.needed, self._encoding.total
-        self._data = (
-            ShareLayout.streamed_data_offset()
-            if self._file.size is None
-            else self._layout(self._encoding.geometry(self._file.size)).data
-        )
-        self._encoder = FileEncoder(self._file.storage_index, k, n)
         self._segmenter = Segmenter(self.chunk_size)
-        self._samples = Samples(n)
+        self._samples = Samples(self._encoding.total)
 
     async def write(self, chunk: Buffer) -> None:
         """See ``ICiphertextSink``."""
@@ -218,7 +237,7 @@ class GridSink:
         """See ``ICiphertextSink``."""
         self._shares.stop_watching()
         await self._group.stop()
-        await self._shares.abort()
+        await self._shares.abort(keep=self._file.resumable)
 
     def _layout(self, geometry: Geometry) -> ShareLayout:
         known = self._file.size is not None
@@ -252,6 +271,7 @@ class GridSink:
             if self._file.guarded:
                 await self._existing.check_segment(number, encoded.segment_hash)
             self._samples.take(self._offset(number), encoded.blocks)
+            self._hashes.add(number, encoded)
             if self._is_whole(ciphertext):
                 await self._store_whole(ciphertext, encoded)
             else:
@@ -288,6 +308,7 @@ class GridSink:
     ) -> None:
         await self._turns.wait(number)
         await self._cpu.run(self._encoder.absorb, ciphertext, encoded)
+        self._hashes.absorbed(number)
         self._turns.done()
 
     def _offset(self, segment: int) -> int:

@@ -18,6 +18,7 @@ from truckee.errors import Corrupt, Unavailable
 from truckee.flow.together import Group, Work, together
 from truckee.grid.placement import happiness
 from truckee.grid.selection import NotEnoughServers, Placement
+from truckee.immutable.upload.continued_writer import ContinuedWriter
 from truckee.immutable.upload.late_writer import LateWriter
 from truckee.immutable.upload.share_stream import ShareStream
 from truckee.immutable.upload.status import LostShare, UploadStatus
@@ -126,10 +127,14 @@ class OutgoingShares:
         lost = [stream for stream in self._streams if stream.error is not None]
         await together(self._remove(stream) for stream in lost)
 
-    async def abort(self) -> None:
-        """Remove all of them; nobody writes to them any more."""
+    async def abort(self, keep: bool = False) -> None:
+        """
+        Remove all of them; nobody writes to them any more.
+
+        With *keep* servers that keep shares in progress keep them.
+        """
         self.stop_watching()
-        await together(stream.writer.abort() for stream in self._streams)
+        await together(_end(stream.writer, keep) for stream in self._streams)
 
     def watch(self) -> None:
         """Keep idle shares alive; go on without a server that all the others wait for."""
@@ -228,6 +233,13 @@ def whole_shares(
 def _behind(file: EncodedFile, layout: ShareLayout, share: int) -> list[Buffer]:
     """Return what stands behind the blocks of *share*."""
     return [bytes(layout.plaintext_tree_size), *file.trailer(share, layout)]
+
+
+async def _end(writer: IShareWriter, keep: bool) -> None:
+    if keep and isinstance(writer, ContinuedWriter):
+        await writer.leave()
+    else:
+        await writer.abort()
 
 
 async def _finish(stream: ShareStream, file: EncodedFile, layout: ShareLayout) -> None:

@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from truckee.codec.hashes import Buffer
 from truckee.flow.together import Group, Work
+from truckee.immutable.upload.continued_writer import ContinuedWriter
 from truckee.storage.interfaces import IShareWriter, IStorageServer
 
 # Stock servers forget a share to which nothing was written for half an hour.
@@ -85,6 +86,11 @@ class ShareStream:
                 raise
             except Exception as error:
                 self._give_up(error)
+
+    @property
+    def away(self) -> bool:
+        """Whether the server is cut off, and may come back to what it keeps."""
+        return isinstance(self.writer, ContinuedWriter) and self.writer.away
 
     @property
     def waited(self) -> float | None:

@@ -15,6 +15,9 @@ from typing import Protocol, TypeVar
 LEAST = 0.5  # seconds
 # As many times what calls usually take.
 FACTOR = 4.0
+# One that is cut off has at least so long to come back: a node that is started again is
+# there by then.
+RETURN = 15.0  # seconds
 
 
 class Progress(Protocol):
@@ -27,6 +30,10 @@ class Progress(Protocol):
     @property
     def slowest(self) -> float:
         """Seconds that its long calls took recently."""
+
+    @property
+    def away(self) -> bool:
+        """Whether it is cut off and may come back."""
 
 
 P = TypeVar("P", bound=Progress)
@@ -42,5 +49,9 @@ def laggards(servers: Sequence[P]) -> list[P]:
     if 3 * len(idle) < 2 * len(servers) or not idle:
         return []
     patience = max(LEAST, FACTOR * median(server.slowest for server in idle))
-    late = [each for each in servers if (each.waited or 0.0) > patience]
+    late = [
+        each
+        for each in servers
+        if (each.waited or 0.0) > (max(patience, RETURN) if each.away else patience)
+    ]
     return sorted(late, key=lambda each: each.waited or 0.0, reverse=True)
