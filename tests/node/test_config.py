@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from truckee.codec.geometry import DEFAULT_SEGMENT_SIZE
 from truckee.codec.lease_expiry import ExpiryPolicy, ShareKind
 from truckee.errors import Misuse
+from truckee.grid.transports import StorageTransport
 from truckee.helper.server.limits import HelperLimits
 from truckee.immutable.download.cache import CacheLimits
 from truckee.node.config import (
@@ -316,6 +317,26 @@ class BadTests(_Case):
             "[connections]\nannounced-addresses = 10.0.0.0/8\n",
             "[connections] announced-addresses",
         )
+
+    def test_storage_transport(self) -> None:
+        """It is one of three words, and says nothing else than stock's key for it."""
+        auto, foolscap = StorageTransport.AUTO, StorageTransport.FOOLSCAP
+        for lines, transport in (
+            ("", auto),
+            ("storage.transport = auto\n", auto),
+            ("storage.transport = foolscap\n", foolscap),
+            ("storage.transport = https\n", StorageTransport.HTTPS),
+            ("force_foolscap = true\n", foolscap),
+            ("storage.transport = auto\nforce_foolscap = true\n", foolscap),
+            ("storage.transport = https\nforce_foolscap = false\n", StorageTransport.HTTPS),
+        ):
+            config = self.load(f"[client]\n{lines}")
+            self.assertIs(config.transport, transport, lines)
+        where = "[client] storage.transport"
+        error = self.bad("[client]\nstorage.transport = http\n", where)
+        self.assertIn("'http' is none of auto, foolscap, https", str(error))
+        both = "[client]\nstorage.transport = https\nforce_foolscap = true\n"
+        self.assertIn("contradicts force_foolscap", str(self.bad(both, where)))
 
     def test_segment_size(self) -> None:
         """A segment has at least one byte."""

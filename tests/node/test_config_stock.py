@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.grid_managers import Manager
 from tests.grids import new_directory
+from truckee.grid.transports import StorageTransport
 from truckee.node.config import NodeConfig, load_config
 from truckee.node.config_file import BadConfig
 from truckee.node.layout import NodeDirectory
@@ -242,7 +243,7 @@ RUN: dict[str, tuple[str, Check]] = {
     ),
     "foolscap only": (
         created(more="force_foolscap = true\n[storage]\nenabled = false\n"),
-        lambda c, _: c.force_foolscap,
+        lambda c, _: c.transport is StorageTransport.FOOLSCAP,
     ),
 }
 

@@ -91,3 +91,5 @@ class DialTests(TestCase):
         came, _, addresses = await self.connections("[client]\nforce_foolscap = true\n")
         self.assertGreater(came, 0)
         self.assertEqual(addresses, 0)
+        foolscap = "[client]\nstorage.transport = foolscap\n"
+        self.assertEqual((await self.connections(foolscap))[2], 0)

@@ -43,7 +43,8 @@ class PooledServer:
     """
     One server and the connection to it, which comes and goes.
 
-    It is reached over foolscap; while that is not connected, over HTTPS if it can be.
+    It is reached over foolscap; while that is not connected, over HTTPS if it can be; or
+    over one of the two alone, as its *dialer* has it.
     """
 
     announcement: Announcement
@@ -98,10 +99,10 @@ class PooledServer:
 
     def start(self) -> None:
         """Connect, now and whenever the connection is lost."""
-        if self.announcement.has_hints:
-            self._foolscap = self.dialer.foolscap(
-                self.announcement, self._came_over_foolscap, self._look_over_https
-            )
+        self._foolscap = self.dialer.foolscap(
+            self.announcement, self._came_over_foolscap, self._look_over_https
+        )
+        if self._foolscap is not None:
             self._foolscap.start()
         self._use_https(self.dialer.addresses(self.announcement))
 

@@ -7,6 +7,7 @@ Foolscap takes shares of unknown size and is faster, so it comes first.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from attrs import define, field, frozen
@@ -62,6 +63,14 @@ class Pace:
     # What foolscap has to connect; then until the next look after one in vain, at first.
     patience: float = 5.0
     longest: float = MAX_DELAY  # between two looks
+
+
+class StorageTransport(Enum):
+    """Over what servers are asked."""
+
+    AUTO = "auto"  # foolscap, and HTTPS while that does not connect
+    FOOLSCAP = "foolscap"
+    HTTPS = "https"
 
 
 @define(eq=False)
@@ -260,7 +269,7 @@ class Dialer:
     _random: Callable[[int], bytes]
     pace: Pace = field(factory=Pace)
     policy: AddressPolicy = ANY_ADDRESS  # of what it connects to over plain TCP
-    _https: bool = True  # whether servers are looked for over HTTPS too
+    transport: StorageTransport = StorageTransport.AUTO
     _ways: Ways = PLAIN  # how it connects over HTTPS; the tub knows for itself
 
     @classmethod
@@ -271,21 +280,23 @@ class Dialer:
         random: Callable[[int], bytes],
         policy: AddressPolicy,
         pace: Pace | None = None,
-        https: bool = True,
+        transport: StorageTransport = StorageTransport.AUTO,
         ways: Ways = PLAIN,
     ) -> Dialer:
         """Return one that connects only where *policy* allows, also by names."""
         ways.prepare(tub, policy)
         guarded = GuardedReactor(reactor, policy)
-        return cls(tub, guarded, random, pace or Pace(), policy, https, ways)
+        return cls(tub, guarded, random, pace or Pace(), policy, transport, ways)
 
     def foolscap(
         self,
         announcement: Announcement,
         came: Callable[[Greeting], None],
         went: Callable[[], None],
-    ) -> FoolscapTransport:
-        """Return the way to the announced furl."""
+    ) -> FoolscapTransport | None:
+        """Return the way to the announced furl; None: foolscap is not to go there."""
+        if not announcement.has_hints or self.transport is StorageTransport.HTTPS:
+            return None
         server = FoolscapServer(
             announcement.nickname or announcement.short_name,
             announcement.permutation_seed,
@@ -302,7 +313,8 @@ class Dialer:
 
     def addresses(self, announcement: Announcement) -> list[Address]:
         """Return where the server can be looked for over HTTPS, in the order it tells."""
-        nurls = _nurls(announcement) if self._https else []
+        over_https = self.transport is not StorageTransport.FOOLSCAP
+        nurls = _nurls(announcement) if over_https else []
         ways = [(nurl, self._ways.to(nurl, self._reactor)) for nurl in nurls]
         return [
             self._address(announcement, nurl, to) for nurl, to in ways if to is not None

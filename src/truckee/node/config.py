@@ -23,6 +23,7 @@ from truckee.codec.lease_expiry import (
 from truckee.flow.durations import parse_duration
 from truckee.flow.sizes import parse_size
 from truckee.grid.addresses import AddressPolicy
+from truckee.grid.transports import StorageTransport
 from truckee.helper.server.limits import HelperLimits
 from truckee.immutable.download.cache import CacheLimits
 from truckee.immutable.upload.uploader import UploadLimits
@@ -42,6 +43,7 @@ from truckee.node.config_values import (
     parse_key,
     parse_memory,
     parse_storage_dir,
+    parse_transport,
     parse_tub_port,
 )
 from truckee.node.grid_managers import (
@@ -110,7 +112,7 @@ class NodeConfig:
     nickname: str
     dials_tcp: bool  # whether it connects to others over plain TCP
     tor: TorSettings | None  # None: Tor is not used
-    force_foolscap: bool  # as a client: no HTTPS
+    transport: StorageTransport  # to the servers of others
     tub_port: str | None  # an endpoint string; None: nobody connects to us
     tub_port_chosen: bool  # None above stands for a port that this node has to choose
     tub_location: str | None  # hints, separated by commas
@@ -242,6 +244,18 @@ def _client_port(node: NodeDirectory) -> str | None:
         raise BadConfig(node.path, node.client_port.name, str(error)) from None
 
 
+def _transport(file: ConfigFile) -> StorageTransport:
+    """Return over what servers are reached; stock nodes have a key of their own for it."""
+    key = "storage.transport"
+    transport = file.get("client", key, StorageTransport.AUTO, parse_transport)
+    if not file.get("client", "force_foolscap", False, parse_boolean):
+        return transport
+    if transport is StorageTransport.HTTPS:
+        reason = "https contradicts force_foolscap = true; remove one of them"
+        raise BadConfig(file.path, f"[client] {key}", reason)
+    return StorageTransport.FOOLSCAP
+
+
 def load_config(node: NodeDirectory) -> NodeConfig:
     """Return what ``tahoe.cfg`` says.  :raises BadConfig: with the file and the place."""
     file = ConfigFile.read(node.config)
@@ -311,7 +325,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         nickname=get("node", "nickname", "<unspecified>", str),
         dials_tcp=connects,
         tor=None if storage_dirs else tor_settings(node.path, file),
-        force_foolscap=get("client", "force_foolscap", False, parse_boolean),
+        transport=_transport(file),
         tub_port=tub.port,
         tub_port_chosen=tub.chosen,
         tub_location=tub.location,

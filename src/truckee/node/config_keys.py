@@ -31,9 +31,10 @@ _KNOWN = {
         dest.private_key_file""",
     "client": """introducer.furl helper.furl helper.enabled helper.verify shares.needed
         shares.happy shares.total shares._max_immutable_segment_size_for_testing
-        mutable.format peers.preferred force_foolscap storage.plugins key_generator.furl
-        stats_gatherer.furl upload.memory-limit upload.max-size upload.max-unknown-size
-        upload.spool-limit upload.expire-after upload.keep-stored upload.default-key
+        mutable.format peers.preferred force_foolscap storage.transport storage.plugins
+        key_generator.furl stats_gatherer.furl upload.memory-limit upload.max-size
+        upload.max-unknown-size upload.spool-limit upload.expire-after
+        upload.keep-stored upload.default-key
         download.memory-limit cache.limit cache.expire-after cache.check-interval renew
         renew.repair""",
     "storage": f"""enabled anonymous readonly reserved_space storage_dir force_foolscap

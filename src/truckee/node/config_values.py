@@ -14,6 +14,7 @@ from pathlib import Path
 from truckee.flow.durations import parse_duration
 from truckee.flow.sizes import parse_size
 from truckee.grid.addresses import AddressPolicy, Reach
+from truckee.grid.transports import StorageTransport
 
 
 def parse_boolean(text: str) -> bool:
@@ -64,6 +65,15 @@ def parse_addresses(text: str) -> AddressPolicy | None:
     if text.lower() not in _ADDRESSES:
         raise ValueError(f"{text!r} is none of {', '.join(_ADDRESSES)}")
     return _ADDRESSES[text.lower()]
+
+
+def parse_transport(text: str) -> StorageTransport:
+    """Return over what servers are reached."""
+    try:
+        return StorageTransport(text)
+    except ValueError:
+        names = ", ".join(each.value for each in StorageTransport)
+        raise ValueError(f"{text!r} is none of {names}") from None
 
 
 def parse_days(text: str) -> float:

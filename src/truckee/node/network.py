@@ -134,7 +134,7 @@ class Network:
             self._client_tub,
             self._reactor,
             self._random,
-            https=not self._config.force_foolscap,
+            transport=self._config.transport,
             ways=self._ways,
         )
         self.pool = ServerPool(dialer, self._now, self._config.grid_managers)
@@ -319,7 +319,7 @@ class Network:
                 self._reactor,
                 self._random,
                 policy,
-                https=not self._config.force_foolscap,
+                transport=self._config.transport,
                 ways=self._ways,
             )
             self._dialers[policy.least] = dialer
@@ -330,9 +330,9 @@ class Network:
         tub = make_tub(None)
         tub.startService()
         self._tubs.append(tub)
-        https, ways = not self._config.force_foolscap, self._ways.through_tor()
+        transport, ways = self._config.transport, self._ways.through_tor()
         ways.prepare(tub)
-        return Dialer(tub, self._reactor, self._random, https=https, ways=ways)
+        return Dialer(tub, self._reactor, self._random, transport=transport, ways=ways)
 
     def _remember(self, introducer: IntroducerClient, cache: Path, dialer: Dialer) -> None:
         if not introducer.connected and self._tub.running:
