@@ -4,61 +4,71 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import Enum, auto
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
 
+class _Kind(Enum):
+    """What somebody does in a turn."""
+
+    LOOK = auto()
+    ADD = auto()
+    CHANGE = auto()
+
+
 @define(eq=False)
 class SharedTurns:
     """
-    Who looks, beside others who look; and who changes something, alone.
+    Who looks, beside others who look; who adds, beside others who add; and who changes
+    something, alone.
 
     Each comes after all who asked before and may not run beside it.
     """
 
-    _looking: int = field(default=0, init=False)
-    _changing: bool = field(default=False, init=False)
-    _waiting: deque[tuple[bool, Deferred[None]]] = field(factory=deque, init=False)
+    _kind: _Kind = field(default=_Kind.LOOK, init=False)  # of those who have a turn
+    _running: int = field(default=0, init=False)
+    _waiting: deque[tuple[_Kind, Deferred[None]]] = field(factory=deque, init=False)
     _serving: bool = field(default=False, init=False)
 
-    @asynccontextmanager
-    async def look(self) -> AsyncIterator[None]:
+    def look(self) -> AbstractAsyncContextManager[None]:
         """Have a turn beside others who look."""
-        await self._enter(False)
-        try:
-            yield
-        finally:
-            self._looking -= 1
-            self._serve()
+        return self._turn(_Kind.LOOK)
+
+    def add(self) -> AbstractAsyncContextManager[None]:
+        """Have a turn beside others who add: what they do must not matter to each other."""
+        return self._turn(_Kind.ADD)
+
+    def change(self) -> AbstractAsyncContextManager[None]:
+        """Have a turn alone."""
+        return self._turn(_Kind.CHANGE)
 
     @asynccontextmanager
-    async def change(self) -> AsyncIterator[None]:
-        """Have a turn alone."""
-        await self._enter(True)
+    async def _turn(self, kind: _Kind) -> AsyncIterator[None]:
+        await self._enter(kind)
         try:
             yield
         finally:
-            self._changing = False
+            self._running -= 1
             self._serve()
 
-    async def _enter(self, alone: bool) -> None:
-        if self._waiting or not self._fits(alone):
+    async def _enter(self, kind: _Kind) -> None:
+        if self._waiting or not self._fits(kind):
             turn: Deferred[None] = Deferred(self._leave)
-            self._waiting.append((alone, turn))
+            self._waiting.append((kind, turn))
             await turn
         else:
-            self._take(alone)
+            self._take(kind)
 
-    def _fits(self, alone: bool) -> bool:
-        return not (self._changing or (alone and self._looking))
+    def _fits(self, kind: _Kind) -> bool:
+        shared = kind is self._kind and kind is not _Kind.CHANGE
+        return not self._running or shared
 
-    def _take(self, alone: bool) -> None:
-        if alone:
-            self._changing = True
-        else:
-            self._looking += 1
+    def _take(self, kind: _Kind) -> None:
+        self._kind = kind
+        self._running += 1
 
     def _serve(self) -> None:
         if self._serving:
@@ -68,8 +78,8 @@ class SharedTurns:
         self._serving = True
         try:
             while self._waiting and self._fits(self._waiting[0][0]):
-                alone, turn = self._waiting.popleft()
-                self._take(alone)
+                kind, turn = self._waiting.popleft()
+                self._take(kind)
                 turn.callback(None)
         finally:
             self._serving = False

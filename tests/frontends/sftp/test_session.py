@@ -6,12 +6,14 @@ import os
 import time
 from functools import partial
 from random import Random
+from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from tests.frontends.sftp.client import (
     APPEND,
+    ATTRS,
     CREATE,
     EXCLUSIVE,
     HANDLE,
@@ -24,13 +26,15 @@ from tests.frontends.sftp.client import (
     Place,
     sleep,
 )
-from tests.grids import calm, failing, hanging
+from tests.grids import calm, failing, hanging, until
+from tests.tree.tree_grid import Disturbed
 from truckee.frontends.sftp import handles
 from truckee.frontends.sftp.pending import AT_ONCE
 from truckee.frontends.sftp.replies import Code
 from truckee.frontends.sftp.requests import Kind
 from truckee.frontends.sftp.session import MAX_DATA
 from truckee.frontends.sftp.wire import string, u32, u64
+from truckee.mutable.share_writes import Published
 from truckee.uploads import written_file
 
 FRESH = WRITE | CREATE | TRUNCATE
@@ -322,6 +326,39 @@ class OrderTests(_Case):
             reply = self.client.answer(number)
             assert reply is not None
             self.assertEqual(reply.kind != STATUS, there)
+
+    async def test_directories(self) -> None:
+        """Those that are asked for at once are made side by side."""
+        store, begun = Disturbed.publish, 0
+
+        async def publish(publisher: Disturbed, *args: Any) -> Published:
+            nonlocal begun
+            begun += 1
+            await until(lambda: begun >= 8)
+            return await store(publisher, *args)
+
+        self.patch(Disturbed, "publish", publish)
+        names = [b"d%d" % number for number in range(8)]
+        requests = [(Kind.MKDIR, string(b"/" + name), NO_ATTRS) for name in names]
+        numbers = [self.client.request(*each) for each in requests]
+        await self.answered(*numbers)
+        self.assertEqual({self.code(number) for number in numbers}, {Code.OK})
+        self.assertEqual(await self.client.names(b"/"), [b".", b"..", *names])
+
+    async def test_directories_in_directories(self) -> None:
+        """One can be asked for before the one that it is in has been answered."""
+        paths = (b"/a", b"/a/b", b"/x/y", b"/a/b/c", b"/a", b"/x", b"/a/b/c/d", b"/x/y")
+        numbers = [self.client.request(Kind.MKDIR, string(p), NO_ATTRS) for p in paths]
+        look = self.client.request(Kind.STAT, string(b"/a/b/c/d"))
+        await self.answered(*numbers, look)
+        ok, taken, nowhere = Code.OK, Code.FAILURE, Code.NO_SUCH_FILE
+        self.assertEqual(
+            [self.code(number) for number in numbers],
+            [ok, ok, nowhere, ok, taken, ok, ok, ok],
+        )
+        reply = self.client.answer(look)
+        assert reply is not None
+        self.assertEqual(reply.kind, ATTRS)
 
     async def test_all_at_once(self) -> None:
         """A whole file may be sent without waiting for any answer but that of OPEN."""

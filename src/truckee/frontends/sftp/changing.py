@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from attrs import define, field
 
@@ -10,6 +11,7 @@ from truckee.codec.caps import DirectoryCap
 from truckee.codec.children_json import GivenChild
 from truckee.codec.directory_name import normalize_name
 from truckee.codec.link_metadata import Metadata
+from truckee.flow.limits import Exclusive
 from truckee.frontends.sftp.attributes import Attributes
 from truckee.frontends.sftp.errors import (
     IntoItself,
@@ -36,9 +38,10 @@ from truckee.tree.paths import Place
 
 @define(eq=False)
 class Changing:
-    """What one session changes in its tree; one change at a time."""
+    """What one session changes in its tree, one after the other but for new directories."""
 
     _files: Files
+    _new: Exclusive = field(factory=Exclusive, init=False, repr=False)  # by their names
     view: View = field(init=False)
     _directories: Directories = field(init=False)
     _links: Links = field(init=False)
@@ -52,11 +55,23 @@ class Changing:
         """Make a directory.  :raises NameTaken: when there is something"""
         if not names:
             raise NameTaken("/")
-        place = await self._writable(names)
-        if place.link is not None or self.view.writings.at(place.parent.cap, place.name):
-            raise NameTaken(place.name)
-        made = GivenChild.of(await self._directories.make())
-        await self._links.set(place.parent.cap, {place.name: made}, Replace.NOTHING)
+        async with self._in_order(names):
+            place = await self._writable(names)
+            writing = self.view.writings.at(place.parent.cap, place.name)
+            if place.link is not None or writing is not None:
+                raise NameTaken(place.name)
+            made = GivenChild.of(await self._directories.make())
+            await self._links.set(place.parent.cap, {place.name: made}, Replace.NOTHING)
+
+    @asynccontextmanager
+    async def _in_order(self, names: Names) -> AsyncIterator[None]:
+        """Make a directory after those of its name, or on the way to it, begun before."""
+        path = tuple(map(normalize_name, names))
+        async with self._new.hold(path):
+            for length in range(1, len(path)):
+                async with self._new.hold(path[:length]):
+                    pass
+            yield
 
     async def remove_directory(self, names: Names) -> None:
         """Remove an empty directory.  :raises NotEmpty: :raises NotADirectory:"""

@@ -1,16 +1,18 @@
 """
 One client of SFTP: what it asks for is done, mostly side by side, and answered.
 
-Changes of the tree are made in the order in which they were asked for, and so are writes to
-one file.  Bytes of requests that are not answered yet are not given back to the client's
-window, so a slow grid slows the client, and what it can have here is bounded.
+Changes of the tree are made in the order in which they were asked for, but for directories
+that are made side by side, and so are writes to one file.  Bytes of requests that are not
+answered yet are not given back to the client's window, so a slow grid slows the client, and
+what it can have here is bounded.
 
 Source: ``docs/reference/sftp.md``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -42,6 +44,8 @@ MAX_DATA = MAX_PACKET - 1024
 _READING = 1 << 20
 # Less when what may wait for each client is less.
 _ROOMY = 256 << 10
+# Directories of one client: each takes a key, and is made to its end once it has begun.
+_MADE_AT_ONCE = 8
 # The largest answers that are no content of files.
 _LISTED, _NAMED = 160 << 10, 36 << 10
 
@@ -85,6 +89,7 @@ class Session:
     _ended: bool = field(default=False, init=False)  # the client asks for nothing more
     _lost: bool = field(default=False, init=False)
     _tree: SharedTurns = field(factory=SharedTurns, init=False, repr=False)
+    _making: Budget = field(factory=lambda: Budget(_MADE_AT_ONCE), init=False, repr=False)
     _reading: Budget = field(factory=lambda: Budget(_READING), init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -183,14 +188,24 @@ class Session:
         if act is not None:
             await act(self._handles, request)
         else:
-            async with self._tree.change():
+            async with self._turn(request):
                 if self._lost:
                     raise UnknownHandle  # nobody waits for what had not begun
                 await self._change(request)
         return replies.status(number, Code.OK)
 
+    @asynccontextmanager
+    async def _turn(self, request: asked.Request) -> AsyncIterator[None]:
+        """Have a turn: some directories are made side by side, all else is done alone."""
+        if isinstance(request, asked.MakeDirectory):
+            async with self._tree.add(), self._making.hold(1):
+                yield
+        else:
+            async with self._tree.change():
+                yield
+
     async def _change(self, request: asked.Request) -> None:
-        """Change the tree, alone."""
+        """Change the tree."""
         files = self._changing
         match request:
             case asked.MakeDirectory():
