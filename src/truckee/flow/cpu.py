@@ -2,7 +2,8 @@
 The one place where other threads run.
 
 Hashing, coding, ciphers and file I/O go through ``Workers``, so that the event loop never
-waits for them.  A node has two: one as wide as the machine for arithmetic, one for disks.
+waits for them.  A node has three: as wide as the machine for arithmetic and for new keys,
+and one for disks.
 """
 
 from __future__ import annotations

@@ -29,18 +29,21 @@ class NoMoreKeys(Unavailable):
 @define(eq=False)
 class KeyPool:
     """
-    Keep *ready* new keys; make the next ones in *cpu*, one at a time.
+    Keep *ready* new keys; make the next ones in *workers*.
 
-    None are made before ``start``, unless somebody takes one, and none after ``stop``.
+    That is one at a time, but as many as there are workers from when the last one was taken
+    until one is ready again.  None are made before ``start``, unless somebody takes one,
+    and none after ``stop``.
     """
 
-    _cpu: Workers
+    _workers: Workers
     _ready: int = 4  # keys that are made ahead, each about 4 KiB of memory
     _generate: Callable[[], SigningKey] = SigningKey.generate
     _keys: deque[SigningKey] = field(factory=deque, init=False, repr=False)
     _waiting: deque[Deferred[SigningKey]] = field(factory=deque, init=False, repr=False)
     _filling: bool = field(default=False, init=False)  # up to _ready, since it started
-    _making: bool = field(default=False, init=False)
+    _making: int = field(default=0, init=False)
+    _hurry: bool = field(default=False, init=False)  # none is ready, and some are wanted
     _stopped: bool = field(default=False, init=False)
 
     @property
@@ -70,33 +73,37 @@ class KeyPool:
             raise NoMoreKeys
         if self._keys:
             key = self._keys.popleft()
+            self._hurry = not self._keys
             self._refill()
             return key
         waiting: Deferred[SigningKey] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
+        self._hurry = True
         self._refill()
         return await waiting
 
     def _refill(self) -> None:
         wanted = len(self._waiting) + (self._ready if self._filling else 0)
-        if not self._stopped and not self._making and len(self._keys) < wanted:
-            self._making = True
-            made = Deferred.fromCoroutine(self._cpu.run(self._generate))
+        most = min(wanted - len(self._keys), self._workers.threads if self._hurry else 1)
+        while not self._stopped and self._making < most:
+            self._making += 1
+            made = Deferred.fromCoroutine(self._workers.run(self._generate))
             made.addCallbacks(self._store, self._failed)
 
     def _store(self, key: SigningKey) -> None:
-        self._making = False
+        self._making -= 1
         if self._stopped:
             return
         if self._waiting:
             self._waiting.popleft().callback(key)
         else:
             self._keys.append(key)
+            self._hurry = False
         self._refill()
 
     def _failed(self, failure: Failure) -> None:
         # No other one is begun before somebody asks: it would fail again, and again.
-        self._making = False
+        self._making -= 1
         if not self._stopped:
             log.failure("a key for a mutable file could not be made", failure)
             self._fail(failure)

@@ -46,16 +46,19 @@ class Mutable:
     files: MutableFiles
     repairer: MutableRepairer
     _keys: KeyPool
+    _key_workers: Workers
     _cpu: Workers
     _clock: IReactorTime
 
     def start(self) -> None:
         """Make keys ahead of need."""
+        self._key_workers.start()
         self._keys.start()
 
     def stop(self) -> None:
-        """Make no more of them."""
+        """Make no more of them; blocks until those under way are made."""
         self._keys.stop()
+        self._key_workers.stop()
 
     def trees(
         self,
@@ -93,7 +96,9 @@ def build_mutable(
     """Return what reads the files that *servers* have, and writes to *takers*."""
     mapper = Mapper(servers, encoding.needed, encoding.total, cpu, reactor)
     publisher = Publisher(takers, lease_secret, cpu, reactor, random)
-    keys = KeyPool(cpu)
+    # A key takes a thread so long that nothing else should wait behind it.
+    key_workers = Workers(reactor, cpu.threads, "keys")
+    keys = KeyPool(key_workers)
     files = MutableFiles(
         MutableReader(mapper, cpu, reactor, holdings),
         publisher,
@@ -106,4 +111,4 @@ def build_mutable(
     needed, total = encoding.needed, encoding.total
     checker = MutableChecker(mapper, needed, total, lease_secret, cpu)
     repairer = MutableRepairer(checker, mapper, files, takers, lease_secret, cpu, reactor)
-    return Mutable(files, repairer, keys, cpu, reactor)
+    return Mutable(files, repairer, keys, key_workers, cpu, reactor)
