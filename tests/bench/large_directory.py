@@ -6,7 +6,8 @@ One directory with very many children.
 
 Its gateway has ten storage directories of its own.  Listing it as JSON and as a page is
 measured beside fetching it and reading all its entries here, in one process, with nothing
-around it; adding a child by its time and by the gateway's memory over idle.
+around it; adding a child, and making an immutable directory of a list, by its time and by
+the gateway's memory over idle.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def _measure(node: GridProcess, options: argparse.Namespace) -> None:
         seconds, first = _listed(f"{node.url}uri/{cap}{path}")
         add(name, seconds, first, node.memory()[1])
         print(f"{name}: {seconds / both:.2f} of fetching and reading")
+    rows.append(_made_of_list(node, options.children))
     report("large_directory", rows)
 
 
@@ -90,6 +92,28 @@ def _children(count: int) -> Iterator[dict[str, object]]:
             f"file-{number:08d}.dat": ["filenode", {"ro_uri": str(cap), "metadata": {}}]
             for number, cap in zip(numbers, caps, strict=True)
         }
+
+
+def _made_of_list(node: GridProcess, count: int) -> dict[str, str]:
+    """Return how an immutable directory is made of a list of *count* children."""
+    children: dict[str, object] = {}
+    for some in _children(count):
+        children |= some
+    # In no order, as programs list directories.
+    data = json.dumps(dict(reversed(children.items()))).encode()
+    node.stop()
+    node.start()
+    curl(f"{node.url}uri/URI:LIT:nbswy3dp")
+    idle, _ = node.memory()
+    started = time.perf_counter()
+    curl("--data-binary", "@-", f"{node.url}uri?t=mkdir-immutable", data=data)
+    seconds = time.perf_counter() - started
+    return {
+        "what": f"an immutable one, of {len(data) / MIB:.0f} MiB of JSON",
+        "seconds": f"{seconds:.2f}",
+        "first s": "",
+        "MiB over idle": f"{(node.memory()[1] - idle) / MIB:.0f}",
+    }
 
 
 def _fetched(node: GridProcess, cap: str) -> bytes:

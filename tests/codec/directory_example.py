@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import Any
 
@@ -15,6 +16,8 @@ from truckee.codec.caps import (
     MutableVerifyCap,
     MutableWriteCap,
 )
+from truckee.codec.directory_children import Link, new_immutable_entry
+from truckee.codec.new_table import pack_table
 
 WRITE_KEY = bytes.fromhex("86c83586ac56a8f24c7b1915f48362ff")
 READ_ONLY = "URI:LIT:nbswy3dp"
@@ -39,6 +42,11 @@ UNKNOWN = [
     "caf\xe9",
     "\udcff\udc80",
 ]
+
+
+def pack_immutable(links: Mapping[str, Link]) -> bytes:
+    """Return the table of an immutable directory."""
+    return pack_table(new_immutable_entry(name, link) for name, link in links.items())
 
 
 def caps(key: bytes = bytes(16)) -> dict[str, Cap]:

@@ -21,6 +21,7 @@ from tests.codec.directory_example import (
     WRITE_KEY,
     all_texts,
     caps,
+    pack_immutable,
 )
 from tests.codec.stock_directories import Row, Show, work
 from tests.codec.test_directory_children import links_of, new_or_none, random_rows
@@ -34,7 +35,6 @@ from truckee.codec.children_json import (
 )
 from truckee.codec.directory_children import (
     Link,
-    pack_immutable,
     pack_mutable,
     read_immutable_link,
     read_link,

@@ -18,6 +18,7 @@ from tests.codec.directory_example import (
     WRITE,
     WRITE_KEY,
     all_texts,
+    pack_immutable,
     random_metadata,
     random_name,
 )
@@ -29,7 +30,6 @@ from truckee.codec.directory_children import (
     Link,
     new_entry,
     new_immutable_entry,
-    pack_immutable,
     pack_mutable,
     read_immutable_link,
     read_link,

@@ -15,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.codec.directory_naive import read_table, unwrap, wrap, write, write_table
 from truckee.codec.directory_entry import BadDirectory, Entry
 from truckee.codec.directory_name import normalize_name
-from truckee.codec.directory_table import DirectoryTable, pack_table, parse_table
+from truckee.codec.directory_table import DirectoryTable, parse_table
+from truckee.codec.new_table import pack_table
 
 # Few enough that names meet, in several forms.
 names = st.text(st.sampled_from("ab/ \xe9e\u0301\u212b\U0001f600"), max_size=3)

@@ -126,6 +126,29 @@ class MakeTests(_Case):
         refused = self.ask("POST", "?t=mkdir-immutable", json.dumps(mutable).encode())
         self.check_error(refused, 400, "cannot change")
 
+    def test_long_list(self) -> None:
+        """An immutable directory is made of a long list; of others some at a time."""
+        padded = {"ro_uri": LITERAL, "ignored": "x" * 200_000}
+        children = {f"file {n}": ["filenode", padded] for n in range(90, 0, -1)}
+        body = json.dumps(children).encode()
+        self.assertGreater(len(body), 17 << 20)
+        short = {name: ["filenode", {"ro_uri": LITERAL}] for name in sorted(children)}
+        expected = self.ask("POST", "?t=mkdir-immutable", json.dumps(short).encode()).text
+        for more in ((), ("--header", "Transfer-Encoding: chunked")):
+            reply = self.ask("POST", "?t=mkdir-immutable", body, *more)
+            self.assertEqual(reply.text, expected)
+        cap = self.mkdir()
+        path = self.at(cap, t="mkdir-immutable", name="made")
+        self.assertEqual(self.ask("POST", path, body).text, expected)
+        for path in (
+            *("?t=mkdir-with-children", self.at(cap, t="set_children")),
+            self.at(cap, t="mkdir-with-children", name="x"),
+        ):
+            for more in ((), ("--header", "Transfer-Encoding: chunked")):
+                refused = self.ask("POST", path, body, *more)
+                self.check_error(refused, 413, "t=set_children, some at a time")
+        self.assertEqual(self.names(cap), ["made"])
+
     def test_bad_children(self) -> None:
         for body in (b"x", b"[]", b'{"a": 1}', b'{"a": ["filenode", {"ro_uri": 1}]}'):
             self.check_error(self.ask("POST", "?t=mkdir-with-children", body), 400)

@@ -7,9 +7,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.codec.caps import MutableReadCap
 from truckee.codec.directory_entry import Entry
-from truckee.codec.directory_table import DirectoryTable, pack_table, parse_table
+from truckee.codec.directory_table import DirectoryTable, parse_table
 from truckee.codec.mutable_geometry import MutableGeometry
 from truckee.codec.mutable_prefix import Prefix
+from truckee.codec.new_table import pack_table
 from truckee.tree.directory_cache import JUST_WRITTEN, DirectoryCache
 
 

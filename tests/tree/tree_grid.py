@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from attrs import define
@@ -66,8 +67,8 @@ class TreeGrid:
         """Return a gateway on the servers of *grid*."""
         files = new_files(grid, Disturbed)
 
-        async def store(content: bytes) -> ChkReadCap | LiteralCap:
-            return LiteralCap(content)
+        async def store(pieces: AsyncIterator[bytes], size: int) -> ChkReadCap | LiteralCap:
+            return LiteralCap(b"".join([piece async for piece in pieces]))
 
         # What is immutable is literal here, so nothing is downloaded.
         downloader: Any = None

@@ -76,10 +76,15 @@ def parse_children(body: bytes | str) -> dict[str, GivenChild]:
         raise BadChildren("it is not JSON") from None
     if not isinstance(found, dict):
         raise BadChildren("it is no JSON object")
-    return {normalize_name(_text(name)): _given(name, found[name]) for name in found}
+    return dict(given_child(name, value) for name, value in found.items())
 
 
-def _given(name: str, value: Any) -> GivenChild:
+def given_child(name: str, value: Any) -> tuple[str, GivenChild]:
+    """
+    Return one child of a request's body, and its name normalised.
+
+    :raises BadChildren: :raises BadNamedChild: as ``parse_children``
+    """
     match value:
         case [_, dict() as fields]:
             pass
@@ -90,7 +95,7 @@ def _given(name: str, value: Any) -> GivenChild:
         raise BadChildren(f'the metadata of "{name}" is no JSON object')
     rw, ro = (_cap(name, fields.get(key)) for key in ("rw_uri", "ro_uri"))
     try:
-        return GivenChild(new_child(rw, ro), metadata)
+        return normalize_name(_text(name)), GivenChild(new_child(rw, ro), metadata)
     except (BadChild, MalformedCap) as error:
         raise BadNamedChild(name, str(error)) from None
 

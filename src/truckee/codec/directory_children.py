@@ -21,7 +21,6 @@ from truckee.codec.children import (
 from truckee.codec.directory_entry import BadDirectory, Entry
 from truckee.codec.directory_name import new_name
 from truckee.codec.directory_secrets import decrypt_write_cap, encrypt_write_cap
-from truckee.codec.directory_table import pack_table
 from truckee.codec.link_metadata import (
     Metadata,
     dump_metadata,
@@ -29,6 +28,7 @@ from truckee.codec.link_metadata import (
     load_metadata,
     updated,
 )
+from truckee.codec.new_table import pack_table
 
 
 @frozen
@@ -139,15 +139,3 @@ def pack_mutable(links: Mapping[str, Link], write_key: bytes) -> bytes:
     :raises BadName: :raises BadMetadata: when names or metadata cannot be stored.
     """
     return pack_table(new_entry(name, link, write_key) for name, link in links.items())
-
-
-def pack_immutable(links: Mapping[str, Link]) -> bytes:
-    """
-    Return the contents of an immutable directory.
-
-    Its cap is ``DirectoryCap`` of the cap of a file with them, a literal one if short.
-
-    :raises ChildMustBeImmutable: when a child can change.
-    :raises BadName: :raises BadMetadata: when names or metadata cannot be stored.
-    """
-    return pack_table(new_immutable_entry(name, link) for name, link in links.items())

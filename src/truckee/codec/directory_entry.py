@@ -66,7 +66,7 @@ def read_entry(packed: bytes, start: int) -> Entry:
     return Entry(_name(packed, *name), ro, rwdata, metadata)
 
 
-def name_at(packed: bytes, start: int) -> str:
+def name_at(packed: bytes | bytearray, start: int) -> str:
     """Return the name of the entry at *start*, which was checked."""
     head = _HEAD.match(packed, start)
     assert head is not None
@@ -102,7 +102,7 @@ def _places(packed: bytes, start: int) -> tuple[list[tuple[int, int]], int]:
     return places, end + 1
 
 
-def _name(packed: bytes, first: int, last: int) -> str:
+def _name(packed: bytes | bytearray, first: int, last: int) -> str:
     try:
         name = packed[first:last].decode("utf-8")
     except UnicodeDecodeError:

@@ -147,14 +147,3 @@ def _sorted(table: DirectoryTable, starts: array[int]) -> DirectoryTable:
         new.append(size)
         size += len(piece)
     return DirectoryTable(b"".join(pieces), new)
-
-
-def pack_table(entries: Iterable[Entry]) -> bytes:
-    """
-    Return *entries* as the table of a new directory, whatever their order.
-
-    Of entries with one name the last is kept.
-
-    :raises UnicodeEncodeError: when a name has half a surrogate pair.
-    """
-    return DirectoryTable(b"", array("Q")).changed(put=entries).packed

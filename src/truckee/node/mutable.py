@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from attrs import frozen
@@ -16,7 +16,6 @@ from truckee.flow.cpu import Workers
 from truckee.immutable.download.downloader import Downloader
 from truckee.immutable.download.memory_budget import Holdings
 from truckee.immutable.repair import Repairer
-from truckee.immutable.upload.body import Body
 from truckee.immutable.upload.keys import ConvergentKey
 from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.uploader import Uploader
@@ -70,9 +69,8 @@ class Mutable:
     ) -> Trees:
         """Return what works on directories and trees, whose spool *node* has."""
 
-        async def store(content: bytes) -> ChkReadCap | LiteralCap:
-            options = UploadOptions(ConvergentKey(), len(content))
-            return await uploader.upload(Body.of(content), options)
+        async def store(pieces: AsyncIterator[bytes], size: int) -> ChkReadCap | LiteralCap:
+            return await uploader.upload(pieces, UploadOptions(ConvergentKey(), size))
 
         directories = Directories(
             self.files, downloader, store, self._cpu, time.time, self._clock

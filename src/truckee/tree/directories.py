@@ -7,8 +7,8 @@ change of it is one that is made again when others write at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -26,7 +26,6 @@ from truckee.codec.children_json import GivenChild
 from truckee.codec.directory_children import (
     Link,
     new_entry,
-    pack_immutable,
     pack_mutable,
     read_child,
     read_immutable_child,
@@ -37,6 +36,7 @@ from truckee.codec.directory_children import (
 from truckee.codec.directory_entry import Entry
 from truckee.codec.directory_table import DirectoryTable, parse_table
 from truckee.codec.mutable_prefix import Prefix
+from truckee.codec.new_table import NewTable
 from truckee.errors import Misuse, Refused
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
@@ -75,11 +75,20 @@ class CannotBeListed(Misuse):
     """This cap checks a directory and does not list it; ask for its read cap."""
 
 
+@define
+class DirectoryTooLarge(FileTooLarge):
+    """
+    The table of the directory would be larger than the {limit} bytes that are read at
+    once: a child takes some 250, and its metadata. Link some of the children from
+    directories of their own.
+    """
+
+
 class Store(Protocol):
     """Stores the content of an immutable directory as a file."""
 
-    def __call__(self, content: bytes) -> Work[FileReadCap]:
-        """Return its cap, the same one for the same content."""
+    def __call__(self, pieces: AsyncIterator[bytes], size: int) -> Work[FileReadCap]:
+        """Return its cap, the same one for the same content, of *size* bytes."""
 
 
 @frozen(eq=False)
@@ -198,7 +207,7 @@ class Directories:
         version: Prefix | None = None
         packed: bytes | None
         if isinstance(cap, ChkReadCap):
-            _check_size(cap.size)
+            check_table_size(cap.size)
             opened = await self._downloader.open(cap)
             packed = await opened.read(0, cap.size).rest()
         else:
@@ -256,14 +265,21 @@ class Directories:
         await self.change(parent, link)
         return found[0]
 
-    async def make_immutable(self, links: Mapping[str, Link]) -> DirectoryCap:
+    async def make_immutable(self, table: NewTable) -> DirectoryCap:
         """
         Return the cap of a directory that never changes.
 
-        :raises ChildMustBeImmutable: :raises BadMetadata: :raises FileTooLarge:
+        :raises DirectoryTooLarge:
         """
-        packed = await self.cpu.run(pack_immutable, links)
-        return DirectoryCap(await self._store(_checked(packed)))
+        await self.cpu.run(table.sort)
+        check_table_size(table.size)
+        pieces = self._pieces(table.pieces())
+        async with aclosing(pieces):
+            return DirectoryCap(await self._store(pieces, table.size))
+
+    async def _pieces(self, pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+        while piece := await self.cpu.run(next, pieces, b""):
+            yield piece
 
     async def change(self, cap: DirectoryCap, change: Change) -> None:
         """
@@ -316,7 +332,7 @@ def _changed(directory: Directory, asked: list[Asked[Change]]) -> DirectoryTable
         try:
             table = each.change(directory)
             if table is not None:
-                _check_size(len(table.packed))
+                check_table_size(len(table.packed))
         except Exception as error:
             each.error = error
             continue
@@ -333,11 +349,12 @@ def directory_of(child: Child, name: str) -> DirectoryCap:
 
 
 def _checked(packed: bytes) -> bytes:
-    """Return a table that can be read again.  :raises FileTooLarge:"""
-    _check_size(len(packed))
+    """Return a table that can be read again.  :raises DirectoryTooLarge:"""
+    check_table_size(len(packed))
     return packed
 
 
-def _check_size(size: int) -> None:
+def check_table_size(size: int) -> None:
+    """:raises DirectoryTooLarge: when a table of so many bytes could not be read"""
     if size > MAX_WHOLE:
-        raise FileTooLarge(MAX_WHOLE)
+        raise DirectoryTooLarge(MAX_WHOLE)

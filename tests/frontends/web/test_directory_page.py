@@ -9,9 +9,10 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.codec.directory_example import pack_immutable
 from truckee.codec.caps import DirectoryCap, LiteralCap, MutableReadCap, MutableWriteCap
 from truckee.codec.children import new_child
-from truckee.codec.directory_children import Link, pack_immutable, pack_mutable
+from truckee.codec.directory_children import Link, pack_mutable
 from truckee.codec.directory_table import parse_table
 from truckee.codec.entity_tags import listing_tag
 from truckee.codec.mutable_geometry import MutableGeometry

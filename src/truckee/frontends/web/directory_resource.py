@@ -92,6 +92,7 @@ class DirectoryResource(Resource):
         names, args = names_in(request.postpath), arguments(request)
         wanted_replace(args)
         check_when_done(args)
+        self._web.lists.check_length(args.get("t", ""), request.bodyLength)
         if args.get("t") not in STARTS:  # these take the place of one before
             self._web.reader.tasks.check_id(wanted_id(request, args))
         if request.method == b"PUT" and "t" not in args and names:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from truckee.codec.caps import DirectoryCap
-from truckee.codec.children_json import GivenChild, parse_children
 from truckee.codec.directory_children import Link
 from truckee.errors import Misuse
-from truckee.flow.limits import Budget
 from truckee.frontends.http.upload_options import parse_upload_options
 from truckee.frontends.web.arguments import BadArgument, boolean
+from truckee.frontends.web.children_lists import ChildrenLists
 from truckee.frontends.web.deep_web import DeepWeb, deep_web
 from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.mutable_files import FORMATS, MutableWeb, wanted_format
 from truckee.frontends.web.new_files import NewFiles
 from truckee.frontends.web.reading import ABOUT, Reader
-from truckee.immutable.upload.body import Body
-from truckee.mutable.body_room import BodyRoom
 from truckee.net.http.respond import Answer
 from truckee.tree.directories import Directories, NotADirectory
 from truckee.tree.links import Links, Replace
 from truckee.tree.paths import Paths, Place
 from truckee.tree.trees import Trees
-
-MAX_CHILDREN = 16 << 20  # bytes of children in JSON
 
 
 @define
@@ -55,16 +50,7 @@ class DirectoryWeb:
     mutable: MutableWeb
     frames: Frames
     deep: DeepWeb | None
-    # Of lists of children that clients send.
-    _texts: BodyRoom = field(factory=lambda: BodyRoom(Budget(4 * MAX_CHILDREN)))
-
-    async def children(
-        self, body: AsyncIterator[bytes], length: int | None
-    ) -> dict[str, GivenChild]:
-        """Return the children in *body*.  :raises BadChildren: :raises FileTooLarge:"""
-        content = Body(body, MAX_CHILDREN, length)
-        async with self._texts.hold(content, MAX_CHILDREN):
-            return await self.directories.cpu.run(parse_children, content.take_all())
+    lists: ChildrenLists
 
     async def find(self, cap: DirectoryCap, names: Sequence[str]) -> Place:
         """
@@ -110,7 +96,10 @@ def directory_web(
     if reader.checks is not None:
         deep = deep_web(trees.walker, reader.checks, reader.tasks)
     paths, links, frames = Paths(directories), Links(directories), reader.frames
-    return DirectoryWeb(directories, paths, links, files, reader, mutable, frames, deep)
+    lists = ChildrenLists(directories.cpu)
+    return DirectoryWeb(
+        directories, paths, links, files, reader, mutable, frames, deep, lists
+    )
 
 
 def text_answer(text: str, status: int = 200) -> Answer:

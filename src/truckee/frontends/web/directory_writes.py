@@ -38,8 +38,6 @@ from truckee.tree.paths import NoSuchChild, directory_at
 
 _CAP = 8 << 10  # bytes of a cap that is sent
 
-Children = Mapping[str, GivenChild]
-
 
 @define
 class FileInTheWay(Misuse):
@@ -80,9 +78,9 @@ class Target:
         """Do what a POST asks for."""
         kind = self._args.get("t", "")
         if kind in ("mkdir-with-children", "mkdir-immutable"):
-            return await self._mkdir_of(await self._children(body), kind)
+            return await self._mkdir_of(body, kind)
         if kind in ("set_children", "set-children"):
-            return await self._set_children(await self._children(body))
+            return await self._set_children(body)
         header = self._request.getHeader("content-type") or ""
         form, has_file = None, False
         if kind == "upload" or (not kind and is_form(header)):
@@ -179,12 +177,10 @@ class Target:
         """Answer with *text*, or as the form says."""
         return when_done(self._args, text_answer(text), cap)
 
-    async def _children(self, body: AsyncIterator[bytes]) -> Children:
-        return await self._web.children(body, self._request.bodyLength)
-
-    async def _mkdir_of(self, children: Children, kind: str) -> Answer:
+    async def _mkdir_of(self, body: AsyncIterator[bytes], kind: str) -> Answer:
         """Make a directory with children, under ``name=`` or where the path leads."""
-        made = await make_directory(self._web, kind, children, self._args)
+        length = self._request.bodyLength
+        made = await make_directory(self._web, kind, body, length, self._args)
         given = GivenChild.of(made)
         if "name" in self._args:
             parent, name = await self._directory(), child_name(self._args)
@@ -256,7 +252,8 @@ class Target:
         cap = await run_task(web.reader.tasks, "upload", wanted, status, work, str)
         return text_answer(cap, 201 if link is None else 200)
 
-    async def _set_children(self, children: Children) -> Answer:
+    async def _set_children(self, body: AsyncIterator[bytes]) -> Answer:
+        children = await self._web.lists.read(body, self._request.bodyLength)
         parent = await self._directory()
         await self._web.links.set(parent, children, wanted_replace(self._args))
         return self._done(str(parent))
@@ -317,15 +314,21 @@ async def _check(
 
 
 async def make_directory(
-    web: DirectoryWeb, kind: str, children: Children, args: Mapping[str, str]
+    web: DirectoryWeb,
+    kind: str,
+    body: AsyncIterator[bytes],
+    length: int | None,
+    args: Mapping[str, str],
 ) -> DirectoryCap:
     """
-    Return a new directory that nobody has linked yet, with *children*.
+    Return a new directory that nobody has linked yet, with the children in *body*.
 
-    *kind* is mkdir, mkdir-with-children or mkdir-immutable.
+    *kind* is mkdir-with-children or mkdir-immutable.
     """
-    links = {name: Link(each.child, each.metadata or {}) for name, each in children.items()}
     if kind == "mkdir-immutable":
-        return await web.directories.make_immutable(links)
+        async with web.lists.packed(body, length) as table:
+            return await web.directories.make_immutable(table)
+    children = await web.lists.read(body, length)
+    links = {name: Link(each.child, each.metadata or {}) for name, each in children.items()}
     format = wanted_directory_format(args)
     return await web.directories.make(format, links, private_key_in(args))

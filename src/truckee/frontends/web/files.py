@@ -21,7 +21,6 @@ from truckee.codec.caps import (
     MutableWriteCap,
     UnknownCap,
 )
-from truckee.codec.children_json import GivenChild
 from truckee.errors import Misuse
 from truckee.frontends.http.multipart import FORM_OVERHEAD, BadForm, Form, boundary_of
 from truckee.frontends.http.small_body import read_fields
@@ -128,8 +127,10 @@ class UriResource(Resource):
             raise WrongMethod(request.method.decode("ascii", "replace"), allowed)
         args = arguments(request)
         if self._makes_directory(args):
+            assert self._directories is not None
             wanted_directory_format(args)
             private_key_in(args)
+            self._directories.lists.check_length(args["t"], request.bodyLength)
             return
         self._check_upload_arguments(args)
         self._reader.tasks.check_id(wanted_id(request, args))
@@ -187,13 +188,14 @@ class UriResource(Resource):
         args: Mapping[str, str],
     ) -> Answer:
         assert self._directories is not None
-        children = dict[str, GivenChild]()
         if args["t"] == "mkdir":
             header = request.getHeader("content-type") or ""
             args = {**await read_fields(body, header), **args}
-        else:
-            children = await self._directories.children(body, request.bodyLength)
-        return await self._made(request, args, children)
+            return await self._made(request, args)
+        made = await make_directory(
+            self._directories, args["t"], body, request.bodyLength, args
+        )
+        return _directory_answer(request, args, made)
 
     async def _file_missing(
         self, request: StreamingRequest, args: Mapping[str, str]
@@ -201,21 +203,14 @@ class UriResource(Resource):
         """Answer a form without a file: it may be one that makes a directory."""
         if self._directories is None or args.get("t") != "mkdir":
             raise BadForm('it has no field named "file"')
-        return await self._made(request, args, {})
+        return await self._made(request, args)
 
-    async def _made(
-        self,
-        request: StreamingRequest,
-        args: Mapping[str, str],
-        children: Mapping[str, GivenChild],
-    ) -> Answer:
+    async def _made(self, request: StreamingRequest, args: Mapping[str, str]) -> Answer:
+        """Make an empty directory."""
         assert self._directories is not None
-        made = await make_directory(self._directories, args["t"], children, args)
-        cap = str(made)
-        if boolean(args, "redirect_to_result"):
-            target = request.own_path(f"/uri/{quote(cap, safe='')}/")
-            return Answer(b"", 303, {"content-type": TEXT, "location": target})
-        return text_answer(cap)
+        format, key = wanted_directory_format(args), private_key_in(args)
+        made = await self._directories.directories.make(format, private_key=key)
+        return _directory_answer(request, args, made)
 
     async def _put(
         self,
@@ -295,6 +290,16 @@ class NamedResource(Resource):
 
     def render_GET(self, request: Request) -> bytes:
         raise NotFound
+
+
+def _directory_answer(
+    request: StreamingRequest, args: Mapping[str, str], made: DirectoryCap
+) -> Answer:
+    cap = str(made)
+    if boolean(args, "redirect_to_result"):
+        target = request.own_path(f"/uri/{quote(cap, safe='')}/")
+        return Answer(b"", 303, {"content-type": TEXT, "location": target})
+    return text_answer(cap)
 
 
 def _cap_answer(
