@@ -15,12 +15,11 @@ from truckee.flow.together import Work
 from truckee.frontends.sftp.attributes import Attributes, entry
 from truckee.frontends.sftp.errors import ListingExpired
 from truckee.frontends.sftp.view import View
+from truckee.frontends.sftp.wire import MAX_STRING
 from truckee.tree.directories import Directory
 
 # Bytes of one answer, at least of those that have more than one name.
 _MOST = 128 << 10
-# A name that is longer does not fit into the packets that clients take.
-_LONGEST = 32 << 10  # bytes
 # What nobody asks for more of is forgotten after so long.
 _EXPIRE = 300.0  # seconds
 
@@ -30,7 +29,8 @@ class Listing:
     """
     The names of one directory, as it was when it was opened.
 
-    Names that a path cannot have are left out: those with a slash, ``.`` and ``..``.
+    Names that a path cannot have are left out: those with a slash, ``.`` and ``..``, and
+    those that are too long to be asked for.
     """
 
     _view: View
@@ -90,7 +90,7 @@ class Listing:
             raw = name.encode("utf-8", "surrogatepass")
             plain = name in (".", "..") and attributes is self.attributes
             usable = name not in ("", ".", "..") and "/" not in name and "\0" not in name
-            if plain or (usable and len(raw) <= _LONGEST):
+            if plain or (usable and len(raw) < MAX_STRING):
                 self._ready.append(entry(raw, attributes, self._view.now()))
 
     def _expire(self) -> None:
