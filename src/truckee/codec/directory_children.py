@@ -19,7 +19,7 @@ from truckee.codec.children import (
     stored_ro,
 )
 from truckee.codec.directory_entry import BadDirectory, Entry
-from truckee.codec.directory_name import new_name
+from truckee.codec.directory_name import check_length, new_name
 from truckee.codec.directory_secrets import decrypt_write_cap, encrypt_write_cap
 from truckee.codec.link_metadata import (
     Metadata,
@@ -99,10 +99,10 @@ def new_entry(name: str, link: Link, write_key: bytes) -> Entry:
     """
     Return the entry of *link* in a mutable directory, whose *write_key* this is.
 
-    :raises BadName: :raises BadMetadata: when name or metadata cannot be stored.
+    :raises BadName: :raises NameTooLong: :raises BadMetadata: when it cannot be stored.
     """
     return Entry(
-        new_name(name),
+        _new_name(name),
         _bytes(stored_ro(link.child, immutable=False)),
         encrypt_write_cap(write_key, _bytes(link.child.rw or "")),
         dump_metadata(link.metadata),
@@ -114,12 +114,18 @@ def new_immutable_entry(name: str, link: Link) -> Entry:
     Return the entry of *link* in an immutable directory.
 
     :raises ChildMustBeImmutable: when the child can change.
-    :raises BadName: :raises BadMetadata: when name or metadata cannot be stored.
+    :raises BadName: :raises NameTooLong: :raises BadMetadata: when it cannot be stored.
     """
     if not link.child.is_deep_immutable:
         raise ChildMustBeImmutable
     ro = _bytes(stored_ro(link.child, immutable=True))
-    return Entry(new_name(name), ro, b"", dump_metadata(link.metadata))
+    return Entry(_new_name(name), ro, b"", dump_metadata(link.metadata))
+
+
+def _new_name(name: str) -> str:
+    name = new_name(name)
+    check_length(name)
+    return name
 
 
 def set_link(old: Metadata | None, child: Child, new: Metadata | None, now: float) -> Link:
@@ -136,6 +142,6 @@ def pack_mutable(links: Mapping[str, Link], write_key: bytes) -> bytes:
     """
     Return the contents of a new mutable directory; its first links are stored as given.
 
-    :raises BadName: :raises BadMetadata: when names or metadata cannot be stored.
+    :raises BadName: :raises NameTooLong: :raises BadMetadata: when one cannot be stored.
     """
     return pack_table(new_entry(name, link, write_key) for name, link in links.items())

@@ -21,6 +21,19 @@ class BadName(Misuse):
     """The name has half of a surrogate pair, so it is no text. Choose another name."""
 
 
+@define
+class NameTooLong(Misuse):
+    """
+    The name is longer than the {limit} bytes of UTF-8 that a new one may have. Choose a
+    shorter one.
+    """
+
+    limit: int
+
+
+# Bytes of a new name.  In an address it is thrice as long, and a request's head has 16 KiB:
+# so whoever sets a name can also ask for it, and remove it.
+LONGEST = 4096
 # A name of this many characters is normalised in some microseconds however bad.
 _SHORT = 64
 
@@ -41,6 +54,12 @@ def new_name(name: str) -> str:
     except UnicodeEncodeError:
         raise BadName from None
     return normalize_name(name)
+
+
+def check_length(name: str) -> None:
+    """:raises NameTooLong: when a new entry cannot have *name*, which is in NFC"""
+    if len(name.encode("utf-8", "surrogatepass")) > LONGEST:
+        raise NameTooLong(LONGEST)
 
 
 def _ordered(decomposed: Iterable[str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from truckee.codec.caps import DirectoryCap, MutableReadCap, MutableWriteCap
 from truckee.codec.children import KnownCap, new_child
 from truckee.codec.children_json import GivenChild
 from truckee.codec.directory_children import Link
+from truckee.codec.directory_name import check_length, normalize_name
 from truckee.errors import Misuse
 from truckee.frontends.http.multipart import BadForm, Form, is_form
 from truckee.frontends.http.small_body import read_fields, read_text
@@ -222,6 +223,7 @@ class Target:
     ) -> Answer:
         """Store a file at the end of *names*, or a new version of the one that is there."""
         web, args, replace = self._web, self._args, wanted_replace(self._args)
+        check_length(normalize_name(names[-1]))
         parent = await web.paths.make_way(self._cap, names[:-1])
         name = names[-1]
         link = await web.file_at(parent, name)
