@@ -22,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
 from attrs import define, field
 
@@ -56,11 +57,19 @@ class Cuts:
         }
 
 
+class Gateway(Protocol):
+    """A node with a web API."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+
+
 @define(eq=False)
 class Upload:
     """One open upload, as its client sees it."""
 
-    grid: GridProcess
+    grid: Gateway
     way: str
     size: int | None  # that is told when it is opened
     data: bytes = field(repr=False)
