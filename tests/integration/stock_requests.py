@@ -369,6 +369,13 @@ REQUESTS = (
     Request("POST", "/uri/{d}?t=set_children", _CHILDREN),
     Request("POST", "/uri/{d}?t=set-children", _CHILDREN),
     Request("POST", "/uri/{d}?t=set_children&replace=false", _CHILDREN),
+    Request(
+        "POST",
+        "/uri/{d}?t=set_children&overwrite=false",
+        _CHILDREN,
+        ours=409,
+        why="it is documented, and counts here",
+    ),
     Request("POST", "/uri/{d}?t=set_children", b"bad"),
     Request("POST", "/uri/{d}/sc?t=set_children", _CHILDREN),
     Request("POST", "/uri/{d}?t=nothing"),

@@ -297,8 +297,11 @@ class LinkTests(_Case):
     def test_set_children(self) -> None:
         cap = self.filled()
         body = json.dumps({n: ["filenode", {"ro_uri": LITERAL}] for n in ("one", "three")})
-        refused = self.post(cap, data=body.encode(), t="set_children", replace="false")
-        self.check_error(refused, 409)
+        for args in ({"replace": "false"}, {"overwrite": "false"}):
+            path = self.at(cap, t="set_children", **args)
+            self.check_error(self.ask("POST", path, body.encode()), 409)
+        wrong = self.post(cap, data=body.encode(), t="set_children", overwrite="x")
+        self.check_error(wrong, 400, "overwrite=")
         self.assertEqual(self.names(cap), ["dir", "one", "two"])
         done = self.post(cap, data=body.encode(), t="set_children")
         self.assertEqual(done.status, 200)

@@ -116,13 +116,18 @@ def wanted_directory_format(args: Mapping[str, str]) -> str:
 
 
 def wanted_replace(args: Mapping[str, str]) -> Replace:
-    """Return what a new link may take the place of.  :raises BadArgument:"""
-    if args.get("replace", "").lower() == "only-files":
+    """
+    Return what a new link may take the place of.  :raises BadArgument:
+
+    Stock documents ``overwrite=`` for it, too.
+    """
+    name = "replace" if "replace" in args else "overwrite"
+    if args.get(name, "").lower() == "only-files":
         return Replace.FILES
     try:
-        anything = boolean(args, "replace", True)
+        anything = boolean(args, name, True)
     except BadArgument:
-        raise BadArgument("replace", "it must be true, false or only-files") from None
+        raise BadArgument(name, "it must be true, false or only-files") from None
     return Replace.ANYTHING if anything else Replace.NOTHING
 
 

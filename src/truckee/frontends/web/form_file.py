@@ -12,7 +12,8 @@ from truckee.frontends.web.afterwards import check_when_done
 from truckee.frontends.web.arguments import BadArgument
 
 # What the file is stored by, while it comes.
-_EARLY = (*NAMES, "format", "mutable", "name", "offset", "private-key", "replace")
+_HOW = ("format", "mutable", "name", "offset", "overwrite", "private-key", "replace")
+_EARLY = (*NAMES, *_HOW)
 
 
 @define(eq=False)
