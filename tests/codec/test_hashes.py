@@ -82,6 +82,8 @@ class UseTests(SynchronousTestCase):
         for buffer in (data, bytearray(data), memoryview(data)):
             block = tagged_hash(b"allmydata_encoded_subshare_v1", data)
             self.assertEqual(hashes.block_hash(buffer), block)
+            pieces = [buffer[:1], b"", buffer[1:]]
+            self.assertEqual(hashes.block_hash_of(pieces), block)
             segment = tagged_hash(b"allmydata_crypttext_segment_v1", data)
             self.assertEqual(hashes.segment_hash(buffer), segment)
         ueb = double_sha256(b"26:allmydata_uri_extension_v1," + data)

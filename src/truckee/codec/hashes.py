@@ -6,6 +6,7 @@ Source: formats, "Hashing".  Everything here returns 32 bytes unless it says oth
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,14 @@ def block_hash(block: Buffer, salt: bytes = b"") -> bytes:
     state = _BLOCK_START.copy()
     state.update(salt)
     state.update(block)
+    return sha256(state.digest()).digest()
+
+
+def block_hash_of(pieces: Iterable[Buffer]) -> bytes:
+    """Return the ``block_hash`` of *pieces*, one behind the other."""
+    state = _BLOCK_START.copy()
+    for piece in pieces:
+        state.update(piece)
     return sha256(state.digest()).digest()
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from truckee.codec import base32, container
-from truckee.codec.hashes import block_hash, tagged_hash
+from truckee.codec.hashes import block_hash_of, tagged_hash
 from truckee.storage.sharefiles import IncomingShare, ShareDirectory
 
+_AT_ONCE = 1 << 20  # bytes that are read for a hash
 _NAME = re.compile(r"(0|[1-9][0-9]{0,2})\.([a-z2-7]{16})")
 
 
@@ -120,7 +121,7 @@ class KeptFile(IncomingShare):
         with self._open() as descriptor:
             end = min(offset + piece * count, _length(os.fstat(descriptor)))
             return [
-                block_hash(os.pread(descriptor, piece, container.HEADER_SIZE + start))
+                block_hash_of(_read(descriptor, container.HEADER_SIZE + start, piece))
                 for start in range(offset, end - piece + 1, piece)
             ]
 
@@ -132,6 +133,12 @@ class KeptFile(IncomingShare):
                 return True
         self.discard()
         return False
+
+
+def _read(descriptor: int, offset: int, length: int) -> Iterator[bytes]:
+    """Give *length* bytes at *offset*, bit by bit: a piece may be as long as it likes."""
+    for start in range(offset, offset + length, _AT_ONCE):
+        yield os.pread(descriptor, min(_AT_ONCE, offset + length - start), start)
 
 
 def _length(status: os.stat_result) -> int:

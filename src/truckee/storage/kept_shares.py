@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 
 from attrs import define, field, frozen
+from twisted.internet.defer import DeferredLock
 from zope.interface import implementer
 
 from truckee.codec.secrets import LeaseSecrets
@@ -65,6 +66,8 @@ class KeptShares:
     totals: KeptTotals = field(factory=KeptTotals, init=False)
     _idle: int = field(default=0, init=False)  # shares to which nobody writes
     _turns: Exclusive = field(factory=Exclusive, init=False)
+    # A small question is much work: of all writers' one at a time is answered.
+    hashing: DeferredLock = field(factory=DeferredLock, init=False)
     _files: KeptDirectory = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -213,7 +216,7 @@ class KeptWriter(DiskWriter):
             raise BadKeptRequest("there are no such pieces")
         if piece * count > MAX_HASHED:
             raise BadKeptRequest("these are too many bytes for one question")
-        async with self._turn:
+        async with self._turn, self._kept.hashing:
             self._check_open()
             with disk_errors(self._server.name):
                 return await self._disk.run(self.file.hashes, offset, piece, count)
