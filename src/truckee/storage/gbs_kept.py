@@ -24,7 +24,7 @@ from truckee.storage.gbs_kept_schema import Opening
 from truckee.storage.gbs_paths import share_number_of
 from truckee.storage.gbs_uploads import NotInProgress, to_the_end
 from truckee.storage.interfaces import IKeptShares, IKeptWriter, IStorageServer
-from truckee.storage.quotas import IDLE_LIMIT, Claim, ShareQuotas
+from truckee.storage.quotas import IDLE_LIMIT, Claim, ShareQuotas, within
 
 log = Logger()
 
@@ -102,21 +102,17 @@ class GbsKept:
             await self._take_over(storage_index, opening, owner)
             there = await kept.unfinished(storage_index, owner.secret)
             claims = await self._claim(question.peer, opening, there)
-            try:
-                opened = await kept.open(
+            opened = await within(
+                claims,
+                kept.open(
                     storage_index,
                     gbs_schema.lease_secrets(secrets),
                     owner.secret,
                     claims.keys(),
                     opening.size,
                     opening.open_ended,
-                )
-            except BaseException:
-                for claim in claims.values():
-                    claim.end()
-                raise
-            for number in claims.keys() - opened.writers.keys():
-                claims[number].end()
+                ),
+            )
             for number, writer in opened.writers.items():
                 place = storage_index, number
                 self._add(place, opening.size, owner, writer, claims[number])

@@ -42,7 +42,7 @@ from truckee.storage.interfaces import (
     SlotTooLarge,
 )
 from truckee.storage.no_slots import NoMutableFiles, NoSlots
-from truckee.storage.quotas import ShareQuotas
+from truckee.storage.quotas import ShareQuotas, within
 from truckee.storage.share_leases import TooManyLeases
 from truckee.storage.share_reads import share_end
 
@@ -183,16 +183,10 @@ class GbsStorage:
         wanted = shares if size else frozenset()
         space = await self._storage.available_space() if wanted else 0
         claims = self._quotas.claim(question.peer, wanted, size, space)
-        try:
-            answer = await self._storage.allocate(
-                storage_index, gbs_schema.lease_secrets(secrets), claims.keys(), size
-            )
-        except BaseException:
-            for claim in claims.values():
-                claim.end()
-            raise
-        for share in claims.keys() - answer.writers.keys():
-            claims[share].end()
+        leases = gbs_schema.lease_secrets(secrets)
+        answer = await within(
+            claims, self._storage.allocate(storage_index, leases, claims.keys(), size)
+        )
         upload_secret = secrets[gbs_schema.UPLOAD]
         self._uploads.begin(storage_index, upload_secret, size, answer.writers, claims)
         allocated = answer.writers.keys()
