@@ -21,6 +21,7 @@ from truckee.grid.pool import ServerStatus
 from truckee.helper.server.limits import HelperLimits
 from truckee.status.problems import Problem
 from truckee.storage.crawl_state import CrawlCounts, CrawlState
+from truckee.storage.kept_shares import KeptTotals
 
 MIB = 1 << 20
 NOW = 1_700_000_000.0
@@ -274,7 +275,7 @@ def states() -> list[tuple[str, str, bytes]]:
     storing = StorageReport(
         *(DiskReport(10**12, 10**11, 10**11), 10**9, 10**10, False, None),
         *(CrawlState(started=NOW, cycles=1, last=CrawlCounts(3, 9, 10**9)), 0.4, None),
-        "The disk is full",
+        *("The disk is full", 3 * 86400.0, KeptTotals(1234, 10**9, 5)),
     )
     pages: dict[str, tuple[str, Callable[[], bytes]]] = {
         "files-troubled": ("", lambda: welcome_page(full, HERE, framed(full, True))),

@@ -136,6 +136,20 @@ class DefaultTests(_Case):
         self.assertEqual((storage.readonly, storage.reserved_space), (True, 5 * 10**9))
         self.assertEqual(storage.directory.name, "storage")
 
+    def test_incomplete(self) -> None:
+        """Shares in progress are kept for some days, or not at all, in a grid too."""
+        for text, days in (
+            ("", 3.0),
+            ("incomplete.keep = 0.5 days", 0.5),
+            ("incomplete.keep = 14", 14.0),
+            ("incomplete.keep = 0 days", 0.0),
+            ("incomplete.keep = 0", 0.0),
+        ):
+            for rest in ("", "enabled = false\n[grid]\nstorage_dirs = a\n"):
+                config = self.load(f"[storage]\n{text}\n{rest}")
+                self.assertEqual(config.keep_incomplete, days * 86400)
+                self.assertNotIn("incomplete", f"{config.mistakes}{config.unsupported}")
+
 
 class HelperTests(_Case):
     def test_defaults(self) -> None:
@@ -223,6 +237,9 @@ class HelperTests(_Case):
             ("helper", "expire-after = 36500 days"),
             ("helper", "expire-after = 2 weeks"),
             ("helper", "expire-after = 1 2 days"),
+            ("storage", "incomplete.keep = -1 days"),
+            ("storage", "incomplete.keep = 3 hours"),
+            ("storage", "incomplete.keep = 00 days"),
             ("client", "helper.enabled = 2"),
             ("client", "cache.limit = all"),
             ("client", "cache.expire-after = 1 week"),

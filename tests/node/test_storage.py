@@ -16,6 +16,7 @@ from truckee.node.storage import (
     StorageRecord,
     StorageTaken,
 )
+from truckee.storage.kept_shares import KEEP, KeptTotals
 
 
 class OfferedTests(SynchronousTestCase):
@@ -25,9 +26,9 @@ class OfferedTests(SynchronousTestCase):
         self.record = self.room / "storage-server-id"
         self.disk = new_workers(self)
 
-    def open(self, served: bool = True) -> OpenedStorage:
+    def open(self, served: bool = True, keep: float = KEEP) -> OpenedStorage:
         """Return the directory as a start finds it, ready to take shares."""
-        opener = StorageOpener(self.disk)
+        opener = StorageOpener(self.disk, keep)
         self.addCleanup(opener.release)
         config = StorageConfig(self.path, False, 0, False, None)
         opened, _offered = opener.open_offered(
@@ -95,6 +96,21 @@ class OfferedTests(SynchronousTestCase):
         (self.path / "server-id").write_bytes(b"\xff")
         self.open().release()
         self.assertEqual((self.path / "server-id").read_bytes(), mark)
+
+    def test_incomplete(self) -> None:
+        """What is kept of incomplete shares is counted, also where no more are kept."""
+        opened = self.open(served=False)
+        self.assertIs(opened.server.kept, opened.kept)
+        path = opened.server.directory.kept(b"i" * 16) / ("0." + "a" * 16)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes(12 + 100))
+        opened.release()
+        opened = self.open()
+        self.assertEqual(opened.kept.totals, KeptTotals(1, 100))
+        opened.release()
+        opened = self.open(keep=0.0)
+        self.assertIsNone(opened.server.kept)
+        self.assertEqual(opened.kept.totals, KeptTotals(1, 100))
 
     def test_goes_while_it_runs(self) -> None:
         """While it is away nothing is allocated or made, and then it is there again."""

@@ -15,7 +15,7 @@ from tests.grids import OTHER_SECRETS, SECRETS, new_directory, new_workers
 from truckee.codec import base32, container
 from truckee.codec.secrets import LeaseSecrets, upload_secret
 from truckee.flow.cpu import Workers
-from truckee.storage.interfaces import IKeptWriter
+from truckee.storage.interfaces import IKeptWriter, NotWritable
 from truckee.storage.kept_shares import KEEP, KeptShares, KeptTotals
 from truckee.storage.server import DiskServer
 from truckee.storage.sharefiles import ShareDirectory
@@ -124,11 +124,22 @@ class KeptSharesTests(TestCase):
         self.assertEqual(await self.unfinished(), {1: 1, 3: 1})
         # A new process counts again.
         self.begin()
+        self.assertEqual(self.kept.totals, KeptTotals(2, 2, 0))
         self.kept.most = 2
         writer = await self.writer(2)
         await writer.write(0, [b"x"])
         await writer.leave()
         self.assertEqual(await self.unfinished(), {1: 1, 3: 1})
+
+    async def test_away(self) -> None:
+        """While the directory is away nothing is known of what is kept there."""
+        await self.keep()
+        await self.kept.sweep()
+        self.disk.is_there = lambda: False
+        self.now += KEEP + 1
+        with self.assertRaises(NotWritable):
+            await self.kept.sweep()
+        self.assertEqual(self.kept.totals, KeptTotals(1, 10, 0))
 
     async def test_other_names(self) -> None:
         """What is no kept share is left alone."""

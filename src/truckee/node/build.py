@@ -190,7 +190,7 @@ class Node:
         if self._stopped:
             return
         self._stopped = True
-        self.base.disks.stop()
+        await self.base.disks.stop()
         if self._port is not None:
             await maybeDeferred(self._port.port.stopListening)
         if self.parts is not None:

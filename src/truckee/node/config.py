@@ -40,6 +40,7 @@ from truckee.node.config_values import (
     parse_count,
     parse_days,
     parse_guard,
+    parse_keep,
     parse_key,
     parse_memory,
     parse_storage_dir,
@@ -60,6 +61,7 @@ from truckee.node.sftp_config import SftpConfig, sftp_config
 from truckee.node.tor_settings import TorSettings, tor_settings
 from truckee.node.unsupported import unsupported
 from truckee.renewal.plan import RenewalPlan
+from truckee.storage.kept_shares import KEEP
 from truckee.uploads.registry import OpenLimits
 
 DEFAULT_WEB_PORT = "tcp:3456:interface=127.0.0.1"
@@ -138,6 +140,7 @@ class NodeConfig:
     accounts_file: Path  # which need not be there
     storage_dirs: Sequence[Path]
     reserved_space: int  # bytes, of each storage directory's disk
+    keep_incomplete: float  # seconds for which shares in progress are kept; 0: none are
     sftp: SftpConfig | None  # None: it is not wanted
     renewal: RenewalPlan
 
@@ -376,6 +379,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         accounts_file=accounts_path(node, file),
         storage_dirs=storage_dirs,
         reserved_space=get("grid", "reserved_space", 0, parse_size),
+        keep_incomplete=get("storage", "incomplete.keep", KEEP, parse_keep),
         sftp=sftp_config(node, file),
         renewal=renewal,
     )

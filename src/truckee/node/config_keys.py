@@ -38,7 +38,8 @@ _KNOWN = {
         download.memory-limit cache.limit cache.expire-after cache.check-interval renew
         renew.repair""",
     "storage": f"""enabled anonymous readonly reserved_space storage_dir force_foolscap
-        plugins grid_management debug_discard debug_discard_storage {_EXPIRE}""",
+        plugins grid_management debug_discard debug_discard_storage incomplete.keep
+        {_EXPIRE}""",
     "helper": """enabled spool-limit max-size max-uploads client-spool-limit
         client-max-uploads expire-after""",
     "grid": "storage_dirs reserved_space",

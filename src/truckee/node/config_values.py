@@ -85,6 +85,11 @@ def parse_days(text: str) -> float:
     return days * 86400
 
 
+def parse_keep(text: str) -> float:
+    """Return seconds, 0 for not at all.  :raises ValueError: see ``parse_days``."""
+    return 0.0 if re.fullmatch(r"0 *(?:days?)?", text, re.ASCII) else parse_days(text)
+
+
 def parse_guard(text: str) -> float:
     """Return seconds, 0 for none.  :raises ValueError: when *text* is not a time."""
     return 0.0 if text == "0" else parse_duration(text)

@@ -37,6 +37,7 @@ from truckee.node.storage import (
 )
 from truckee.status.problems import Problems
 from truckee.storage.journal import Journal
+from truckee.storage.kept_sweeper import KeptSweeper
 
 log = Logger()
 
@@ -62,6 +63,7 @@ class NodeDisks:
     journal: Journal = field(init=False)
     _opener: StorageOpener = field(init=False)
     grid: GridDirectories = field(init=False)
+    sweeper: KeptSweeper = field(init=False)
     _offered: bool = field(default=False, init=False)
     _keys_saved: bool = field(default=False, init=False)
 
@@ -70,7 +72,8 @@ class NodeDisks:
         self.recovery = Recovery(self.problems, self._disk, self._reactor)
         self.watch = DiskWatch(self.problems, self._disk, self._reactor)
         self.journal = Journal(self.directory.journal, self._disk, self.problems)
-        self._opener = StorageOpener(self._disk)
+        self._opener = StorageOpener(self._disk, self._config.keep_incomplete)
+        self.sweeper = KeptSweeper(self._reactor)
         self.grid = GridDirectories(
             self._config,
             DirectoryRecord(self.directory.path),
@@ -87,6 +90,7 @@ class NodeDisks:
         text = f"Nothing is written there, and uploads that need it are refused. {_GOES_ON}"
         await self.watch.add(Place("node directory", path, text))
         self.watch.start()
+        self.sweeper.start()
         text = "New keys are in memory only: they are lost if the node stops before."
         await self._attempt("keys", text, partial(self._save, keys))
         text = "Uploads that must be spooled are refused."
@@ -122,6 +126,7 @@ class NodeDisks:
             await self._disk.run(opened.make_ready)
 
         await self.recovery.attempt(f"{name}: cleaning", _TAKES_NOTHING, ready)
+        self.sweeper.add(opened.kept)
         reserved = max(LEAST, opened.server.reserved_space)
         if not opened.server.readonly:
             place = Place(
@@ -223,10 +228,11 @@ class NodeDisks:
 
     # The end
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Attempt nothing more."""
         self.recovery.stop()
         self.watch.stop()
+        await self.sweeper.stop()
 
     def release(self) -> None:
         """Let other processes have the storage directories."""

@@ -69,4 +69,4 @@ class Offers:
             time.time,
         )
         self.crawler.start()
-        self.storage = StorageReporter(server, self.crawler, base.disk, time.time)
+        self.storage = StorageReporter(server, self.crawler, offered.kept, base.disk)

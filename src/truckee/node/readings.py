@@ -12,6 +12,7 @@ from truckee.frontends.web.welcome import GridStatus
 from truckee.helper.server.registry import Uploads
 from truckee.status.problems import Problems
 from truckee.storage.directory_status import count_states
+from truckee.storage.kept_shares import KeptTotals
 from truckee.storage.lease_crawler import LeaseCrawler
 from truckee.uploads.registry import OpenUploads
 
@@ -20,6 +21,20 @@ def problem_count(problems: Problems) -> Reading:
     """Return how many problems there are now."""
     text = "What is wrong with the node, as its pages tell: 0 when nothing is"
     return Reading("problems", text, lambda: len(problems))
+
+
+def kept_readings(find: Callable[[], KeptTotals | None]) -> list[Reading]:
+    """Return what metrics say of shares in progress; *find* may return None."""
+
+    def read(name: str) -> int | None:
+        totals = find()
+        return None if totals is None else int(getattr(totals, name))
+
+    text = "Shares in progress that are kept when their writers go, at the last look"
+    return [
+        Reading("storage_incomplete_shares", text, partial(read, "shares")),
+        Reading("storage_incomplete_bytes", "Their bytes", partial(read, "size")),
+    ]
 
 
 def readings(

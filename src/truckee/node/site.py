@@ -29,7 +29,7 @@ from truckee.node.foundation import Foundation
 from truckee.node.gateway_parts import GatewayParts
 from truckee.node.network import Network
 from truckee.node.offers import Offers
-from truckee.node.readings import problem_count, readings
+from truckee.node.readings import kept_readings, problem_count, readings
 from truckee.node.renewal import renewal_readings
 from truckee.node.webdav import build_webdav
 from truckee.storage.interfaces import IStorageServer
@@ -76,6 +76,7 @@ def build_site(
         None if config.storage is None else lambda: offers.crawler,
     )
     told += [problem_count(problems), *renewal_readings(parts.renewals)]
+    told += kept_readings(lambda: base.disks.sweeper.totals)
     root = RootResource(
         parts.uploader,
         parts.downloads.downloader,

@@ -33,6 +33,7 @@ from truckee.node.identity import (
 )
 from truckee.node.missing_storage import StorageMissing, check_place
 from truckee.node.own_grid import directory_name
+from truckee.storage.kept_shares import KEEP, KeptShares
 from truckee.storage.open_files import OpenFiles
 from truckee.storage.server import DiskServer
 from truckee.storage.sharefiles import ShareDirectory
@@ -62,6 +63,7 @@ class OpenedStorage:
     _locked: LockedDirectory
     _ready: Callable[[], None] = lambda: None
     server: DiskServer = field(init=False)
+    kept: KeptShares = field(init=False)  # of the server
 
     def is_there(self) -> bool:
         """Tell whether the path leads to it, perhaps again; blocks for a moment."""
@@ -98,6 +100,7 @@ class OpenedStorage:
             return
         self._ready()
         self.server.start()
+        self.kept.start()
 
     def release(self) -> None:
         """Let another process have it."""
@@ -110,6 +113,7 @@ class OfferedStorage:
 
     immutable: DiskServer
     mutable: DiskSlots
+    kept: KeptShares
 
     async def remove_expired(
         self, storage_index: bytes, remove: Callable[[Path], None]
@@ -157,6 +161,7 @@ class StorageOpener:
     """Opens storage directories of this machine; ``release`` all in the end."""
 
     disk: Workers
+    _keep: float = KEEP  # seconds for which shares in progress are kept; 0: none are
     _random: Callable[[int], bytes] = os.urandom
     _opened: list[OpenedStorage] = field(factory=list, init=False)
     _open_files: OpenFiles = field(factory=OpenFiles, init=False)  # of all together
@@ -230,7 +235,7 @@ class StorageOpener:
         )
         opened.server.readonly = config.readonly
         opened.server.expires = config.expiry is not None
-        return opened, OfferedStorage(opened.server, slots)
+        return opened, OfferedStorage(opened.server, slots, opened.kept)
 
     def release(self) -> None:
         """Let other processes have them."""
@@ -265,6 +270,9 @@ class StorageOpener:
             is_there=opened.is_there,
         )
         server.unready = True
+        opened.kept = KeptShares(server, self.disk, time.time, self._keep)
+        # What was kept before it was set to 0 is removed all the same.
+        server.kept = opened.kept if self._keep else None
         slots = server.slots = DiskSlots(
             name=name,
             node_id=lease_seed,

@@ -75,8 +75,13 @@ class KeptShares:
 
     def start(self) -> None:
         """Count what is there; blocks."""
-        places = map(self._files.idle, self._files.prefixes())
-        self._idle = sum(map(len, places))
+        count = size = 0
+        for prefix in self._files.prefixes():
+            for share in self._files.idle(prefix):
+                count += 1
+                size += share.length
+        self.totals = KeptTotals(count, size)
+        self._idle = count
 
     async def unfinished(
         self, storage_index: bytes, upload_secret: bytes
@@ -121,7 +126,12 @@ class KeptShares:
         return Opened(already, writers)
 
     async def sweep(self) -> None:
-        """Remove what was idle for too long, and count the rest."""
+        """
+        Remove what was idle for too long, and count the rest.
+
+        :raises OSError: when the disk refuses :raises NotWritable: when it is not there
+        """
+        await self._disk.run(self._server.check_there)
         count = size = removed = live = 0
         for prefix in await self._disk.run(self._files.prefixes):
             for share in await self._disk.run(self._files.idle, prefix):

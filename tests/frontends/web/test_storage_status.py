@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -14,7 +15,7 @@ from tests.grids import NOW, REACTOR, Grid, new_events, put_share, until
 from tests.integration.stock_grid import write_node
 from tests.net.http.wire import Reply, Wire
 from tests.ports import free_ports
-from tests.processes import ask
+from tests.processes import GridProcess, ask
 from truckee.codec.lease_expiry import ExpiryPolicy, ShareKind
 from truckee.frontends.web.root import STATUSES, RootResource
 from truckee.frontends.web.storage_report import StorageReporter
@@ -22,6 +23,7 @@ from truckee.frontends.web.storage_status import report_page
 from truckee.frontends.web.welcome import GridStatus
 from truckee.net.http.respond import Responder
 from truckee.net.http.site import StreamingSite
+from truckee.storage.kept_shares import KeptShares
 from truckee.storage.lease_crawler import CrawlPace, LeaseCrawler
 
 INDEX = b"i" * 16
@@ -45,8 +47,9 @@ class StorageTests(TestCase):
             lambda: NOW,
             pace,
         )
+        self.kept = KeptShares(self.server, self.grid.disk, lambda: NOW)
         self.reporter = StorageReporter(
-            self.server, self.crawler, self.grid.disk, lambda: NOW
+            self.server, self.crawler, self.kept, self.grid.disk
         )
 
     async def ask(self, reporter: StorageReporter | None, query: str = "") -> Reply:
@@ -99,22 +102,60 @@ class StorageTests(TestCase):
         ):
             self.assertIn(text, page)
 
+    def keep(self, storage: Path) -> None:
+        """Have a share of 100 bytes that was left incomplete."""
+        path = storage / "incomplete" / "aa" / ("a" * 26) / ("0." + "a" * 16)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes(12 + 100))
+
+    async def test_incomplete(self) -> None:
+        """Both are told of shares in progress, and until when they are kept."""
+        self.keep(self.server.directory.root)
+        self.kept.start()
+        told = json.loads((await self.ask(self.reporter, "?t=json")).body)
+        expected = {"keep": 3 * 86400, "shares": 1, "bytes": 100, "removed_shares": 0}
+        self.assertEqual(told["truckee"]["incomplete"], expected)
+        page = (await self.ask(self.reporter)).body.decode()
+        for text in ("Incomplete shares", "1 (100 bytes)", "for 3 days"):
+            self.assertIn(text, page)
+        report = await self.reporter.report()
+        for keep, text in ((86400.0, "for 1 day;"), (0.0, "removed at once")):
+            self.assertIn(text, report_page(evolve(report, keep=keep)).decode())
+
+    def test_grid(self) -> None:
+        """Metrics of a grid of its own count those in all its directories."""
+        node = GridProcess.create(
+            self.grid.root / "node", needed=1, happy=1, total=2, storage_dirs=2
+        )
+        for number in range(2):
+            self.keep(node.directory / "storage" / str(number))
+        node.start()
+        self.addCleanup(node.stop)
+        metrics = ask(f"{node.url}metrics").body
+        self.assertIn(b"\ntruckee_storage_incomplete_shares 2.0\n", metrics)
+        self.assertIn(b"\ntruckee_storage_incomplete_bytes 200.0\n", metrics)
+
     def test_node(self) -> None:
         """A storage node with a web port tells of what it offers, and by which rule."""
         node = write_node(self.grid.root / "node", "", free_ports(1)[0], storage=True)
+        self.keep(node.directory / "storage")
         config = node.directory / "tahoe.cfg"
         rule = "expire.enabled = true\nexpire.mode = age\n"
         rule += "expire.override_lease_duration = 2 months\nexpire.mutable = false\n"
+        rule += "incomplete.keep = 2 days\n"
         config.write_text(config.read_text() + rule)
         node.spawn("ours")
         self.addCleanup(node.stop)
         node.wait_until(lambda: ask(node.url).status == 200)
-        told = json.loads(ask(f"{node.url}storage?t=json").body)["truckee"]["leases"]
-        expiry = told["expiry"]
+        told = json.loads(ask(f"{node.url}storage?t=json").body)["truckee"]
+        incomplete = {"keep": 2 * 86400, "shares": 1, "bytes": 100, "removed_shares": 0}
+        self.assertEqual(told["incomplete"], incomplete)
+        expiry = told["leases"]["expiry"]
         self.assertEqual((expiry["duration"], expiry["kinds"]), (62 * 86400, ["immutable"]))
-        self.assertFalse(expiry["removes"])
+        self.assertFalse(told["leases"]["expiry"]["removes"])
         metrics = ask(f"{node.url}metrics").body
         self.assertNotIn(b"truckee_storage_shares", metrics)
+        self.assertIn(b"\ntruckee_storage_incomplete_shares 1.0\n", metrics)
 
     async def test_no_server(self) -> None:
         """A node that keeps no shares says so."""

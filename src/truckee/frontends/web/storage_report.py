@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from truckee.codec.lease_expiry import ExpiryPolicy
 from truckee.flow.cpu import Workers
 from truckee.storage.crawl_state import CrawlState
+from truckee.storage.kept_shares import KeptShares, KeptTotals
 from truckee.storage.lease_crawler import LeaseCrawler
 from truckee.storage.server import DiskServer
 
@@ -38,6 +38,8 @@ class StorageReport:
     progress: float  # of the cycle under way, from 0 to 1
     next_cycle: float | None  # Unix seconds; None: one is under way
     error: str | None  # what keeps the crawler from going on
+    keep: float  # seconds for which shares in progress are kept; 0: none are
+    kept: KeptTotals  # of these
 
 
 @define(eq=False)
@@ -46,8 +48,8 @@ class StorageReporter:
 
     _server: DiskServer
     _crawler: LeaseCrawler
+    _kept: KeptShares
     _disk: Workers
-    _now: Callable[[], float] = field(repr=False)
 
     async def report(self) -> StorageReport:
         """Look at the server and at its disk."""
@@ -67,6 +69,8 @@ class StorageReporter:
             crawler.progress,
             crawler.next_cycle,
             crawler.error,
+            self._kept.keep,
+            self._kept.totals,
         )
 
 

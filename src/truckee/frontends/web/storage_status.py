@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import asdict
 from twisted.web.http import Request
@@ -78,7 +78,8 @@ def report_json(report: StorageReport | None) -> bytes:
                 "storage_server.disk_free_for_root": report.disk.free,
                 "storage_server.disk_free_for_nonroot": report.disk.available,
             }
-        document = {"stats": stats, "truckee": {"leases": _leases_json(report)}}
+        ours = {"leases": _leases_json(report), "incomplete": _incomplete_json(report)}
+        document = {"stats": stats, "truckee": ours}
     return (json.dumps(document, indent=1) + "\n").encode("ascii")
 
 
@@ -107,6 +108,16 @@ def _leases_json(report: StorageReport) -> dict[str, object]:
     }
 
 
+def _incomplete_json(report: StorageReport) -> dict[str, object]:
+    kept = report.kept
+    return {
+        "keep": report.keep,
+        "shares": kept.shares,
+        "bytes": kept.size,
+        "removed_shares": kept.removed,
+    }
+
+
 def report_page(report: StorageReport | None, frame: Frame = ALONE) -> bytes:
     """Return a report for people."""
     if report is None:
@@ -127,6 +138,7 @@ def report_page(report: StorageReport | None, frame: Frame = ALONE) -> bytes:
             class_="lead",
         ),
         section("Disk", _disk(report)),
+        section("Incomplete shares", *_incomplete(report)),
         section("Leases", tags.p(_rule(report.policy)), _crawler(report)),
         section("Last full look", _last(report.state)),
     )
@@ -148,6 +160,25 @@ def _disk(report: StorageReport) -> Flattenable:
     return pairs(
         [*rows, ("Reserved, not for shares", exact(report.reserved)), ("Takes now", takes)]
     )
+
+
+def _incomplete(report: StorageReport) -> Sequence[Flattenable]:
+    rule = "A share whose writer goes before it is complete is removed at once."
+    if report.keep:
+        rule = (
+            "A share whose writer goes before it is complete can be continued for "
+            f"{_days(report.keep)}; then it is removed."
+        )
+    rows: list[tuple[str, Flattenable]] = [
+        ("Shares", f"{report.kept.shares:,} ({amount(report.kept.size)})"),
+        ("… removed at the last look", f"{report.kept.removed:,}"),
+    ]
+    return tags.p(rule), pairs(rows)
+
+
+def _days(seconds: float) -> str:
+    days = f"{seconds / _DAY:g}"
+    return "1 day" if days == "1" else f"{days} days"
 
 
 def _last(state: CrawlState) -> Flattenable:
