@@ -134,7 +134,11 @@ class AccessibilityTests(BrowserCase):
         """Pages as a gateway has them whose grid is of its own."""
         data = bytes(300_000)
         cap = curl("-T", "-", f"{self.grid.url}uri", data=data).decode()
+        mutable = curl("-T", "-", f"{self.grid.url}uri?format=SDMF", data=b"a").decode()
+        directory = curl("-X", "POST", f"{self.grid.url}uri?t=mkdir").decode()
         for name, path in (
+            ("info-mutable", f"uri/{mutable}?t=info"),
+            ("info-directory", f"uri/{directory}?t=info"),
             ("files", ""),
             ("upload", "upload"),
             ("storage-none", "storage"),
@@ -162,6 +166,19 @@ class AccessibilityTests(BrowserCase):
             self.check("status")
             self.visit(f"operations/{TASK}")
             self.check("task")
+
+    def test_walk(self) -> None:
+        """A walk that the page about a directory begins."""
+        directory = curl("-X", "POST", f"{self.grid.url}uri?t=mkdir").decode()
+        self.visit(f"uri/{directory}?t=info")
+        self.browser.do(
+            """
+            await Promise.all([page.waitForNavigation(),
+              page.getByRole("button", { name: "Count all" }).press("Enter")]);
+            """
+        )
+        self.assertIn("/operations/", self.browser.do("return page.url()"))
+        self.check("walk")
 
     def test_forms(self) -> None:
         """What comes of forms: a file that is stored, and one that is checked."""

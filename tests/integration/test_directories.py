@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -427,6 +429,20 @@ class ReadTests(_Case):
         self.assertEqual(reader, read_only(cap))
         self.assertIn(cap, self.ask("GET", self.at(cap, t="info")).text)
         self.check_error(self.ask("GET", self.at(cap, t="x")), 400, "t=")
+
+    def test_walks_of_the_page(self) -> None:
+        """The page about a directory begins walks below it, each with its own address."""
+        cap = self.mkdir()
+        self.put(cap, "file", data=b"x" * 1000)
+        page = self.ask("GET", self.at(cap, t="info")).text
+        actions = re.findall('action="([^"]*start-[^"]*)"', page)
+        places = set()
+        for action in map(unescape, actions):
+            reply = self.ask("POST", action.removeprefix("../uri"), b"")
+            self.assertEqual(reply.status, 302, action)
+            places.add(reply.headers["location"])
+            self.assertEqual(ask(reply.headers["location"]).status, 200)
+        self.assertEqual(len(places), 6)
 
     def test_check(self) -> None:
         cap = self.mkdir()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from base64 import urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 from urllib.parse import quote
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
@@ -198,6 +200,20 @@ class ReadTests(_Case):
             page = self.get(cap, query="?t=info").body.decode("utf-8")
             self.assertIn(str(cap), page)
             self.assertIn("1,000 bytes", page)
+
+    def test_overwritten_on_its_page(self) -> None:
+        """Who may change it can do so on the page about it, and comes back there."""
+        cap = write_cap_in(self.make(b"old"))
+        for each, count in ((cap, 1), (cap.read_cap(), 0)):
+            page = self.get(each, query="?t=info").body.decode("utf-8")
+            actions = re.findall('action="([^"]*t=upload[^"]*)"', page)
+            self.assertEqual(len(actions), count)
+            for action in actions:
+                url = self.url + unescape(action).removeprefix("../")
+                reply = ask("--form", "file=@-", url, data=b"new")
+                self.assertEqual(reply.status, 302, reply.body)
+                self.assertEqual(reply.headers["location"], "?t=info")
+        self.assertEqual(self.get(cap).body, b"new")
 
     def test_page_links_to_no_authority(self) -> None:
         """The content is opened under the cap that reads it: a page in it sees its URL."""

@@ -25,7 +25,7 @@ from truckee.codec.directory_children import Link
 from truckee.frontends.http.contents import check_wanted
 from truckee.frontends.http.path_names import names_in
 from truckee.frontends.http.small_body import read_fields
-from truckee.frontends.http.task_ids import wanted_id
+from truckee.frontends.http.task_ids import random_id, wanted_id
 from truckee.frontends.web.afterwards import check_when_done
 from truckee.frontends.web.arguments import BadArgument, arguments
 from truckee.frontends.web.change_page import change_page
@@ -165,7 +165,8 @@ class DirectoryResource(Resource):
             return await show_rows(request, web, cap, required(args, "names"))
         frame = web.frames.of(request)
         if kind == "info":
-            page = directory_info_page(about_directory(cap), str(cap), frame)
+            about = about_directory(cap)
+            page = directory_info_page(about, str(cap), frame, random_id)
         elif kind == "rename-form":
             page = change_page(required(args, "name"), frame)
         elif kind:

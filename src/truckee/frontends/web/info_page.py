@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
-from twisted.web.template import Flattenable, tags
+from twisted.web.template import Flattenable, Tag, tags
 
 from truckee.codec import base32
 from truckee.codec.caps import (
@@ -65,11 +65,18 @@ def mutable_info_page(
     ]
     # The content may be a page that knows its address: that has the cap to read it only.
     name, content = (quote(str(each), safe="") for each in (cap, read_cap))
-    return _page("A mutable file", rows, name, _content(content, frame), frame)
+    more = _overwrite(name, frame) if isinstance(cap, MutableWriteCap) else ""
+    return _page("A mutable file", rows, name, _content(content, frame), frame, more)
 
 
-def directory_info_page(about: Mapping[str, object], name: str, frame: Frame) -> bytes:
-    """Return the page of one directory, whose cap is *name*, of what is said *about* it."""
+def directory_info_page(
+    about: Mapping[str, object], name: str, frame: Frame, new_id: Callable[[], str]
+) -> bytes:
+    """
+    Return the page of one directory, whose cap is *name*, of what is said *about* it.
+
+    :param new_id: gives ids of walks that its forms begin.
+    """
     heads = {
         "rw_uri": "Cap to change it",
         "ro_uri": "Cap to list it",
@@ -80,8 +87,9 @@ def directory_info_page(about: Mapping[str, object], name: str, frame: Frame) ->
     ]
     if not about["mutable"]:
         rows.insert(0, ("Content", "never changes"))
-    listed = f"{frame.root}uri/{quote(name, safe='')}/"
-    return _page("A directory", rows, quote(name, safe=""), listed, frame)
+    quoted = quote(name, safe="")
+    listed, more = f"{frame.root}uri/{quoted}/", _below(quoted, frame, new_id)
+    return _page("A directory", rows, quoted, listed, frame, more)
 
 
 def _content(name: str, frame: Frame) -> str:
@@ -93,20 +101,53 @@ def _size(size: int) -> str:
     return amount(size) + (f" ({size:,} bytes)" if size >= 1000 else "")
 
 
+def _overwrite(name: str, frame: Frame) -> Tag:
+    """Return the form that writes the mutable file *name* anew, and comes back here."""
+    form = tags.form(
+        tags.label("A file from this device becomes its content", for_="file"),
+        tags.div(
+            tags.input(type="file", name="file", id="file", required=""),
+            tags.button("Overwrite"),
+            class_="row",
+        ),
+        action=f"{frame.root}uri/{name}?t=upload&when_done=%3Ft%3Dinfo",
+        method="post",
+        enctype="multipart/form-data",
+    )
+    return section("A new version", form)
+
+
+def _below(name: str, frame: Frame, new_id: Callable[[], str]) -> Tag:
+    """Return the forms that begin walks below the directory *name*."""
+    forms = [
+        _button(label, f"{frame.root}uri/{name}?t=start-{query}&ophandle={new_id()}")
+        for label, query in (
+            ("List all", "manifest"),
+            ("Count all", "deep-stats"),
+            ("Sum up all sizes", "deep-size"),
+            ("Check all", "deep-check"),
+            ("Verify all bytes", "deep-check&verify=true"),
+            ("Check and repair all", "deep-check&repair=true"),
+        )
+    ]
+    return section("All that is below it", tags.div(forms, class_="row"))
+
+
+def _button(label: str, action: str) -> Tag:
+    return tags.form(tags.button(label), action=action, method="post")
+
+
 def _page(
     title: str,
     rows: list[tuple[str, Flattenable]],
     name: str,
     content: str,
     frame: Frame,
+    more: Flattenable = "",
 ) -> bytes:
-    """Return a page that checks the cap *name*, and links to *content*."""
+    """Return a page that checks the cap *name*, links to *content*, and has *more*."""
     checks = [
-        tags.form(
-            tags.button(label),
-            action=f"{frame.root}uri/{name}?t=check{query}",
-            method="post",
-        )
+        _button(label, f"{frame.root}uri/{name}?t=check{query}")
         for label, query in (
             ("Check", ""),
             ("Verify every byte", "&verify=true"),
@@ -119,5 +160,6 @@ def _page(
         pairs(rows),
         tags.p(tags.a("Its content", href=content)),
         section("Is it whole?", tags.div(checks, class_="row")),
+        more,
         frame=frame,
     )
