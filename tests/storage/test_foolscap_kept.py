@@ -75,7 +75,7 @@ class _Slow:
         return answer
 
 
-class _Case(TestCase):
+class KeptCase(TestCase):
     timeout = 120
     limits = QuotaLimits()
 
@@ -108,7 +108,7 @@ class _Case(TestCase):
         return not (left or self.quotas.total or self.clock.getDelayedCalls())
 
 
-class GoneTests(_Case):
+class GoneTests(KeptCase):
     async def test_client_gone(self) -> None:
         """When the connection is lost, what was written stays, and nothing else."""
         opened = await open_shares(self.kept, 0, 1)
@@ -192,7 +192,7 @@ class GoneTests(_Case):
         self.assertEqual(await self.unfinished(), {0: 300})
 
 
-class QuotaTests(_Case):
+class QuotaTests(KeptCase):
     limits = QuotaLimits(shares=80)  # ten to a peer
 
     async def test_shares(self) -> None:
@@ -233,7 +233,7 @@ class QuotaTests(_Case):
         self.assertEqual(opened.writers[0].length, (30 << 20) + 1)
 
 
-class RefusedTests(_Case):
+class RefusedTests(KeptCase):
     async def refused(self, method: str, *arguments: object) -> CallFailed:
         """Call the server past our client, which would not say such things."""
         with self.assertRaises(CallFailed) as caught:
