@@ -1,0 +1,98 @@
+"""Uploads straight to servers of ours that are cut, and go on where each share is."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from unittest import SkipTest
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.lined_grid import SERVERS, SHAPE, Lined, lined
+from tests.integration.stock import TAHOE
+from tests.integration.stock_grid import content, reaches
+from tests.processes import ask, eventually
+from tests.soak.upload_cuts import Upload
+
+MIB = 1 << 20
+HALF = 6 * MIB
+DATA = content(7, 2 * HALF)
+# What one byte of a file is on all lines, and what there is around it.
+CARRIED = SHAPE.total / SHAPE.needed
+GREETINGS = 300_000  # bytes, of all nodes, after a cut
+
+
+class _Case:
+    https: bool
+
+    def setUp(self) -> None:
+        if not TAHOE.exists():
+            raise SkipTest("tahoe-lafs is not installed")
+        stack = ExitStack()
+        self.addCleanup(stack.close)  # type: ignore[attr-defined]
+        place = stack.enter_context(tempfile.TemporaryDirectory())
+        self.grid: Lined = stack.enter_context(lined(Path(place), self.https))
+
+    def begin(self, size: int | None) -> Upload:
+        """Have an open upload whose first half is on servers."""
+        upload = Upload(self.grid.gateway, "handle", size, DATA)
+        upload.open("random")
+        assert upload.send(0, HALF).status == 200
+        enough = 0.9 * CARRIED * HALF / SERVERS
+        eventually(lambda: min(self.kept()) > enough)
+        return upload
+
+    def kept(self) -> list[int]:
+        """Return the bytes that each server keeps of the upload."""
+        return [sum(_sizes(server.directory)) for server in self.grid.servers]
+
+    def end(self, upload: Upload, before: int) -> None:
+        """Bring the rest: it costs what it has, and all shares are there."""
+        gateway = self.grid.gateway
+        gateway.wait_until(lambda: reaches(gateway, SERVERS))
+        cap = upload.cap(upload.bring(upload.offset(), len(DATA)))
+        found = ask(f"{gateway.url}uri/{cap}")
+        assert found.body == DATA
+        shares = [share for server in self.grid.servers for share in server.shares()]
+        assert len(shares) == SHAPE.total, shares
+        assert self.kept() == [0] * SERVERS, self.kept()
+        again = self.grid.sent() - before - 1.02 * CARRIED * HALF
+        assert again < MIB + GREETINGS, again
+
+    def test_gateway_killed(self) -> None:
+        """A gateway that died goes on with what it had sent."""
+        for size in (None, len(DATA)):
+            upload = self.begin(size)
+            self.grid.gateway.kill()
+            before = self.grid.sent()
+            self.grid.start(self.grid.gateway)
+            self.end(upload, before)
+            for server in self.grid.servers:
+                for share in server.shares():
+                    share.unlink()
+
+    def test_others(self) -> None:
+        """Nor does it matter that servers died, or that the lines were cut."""
+        upload = self.begin(None)
+        before = self.grid.sent()
+        for server in self.grid.servers[:2]:
+            server.kill()
+            self.grid.start(server)
+        for line in self.grid.lines:
+            line.reset()
+        self.end(upload, before)
+
+
+def _sizes(directory: Path) -> Iterator[int]:
+    for path in (directory / "storage" / "incomplete").rglob("*.*"):
+        yield path.stat().st_size
+
+
+class FoolscapTests(_Case, SynchronousTestCase):
+    https = False
+
+
+class HttpsTests(_Case, SynchronousTestCase):
+    https = True
