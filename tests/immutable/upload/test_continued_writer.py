@@ -27,6 +27,7 @@ from truckee.storage.interfaces import (
     NoSpace,
     NotConnected,
     Opened,
+    ShareClosed,
 )
 from truckee.storage.kept_files import KeptFile
 from truckee.storage.kept_shares import KeptShares
@@ -386,6 +387,17 @@ class WriterTests(TestCase):
         self.clock.pump([0.1] * 10)
         self.successResultOf(writing)
         self.assertEqual(self.second.blocks, {100: BLOCK})
+
+    async def test_left(self) -> None:
+        """A server that was started again, or waited for long, keeps a share nobody has."""
+        for error in (CallFailed("far", "write", "closed"), ShareClosed(0)):
+            self.first.error, self.second = error, Fake()
+            self.answers = [self.second]
+            writer = ContinuedWriter(
+                "far", self.first, self.reopen, self.hash_of, self.clock
+            )
+            await writer.write(100, [BLOCK])
+            self.assertEqual(self.second.blocks, {100: BLOCK})
 
     async def test_refused(self) -> None:
         """A server that is there and refuses is asked once more, and not for minutes."""

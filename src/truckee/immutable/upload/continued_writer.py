@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from truckee.codec.hashes import Buffer
-from truckee.errors import Corrupt, Unavailable
+from truckee.errors import Corrupt, TruckeeError, Unavailable
 from truckee.flow.together import Work
 from truckee.storage.interfaces import (
     BadAnswer,
@@ -24,6 +24,7 @@ from truckee.storage.interfaces import (
     IKeptWriter,
     IShareWriter,
     NotConnected,
+    ShareClosed,
 )
 from truckee.storage.ranges import RangeSet
 
@@ -159,8 +160,8 @@ class ContinuedWriter:
         """
         try:
             return await ask(self._writer)
-        except (NotConnected, CallFailed) as error:
-            cut: Unavailable = error
+        except (NotConnected, CallFailed, ShareClosed) as error:
+            cut: TruckeeError = error
         while True:
             writer = await self._return(cut)
             if writer is None:
@@ -170,7 +171,7 @@ class ContinuedWriter:
             except NotConnected as error:
                 cut = error
 
-    async def _return(self, cut: Unavailable) -> IKeptWriter | None:
+    async def _return(self, cut: TruckeeError) -> IKeptWriter | None:
         """Wait for the server; return the writer that goes on.  :raises NotKept:"""
         self.away = True
         try:
