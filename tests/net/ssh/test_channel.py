@@ -159,6 +159,23 @@ class ChannelTests(SynchronousTestCase):
         self.link.send(ADJUST, number.to_bytes(4, "big") + (30_000).to_bytes(4, "big"))
         self.successResultOf(room)
 
+    def test_room_in_order(self) -> None:
+        """Those who wait for room go on as they came, also before who comes just then."""
+        number = self.opened(window=1000)
+        channel, order = self.links.subsystems[0].channel, list[str]()
+
+        async def wait(name: str, then: str = "") -> None:
+            await channel.room()
+            order.append(name)
+            if then:
+                Deferred.fromCoroutine(wait(then))
+
+        channel.send(bytes(300_000))
+        for name, then in (("a", "d"), ("b", ""), ("c", "")):
+            Deferred.fromCoroutine(wait(name, then))
+        self.link.send(ADJUST, number.to_bytes(4, "big") + (60_000).to_bytes(4, "big"))
+        self.assertEqual(order, ["a", "b", "c", "d"])
+
     def test_room_of_the_connection(self) -> None:
         """A window of any size is no room if the client reads nothing."""
         self.opened(window=0xFFFFFFFF)
@@ -171,6 +188,25 @@ class ChannelTests(SynchronousTestCase):
         self.link.takes = True
         self.link.pump()
         self.successResultOf(room)
+
+    def test_room_for_every_channel(self) -> None:
+        """When the client takes little, each of its channels is the first in its turn."""
+        self.opened(window=0xFFFFFFFF)
+        self.opened(window=0xFFFFFFFF)
+        sent = [0, 0]
+
+        async def send(which: int) -> None:
+            while sent[which] < 12:
+                await self.links.subsystems[which].channel.room()
+                sent[which] += 1
+                self.links.subsystems[which].channel.send(bytes(100_000))
+
+        self.link.takes = False
+        for which in (0, 1):
+            Deferred.fromCoroutine(send(which))
+        for _ in range(8):
+            self.link.ours.took()
+        self.assertLess(max(sent) - min(sent), 3, sent)
 
     def test_nobody_waits_for_who_is_gone(self) -> None:
         """Room is there for whoever waits when the channel ends, and nothing is sent."""

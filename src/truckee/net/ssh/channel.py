@@ -23,7 +23,7 @@ from twisted.conch.ssh.connection import OPEN_ADMINISTRATIVELY_PROHIBITED, SSHCo
 from twisted.logger import Logger
 
 from truckee.errors import Misuse
-from truckee.flow.changes import Changes
+from truckee.flow.gate import Gate
 from truckee.net.ssh.quiet import QUIET
 
 log = Logger()
@@ -86,6 +86,7 @@ class SubsystemChannel(SSHChannel):
         self._owed = 0
         self._window = WINDOW
         self._over = False
+        self.gate = Gate(lambda: not self.is_full)
 
     # For the subsystem
 
@@ -95,8 +96,12 @@ class SubsystemChannel(SSHChannel):
             self.write(packet)
 
     async def room(self) -> None:
-        """Return when most of what was sent has left, or nobody is there any more."""
-        await self.conn.changes.until(lambda: not self.is_full)
+        """
+        Return when most of what was sent has left, or nobody is there any more.
+
+        Those who wait go on in their order.
+        """
+        await self.gate.go_through()
 
     @property
     def _is_ending(self) -> bool:
@@ -175,7 +180,7 @@ class SubsystemChannel(SSHChannel):
     def addWindowBytes(self, data: int) -> None:
         """The client takes more."""
         super().addWindowBytes(data)
-        self.conn.changes.wake()
+        self.gate.look()
 
     def eofReceived(self) -> None:
         """The client sends nothing more."""
@@ -199,7 +204,7 @@ class SubsystemChannel(SSHChannel):
     def _end(self) -> None:
         if not self._over:
             self._over = True
-            self.conn.changes.wake()
+            self.gate.look()
             if self._subsystem is not None:
                 self.conn.transport.factory.subsystems -= 1
                 self._subsystem.lost()
@@ -213,7 +218,15 @@ class BoundedConnection(SSHConnection):
 
     def __init__(self) -> None:
         super().__init__()
-        self.changes = Changes()  # of what can be sent
+        self._served = 0  # how often, so that each channel is the first in its turn
+
+    def has_room(self) -> None:
+        """More can be sent: let those go on who wait for that."""
+        channels = list(self.channels.values())
+        first = self._served % max(1, len(channels))
+        self._served += 1
+        for channel in channels[first:] + channels[:first]:
+            channel.gate.look()
 
     def ssh_CHANNEL_DATA(self, packet: bytes) -> None:
         """Hand data to its channel, which gives the window back when it was used."""

@@ -294,6 +294,6 @@ class BoundedTransport(SSHServerTransport):
         self._changed()
 
     def _changed(self) -> None:
-        changes = getattr(self.service, "changes", None)
-        if changes is not None:
-            changes.wake()
+        has_room = getattr(self.service, "has_room", None)
+        if has_room is not None and not self.is_full:
+            has_room()
