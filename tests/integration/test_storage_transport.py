@@ -22,7 +22,7 @@ from tests.integration.stock_grid import (
     write_node,
 )
 from tests.ports import free_ports
-from tests.processes import ask
+from tests.processes import Wire, ask, eventually, opened
 from truckee.storage.gbs_schema import nurls_of
 from truckee.storage.gbs_server import certificate_hash
 
@@ -92,6 +92,42 @@ class TransportTests(SynchronousTestCase):
         data = content(1, 3 * MIB)
         self.assertTrue(gateway.get(gateway.put(data)) == data)
         self.assertEqual(self.states(gateway), {"connected"})
+
+    def test_unknown_length(self) -> None:
+        """Over HTTPS alone a file of unknown length leaves while it comes, unspooled."""
+        gateway = self.gateway("https")
+        data, before = content(3, 8 * MIB), self.counts()
+        with Wire(gateway.url) as wire:
+            wire.request("PUT /uri", "Transfer-Encoding: chunked")
+            wire.chunk(data[:MIB])
+            # Of each share the bytes of the first segment, while the second one comes not.
+            eventually(lambda: self.sizes() == [MIB] * SERVERS)
+            for begin in range(MIB, len(data), MIB):
+                wire.chunk(data[begin : begin + MIB])
+                self.assertEqual(self.spooled(gateway), [])
+            self.assertEqual(self.spooled(gateway), [])
+            wire.chunk(b"")
+            reply = wire.reply()
+        self.assertEqual(reply.status, 200, reply.body)
+        self.assertTrue(gateway.get(reply.text) == data)
+        self.assertEqual(self.sizes(), [])
+        self.assertEqual(self.counts(), [count + 1 for count in before])
+
+    def counts(self) -> list[int]:
+        """Return how many finished shares each server has."""
+        return [len(server.shares()) for server in _Shared.servers]
+
+    def sizes(self) -> list[int]:
+        """Return the bytes that servers keep of shares in progress, in whole MiB."""
+        kept = (server.directory / "storage" / "incomplete" for server in _Shared.servers)
+        paths = (path for place in kept for path in place.rglob("*.*"))
+        return [path.stat().st_size // MIB * MIB for path in paths]
+
+    def spooled(self, gateway: NodeProcess) -> list[str]:
+        """Return the files that a gateway has open in its spools (Linux)."""
+        spools = tuple(f"{gateway.directory}/{name}/" for name in ("tmp", "uploads"))
+        names = (name for _, name in opened(gateway.process.pid))
+        return [name for name in names if name.startswith(spools)]
 
     def test_foolscap(self) -> None:
         """And over foolscap alone."""
