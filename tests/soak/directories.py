@@ -47,18 +47,28 @@ def run(steps: int, children: int, gateways: int) -> Sequence[str]:
         wrong = list(cross([made.ours, made.stock], steps))
         rows = [{"operations": steps, "seen otherwise by one": len(wrong)}]
         report("one directory, two gateways in turns", rows)
-        others: list[NodeProcess] = []
+        ours, stock = [made.ours], [made.stock]
         try:
-            for program in ("ours", "stock"):
-                others += more_gateways(made, Path(name), program, gateways - 1)
-            done, lost = fill([made.ours, made.stock, *others], children)
+            ours += more_gateways(made, Path(name), "ours", gateways - 1)
+            stock += more_gateways(made, Path(name), "stock", gateways - 1)
+            done, lost = fill([*ours, *stock], gateways, children)
         finally:
-            for node in others:
+            for node in (*ours[1:], *stock[1:]):
                 node.stop()
-        asked = 2 * gateways * children
-        rows = [{"children": asked, "answered with success": done, "of these lost": lost}]
-        report(f"one directory, {2 * gateways} gateways at once", rows)
-        return wrong + ["a child that was linked is not there"] * lost
+        linked: list[dict[str, object]] = [
+            {
+                "gateways": f"{gateways} of {program}",
+                "children": gateways * children,
+                "answered with success": sum(answered),
+                "of these lost": sum(name.split()[0] in numbers for name in lost),
+            }
+            for program, answered, numbers in (
+                ("truckee", done[:gateways], {str(n) for n in range(gateways)}),
+                ("stock", done[gateways:], {str(n) for n in range(gateways, 2 * gateways)}),
+            )
+        ]
+        report(f"one directory, {2 * gateways} gateways at once", linked)
+        return wrong + [f"a child that was linked is not there: {name}" for name in lost]
 
 
 def main() -> None:
