@@ -82,6 +82,9 @@ class OpenVersion:
         """Return the bytes from *start* up to, not including, *end*."""
         return Download(self, start, end)
 
+    def leave(self, number: int, plaintext: bytes) -> None:
+        """Keep nothing: the next reader may find another version."""
+
     def settle(self) -> None:
         """Nothing is read before it is asked for."""
 

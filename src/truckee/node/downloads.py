@@ -38,6 +38,7 @@ class Downloads:
 
     def stop(self) -> None:
         """Keep nothing any more."""
+        self.downloader.stop()
         self.files.stop()
         self.cache.stop()
 

@@ -112,5 +112,21 @@ class ContentsTests(TestCase):
         self.assertEqual(len(content._piece), 0)
         self.assertEqual(await content.read(2000, 1000), DATA[2000:3000])
         await content.close()
+        self.place.grid.downloads.stop()
         self.assertEqual(self.held(), 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    async def test_here_and_there(self) -> None:
+        """Who reads little of each place fetches no segment twice, nor one behind it."""
+        content, grid = await self.open(await self.stored(DATA)), self.place.grid
+
+        async def reads(*places: int) -> int:
+            before = sum(server.reads for server in grid.servers)
+            for place in places:
+                self.assertEqual(
+                    await content.read(place, 4096), DATA[place : place + 4096]
+                )
+            return sum(server.reads for server in grid.servers) - before
+
+        self.assertGreater(await reads(2_500_000, 1000), 0)
+        self.assertEqual(await reads(2_600_000, 9000, 2_700_000, 50_000, 54_096, 58_192), 0)

@@ -65,7 +65,9 @@ class Downloaded:
     _piece: memoryview = field(default=memoryview(b""), init=False, repr=False)
     _piece_at: int = field(default=0, init=False)  # its place in the file
     _next: int = field(default=0, init=False)  # where the download goes on
-    _began: int = field(default=0, init=False)  # where it was sent to
+    # Where the range of a read ends that did not go on: what follows may not be wanted.
+    _limit: int = field(default=-1, init=False)
+    _began: int = field(default=0, init=False)  # where one who reads on began to
     _open_ended: bool = field(default=False, init=False)
     _idle: IDelayedCall | None = field(default=None, init=False, repr=False)
 
@@ -78,7 +80,7 @@ class Downloaded:
                 while offset < end:
                     at = offset - self._piece_at
                     if not 0 <= at < len(self._piece):
-                        await self._fetch(offset)
+                        await self._fetch(offset, end)
                         at = 0
                     part = self._piece[at : at + end - offset]
                     parts.append(part)
@@ -87,10 +89,13 @@ class Downloaded:
                 self._idle = self._clock.callLater(_IDLE, self._rest)
         return parts[0].tobytes() if len(parts) == 1 else b"".join(parts)
 
-    async def _fetch(self, offset: int) -> None:
-        """Have the bytes at *offset* at hand."""
+    async def _fetch(self, offset: int, end: int) -> None:
+        """Have the bytes at *offset* at hand, of those up to *end* that are asked for."""
         if offset != self._next:
-            self._began, self._open_ended = offset, True
+            self._limit, self._open_ended = end, False
+            self._download.go_on(offset, end)
+        elif offset == self._limit:
+            self._began, self._limit, self._open_ended = offset, self.size, True
             self._download.go_on(offset, self.size, open_ended=True)
         elif self._open_ended and offset - self._began >= _READS_ON:
             self._open_ended = False

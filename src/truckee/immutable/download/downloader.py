@@ -14,17 +14,26 @@ from truckee.flow.cpu import Workers
 from truckee.immutable.download.memory_budget import Holdings
 from truckee.immutable.download.open_files import OpenFiles
 from truckee.immutable.download.read_ahead import Download
+from truckee.immutable.download.recent_segments import Key, RecentSegments
 from truckee.immutable.download.shared_file import SharedFile
 
 
 @define(eq=False)
 class Downloader:
-    """Reads files."""
+    """Reads files; ``stop`` it in the end."""
 
     _files: OpenFiles
     _cpu: Workers
     _holdings: Holdings
     _clock: IReactorTime
+    _recent: RecentSegments = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._recent = RecentSegments(self._holdings, self._clock)
+
+    def stop(self) -> None:
+        """Keep nothing any more."""
+        self._recent.stop()
 
     async def open(self, cap: ChkReadCap, start: int = 0) -> OpenFile:
         """
@@ -38,7 +47,15 @@ class Downloader:
         except Exception:
             shared.settle()
             raise
-        return OpenFile(cap.key, shared, geometry, self._cpu, self._holdings, self._clock)
+        return OpenFile(
+            cap.key,
+            shared,
+            geometry,
+            self._cpu,
+            self._holdings,
+            self._clock,
+            self._recent,
+        )
 
 
 @define(eq=False)
@@ -51,6 +68,7 @@ class OpenFile:
     _cpu: Workers
     holdings: Holdings
     clock: IReactorTime
+    _recent: RecentSegments = field(repr=False)
 
     def read(self, start: int = 0, end: int = 0) -> Download:
         """Return the bytes from *start* up to, not including, *end*."""
@@ -71,9 +89,19 @@ class OpenFile:
 
         :raises NotEnoughShares: when too few shares are good for one of them.
         """
+        recent = self._recent.get(self._name(numbers[0])) if len(numbers) == 1 else None
+        if recent is not None:
+            return [recent]
         ciphertexts = await self._shared.segments(numbers)
         offset = numbers[0] * self.geometry.segment_size
         return await self._cpu.run(_decrypt, self._key, offset, ciphertexts)
+
+    def leave(self, number: int, plaintext: bytes) -> None:
+        """Keep a segment of which a part was read, for a while."""
+        self._recent.put(self._name(number), plaintext)
+
+    def _name(self, number: int) -> Key:
+        return self._key, self._shared.cap, number
 
 
 def _decrypt(key: bytes, offset: int, ciphertexts: Sequence[bytes]) -> list[bytes]:

@@ -57,6 +57,9 @@ class SegmentedFile(Protocol):
     async def segments(self, numbers: range) -> list[bytes]:
         """Return the plaintext of adjacent segments, 16 at most, of tiny ones 64."""
 
+    def leave(self, number: int, plaintext: bytes) -> None:
+        """Of a segment a part was read, and its reader goes elsewhere."""
+
     def settle(self) -> None:
         """Forget what was read early and not taken."""
 
@@ -154,6 +157,7 @@ class Download:
         """Fetch no more."""
         self._file.holdings.is_busy(self)
         self._taken_over()
+        self._leave_current()
         self.let_go()
         self._file.settle()
 
@@ -173,7 +177,7 @@ class Download:
 
     async def _next_run(self, number: int) -> None:
         """Make the run with segment *number* the current one."""
-        self._drop_current()
+        self._leave_current()
         if self._ahead and number not in self._ahead[0].numbers:
             self._drop_ahead()
         if not self._ahead:
@@ -255,6 +259,13 @@ class Download:
             self._drop_current()
         elif self._current is not None:
             self._give_but_last(self._current, self._size)
+
+    def _leave_current(self) -> None:
+        """Go elsewhere; one who reads here and there has single segments."""
+        if len(self._plaintexts) == 1:
+            ((number, plaintext),) = self._plaintexts.items()
+            self._file.leave(number, plaintext)
+        self._drop_current()
 
     def _drop_current(self) -> None:
         run, self._current = self._current, None

@@ -1,0 +1,89 @@
+"""
+Plaintext of segments that were read in part, for whoever reads more of them soon.
+
+One who reads here and there needs a few thousand bytes of a segment that takes milliseconds
+to fetch, to check and to decrypt as a whole.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from truckee.codec.caps import ChkVerifyCap
+from truckee.flow.recently_used import RecentlyUsed
+from truckee.immutable.download.memory_budget import Holdings
+
+# Of all files together; less where all readers have little.
+_MOST = 8 << 20  # bytes
+_PART = 8
+# A shorter one is soon made again.
+_LEAST = 64 << 10  # bytes
+# When nobody read any of them for so long, all are forgotten.
+_KEEP = 30.0  # seconds
+
+# The key, so that nobody gets plaintext by a verify cap; the file; and the segment.
+Key = tuple[bytes, ChkVerifyCap, int]
+
+
+@define(eq=False)
+class RecentSegments:
+    """In memory only, out of the budget of all readers; gives way to those who wait."""
+
+    _holdings: Holdings
+    _clock: IReactorTime
+    _segments: RecentlyUsed[Key, bytes] = field(init=False, repr=False)
+    _timer: IDelayedCall | None = field(default=None, init=False, repr=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        most = min(_MOST, self._holdings.budget.limit // _PART)
+        self._segments = RecentlyUsed(most, len)
+
+    @property
+    def used(self) -> int:
+        """Bytes of all of them."""
+        return self._segments.used
+
+    def get(self, key: Key) -> bytes | None:
+        """Return a segment that is still there."""
+        found = self._segments.get(key)
+        if found is not None:
+            self._forget_later()
+        return found
+
+    def put(self, key: Key, plaintext: bytes) -> None:
+        """Keep a segment, if that leaves room for readers."""
+        budget, before = self._holdings.budget, self.used
+        fits = budget.used + len(plaintext) <= budget.limit
+        if self._stopped or not fits or len(plaintext) < _LEAST:
+            return
+        self._segments.put(key, plaintext)
+        budget.reserve(self.used - before)
+        self._holdings.is_idle(self)
+        self._forget_later()
+
+    def stop(self) -> None:
+        """Keep nothing any more."""
+        self._stopped = True
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Forget all of them."""
+        self._holdings.is_busy(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        used = self.used
+        self._segments.clear()
+        self._holdings.budget.release(used)
+
+    def _forget_later(self) -> None:
+        if self._timer is None:
+            self._timer = self._clock.callLater(_KEEP, self._forget)
+        else:
+            self._timer.reset(_KEEP)
+
+    def _forget(self) -> None:
+        self._timer = None
+        self.let_go()
