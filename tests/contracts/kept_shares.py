@@ -25,6 +25,7 @@ from truckee.storage.interfaces import (
     ShareClosed,
     ShareTooLarge,
 )
+from truckee.storage.kept_shares import KeptShares
 
 DATA = bytes(range(200))
 
@@ -247,6 +248,30 @@ class KeptSharesContract(StorageCase):
         self.assertEqual(writer.length, 150)
         await writer.close(150)
         self.assertEqual(await self.found(), {0: DATA[:150]})
+
+    async def test_brief(self) -> None:
+        """One that is kept briefly is gone on with, and goes after half an hour."""
+        secret = upload_secret(SECRETS)
+        for brief, left in ((True, {}), (False, {0: 100})):
+            for already in (0, 50):
+                opened = await self.kept.open(
+                    INDEX, SECRETS, secret, {0}, 1 << 40, True, brief
+                )
+                self.assertEqual(opened.writers[0].length, already)
+                await opened.writers[0].write(already, [DATA[:50]])
+                await self.cut()
+            for path in self.disk.directory.kept(INDEX).iterdir():
+                os.utime(path, (self.now - 1801, self.now - 1801))
+            kept = self.disk.kept
+            assert isinstance(kept, KeptShares)
+            await kept.sweep()
+            self.assertEqual(await self.unfinished(), left)
+        writer = (
+            await self.kept.open(INDEX, SECRETS, secret, {0}, 1 << 40, True, True)
+        ).writers[0]
+        await writer.close(100)
+        [path] = self.disk.directory.home(INDEX).iterdir()
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
 
     async def test_files(self) -> None:
         """The kept shares of two files do not know each other."""

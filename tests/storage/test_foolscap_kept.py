@@ -253,7 +253,14 @@ class RefusedTests(KeptCase):
             (INDEX, {0}, 1 << 63),
         ):
             await self.refused(
-                "truckee_open_shares", index, *secrets, shares, size, True, Referenceable()
+                "truckee_open_shares",
+                index,
+                *secrets,
+                shares,
+                size,
+                True,
+                False,
+                Referenceable(),
             )
         await self.refused("truckee_unfinished_shares", b"short", SECRET)
         self.assertTrue(self.is_quiet())

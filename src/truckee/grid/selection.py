@@ -20,7 +20,7 @@ from truckee.grid.asking import Round, check_descriptors, most
 from truckee.grid.looks import Held, Looks
 from truckee.grid.permute import permuted
 from truckee.grid.placement import happiness, match, plan, plan_missing
-from truckee.grid.share_request import ShareRequest
+from truckee.grid.share_request import Keep, ShareRequest
 from truckee.storage.interfaces import IShareReader, IShareWriter, IStorageServer, NoSpace
 
 log = Logger()
@@ -305,11 +305,15 @@ class Selector:
         return Placement(new.writers, new.servers, good, spare)
 
     def request(
-        self, storage_index: bytes, size: int, open_ended: bool = False, kept: bool = False
+        self,
+        storage_index: bytes,
+        size: int,
+        open_ended: bool = False,
+        keep: Keep = Keep.NOT,
     ) -> ShareRequest:
         """Return what servers are asked for that are to take shares of a file."""
         secrets = partial(self.secrets, storage_index)
-        return ShareRequest(storage_index, size, open_ended, kept, secrets)
+        return ShareRequest(storage_index, size, open_ended, keep, secrets)
 
     async def forget(self, request: ShareRequest, total: int) -> None:
         """Have the servers on which *total* shares may be remove what they keep of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from enum import Enum
 
 from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -21,24 +22,40 @@ from truckee.storage.interfaces import (
 )
 
 
+class Keep(Enum):
+    """For how long servers are to keep shares that were cut off."""
+
+    NOT = "not"
+    # As long as the upload lasts that writes them; nobody goes on with them later.
+    BRIEFLY = "briefly"
+    LONG = "long"  # another run goes on with them
+
+
 @frozen(eq=False)
 class ShareRequest:
     """
     Shares of *size* bytes each, or at most that if *open_ended*.
 
-    *kept*: they are to outlive a cut, on servers that keep shares in progress.
+    They are to outlive a cut, on servers that keep shares in progress, as *keep* says.
     """
 
     storage_index: bytes
     size: int
     open_ended: bool
-    kept: bool
+    keep: Keep
     _secrets: Callable[[IStorageServer], LeaseSecrets] = field(repr=False)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is to be kept."""
+        return self.keep is not Keep.NOT
 
     async def ask(self, server: IStorageServer, shares: Set[int]) -> Allocation:
         """Have *server* take *shares*; see ``IStorageServer.allocate``."""
-        if self.kept and server.kept is not None:
-            return await self._open(server.kept, server, shares)
+        kept = server.kept
+        # What nobody goes on with later is kept for cuts alone.
+        if kept is not None and (kept.far or self.keep is Keep.LONG) and self.keeps:
+            return await self._open(kept, server, shares)
         secrets = self._secrets(server)
         return await server.allocate(
             self.storage_index, secrets, shares, self.size, self.open_ended
@@ -49,7 +66,10 @@ class ShareRequest:
     ) -> Opened:
         index, secrets = self.storage_index, self._secrets(server)
         own = upload_secret(secrets)
-        return await kept.open(index, secrets, own, shares, self.size, self.open_ended)
+        brief = self.keep is Keep.BRIEFLY
+        return await kept.open(
+            index, secrets, own, shares, self.size, self.open_ended, brief
+        )
 
     async def one(self, share: int, server: IStorageServer) -> IShareWriter:
         """Have *server* take one more share.  :raises NoSpace: when it does not."""
@@ -83,9 +103,14 @@ class ShareRequest:
         """
         Return which of *servers* keeps the most of each of *total* shares.
 
-        Nobody is asked when nothing is to be kept; of those who are *silent* see ``Round``.
+        Nobody is asked where no earlier run can have left any.  Of those who are *silent*
+        see ``Round``.
         """
-        able = [server for server in servers if self.kept and server.kept is not None]
+        able = [
+            server
+            for server in servers
+            if self.keep is Keep.LONG and server.kept is not None
+        ]
         found = await Round(able, clock, most(able), silent).ask(self._unfinished)
         best: dict[int, tuple[int, IStorageServer]] = {}
         for server in able:

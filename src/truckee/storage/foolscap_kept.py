@@ -40,6 +40,7 @@ class Wish:
     shares: Set[int]
     size: int  # bytes
     open_ended: bool
+    brief: bool
 
 
 @define(eq=False)
@@ -86,6 +87,7 @@ class KeptAnswers:
                     claims.keys(),
                     wish.size,
                     wish.open_ended,
+                    wish.brief,
                 ),
             )
             opened = {}

@@ -7,7 +7,7 @@ Source: ``docs/formats/kept-shares.md``, "Over foolscap".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import define, field
 from foolscap.api import Referenceable
@@ -42,6 +42,7 @@ class FoolscapKeptClient:
     answer for which nobody waits any more.
     """
 
+    far: ClassVar[bool] = True
     name: str
     _ask: Callable[..., Work[Any]] = field(repr=False)
     _canary: Referenceable = field(repr=False)  # tells the server that we are gone
@@ -64,6 +65,7 @@ class FoolscapKeptClient:
         shares: Set[int],
         size: int,
         open_ended: bool,
+        brief: bool = False,
     ) -> Opened:
         """See ``IKeptShares``."""
         answer = await self._ask(
@@ -75,6 +77,7 @@ class FoolscapKeptClient:
             set(shares),
             size,
             open_ended,
+            brief,
             self._canary,
             late=self._leave,
         )

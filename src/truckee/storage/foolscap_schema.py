@@ -141,6 +141,7 @@ class RIStorageServer(RemoteInterface):
         sharenums=ShareNumbers,
         size=Offset,
         open_ended=bool,
+        brief=bool,
         canary=Referenceable,
     ):
         opened = TupleOf(RIKeptShareWriter, Offset)

@@ -204,11 +204,14 @@ class FoolscapStorage(Referenceable):
         sharenums: set[int],
         size: int,
         open_ended: bool,
+        brief: bool,
         canary: Any,
     ) -> Deferred[tuple[set[int], dict[int, tuple[RemoteKeptWriter, int]]]]:
         _check(storage_index, *sharenums)
         secrets = LeaseSecrets(renew_secret, cancel_secret)
-        wish = Wish(storage_index, secrets, upload_secret, sharenums, size, open_ended)
+        wish = Wish(
+            storage_index, secrets, upload_secret, sharenums, size, open_ended, brief
+        )
         return run(self._kept_answers.open(wish, canary))
 
     def remote_advise_corrupt_share(

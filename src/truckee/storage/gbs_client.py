@@ -163,7 +163,7 @@ class GbsServer:
             # Nobody else has this secret: it is taken over and continued by nobody.
             secret = self._random(KEPT_SECRET)
             return await self._keeper.open(
-                storage_index, secrets, secret, shares, size, open_ended
+                storage_index, secrets, secret, shares, size, open_ended, brief=True
             )
         if shares and (open_ended or size < 1):
             raise NeedsKnownSize(self.name)

@@ -111,6 +111,7 @@ class GbsKept:
                     claims.keys(),
                     opening.size,
                     opening.open_ended,
+                    opening.brief,
                 ),
             )
             for number, writer in opened.writers.items():

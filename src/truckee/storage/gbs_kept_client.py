@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, DeferredLock
@@ -58,6 +58,7 @@ class _Proof:
 class GbsKeptClient:
     """What one server keeps; *ask* is that of its ``GbsServer``."""
 
+    far: ClassVar[bool] = True
     name: str
     _ask: Callable[..., Work[Reply]] = field(repr=False)
     _random: Callable[[int], bytes]
@@ -85,6 +86,7 @@ class GbsKeptClient:
         shares: Set[int],
         size: int,
         open_ended: bool,
+        brief: bool = False,
     ) -> Opened:
         """See ``IKeptShares``."""
         if not 0 <= size <= MAX_KEPT_SIZE:
@@ -102,7 +104,7 @@ class GbsKeptClient:
                 home,
                 proof,
                 secrets=gbs_schema.lease_headers(secrets),
-                body=gbs_kept_schema.encode_open(Opening(shares, size, open_ended)),
+                body=gbs_kept_schema.encode_open(Opening(shares, size, open_ended, brief)),
             )
             already, lengths = self.understand(
                 "open",

@@ -39,6 +39,7 @@ class Opening:
     shares: Set[int]
     size: int  # bytes, of each; at most that if it is open-ended
     open_ended: bool
+    brief: bool = False
 
 
 def home(storage_index: bytes) -> str:
@@ -75,16 +76,18 @@ def encode_open(opening: Opening) -> bytes:
             "share-numbers": set(opening.shares),
             "size": opening.size,
             "open-ended": opening.open_ended,
+            "brief": opening.brief,
         }
     )
 
 
 def parse_open(body: bytes) -> Opening:
     """Return which shares are to be opened."""
-    shares, size, open_ended = fields(decode(body), "share-numbers", "size", "open-ended")
-    if not isinstance(open_ended, bool):
-        raise ValueError("open-ended is true or false")
-    return Opening(wanted_shares(shares), unsigned(size), open_ended)
+    names = "share-numbers", "size", "open-ended", "brief"
+    shares, size, *switches = fields(decode(body), *names)
+    if not all(isinstance(switch, bool) for switch in switches):
+        raise ValueError("open-ended and brief are true or false")
+    return Opening(wanted_shares(shares), unsigned(size), *switches)
 
 
 def encode_opened(already: Set[int], lengths: Mapping[int, int]) -> bytes:

@@ -265,6 +265,8 @@ class IKeptShares(Interface):
     Source: ``docs/formats/kept-shares.md``.  An upload secret has 32 bytes.
     """
 
+    far: bool = Attribute("Whether a line to it can be cut, or its process alone end.")
+
     async def unfinished(storage_index: bytes, upload_secret: bytes) -> Mapping[int, int]:
         """Return the shares of an upload that are kept, with the length of each."""
 
@@ -275,11 +277,14 @@ class IKeptShares(Interface):
         shares: Set[int],
         size: int,
         open_ended: bool,
+        brief: bool = False,
     ) -> Opened:
         """
         Begin *shares*, or go on with what is kept of them; see ``IStorageServer.allocate``.
 
-        A writer that has one of them with the same secret loses it.
+        *brief* ones go half an hour after their last byte: nobody goes on with them once
+        the process of their writer has ended.  A writer that has one of them with the same
+        secret loses it.
         :raises BadKeptRequest: for a size that no share has
         """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +17,12 @@ from attrs import define, field, frozen
 
 from truckee.codec import base32, container
 from truckee.codec.hashes import block_hash_of, tagged_hash
+from truckee.codec.secrets import LeaseSecrets
 from truckee.storage.sharefiles import IncomingShare, ShareDirectory
 
 _AT_ONCE = 1 << 20  # bytes that are read for a hash
+# Modes of the files.
+_LASTING, _BRIEF = 0o600, 0o700
 _NAME = re.compile(r"(0|[1-9][0-9]{0,2})\.([a-z2-7]{16})")
 
 
@@ -53,6 +57,7 @@ class IdleShare:
     path: Path
     length: int  # bytes
     touched: float  # Unix seconds, of its last byte
+    brief: bool  # nobody goes on with it once its writer's process has ended
 
 
 @frozen
@@ -87,10 +92,22 @@ class KeptDirectory:
                 continue
             place = Path(entry.path)
             found += [
-                IdleShare(index, name, place / str(name), _length(status), status.st_mtime)
-                for name, status in _files(place)
+                _idle_share(index, name, place, status) for name, status in _files(place)
             ]
         return found
+
+
+def _idle_share(
+    storage_index: bytes, name: KeptName, place: Path, status: os.stat_result
+) -> IdleShare:
+    return IdleShare(
+        storage_index,
+        name,
+        place / str(name),
+        _length(status),
+        status.st_mtime,
+        bool(status.st_mode & stat.S_IXUSR),
+    )
 
 
 def remove_if_untouched(share: IdleShare) -> bool:
@@ -108,13 +125,21 @@ def remove_if_untouched(share: IdleShare) -> bool:
 class KeptFile(IncomingShare):
     """One that is being written; see ``IncomingShare``."""
 
+    _brief: bool = False
     length: int = field(default=0, init=False)  # bytes that were there when it was opened
 
     def create(self) -> None:
         """Open the file, or make it."""
         self.length = max(0, self._make() - container.HEADER_SIZE)
+        os.chmod(self._incoming, _BRIEF if self._brief else _LASTING)
         # Whoever looks for idle ones meanwhile leaves it alone.
         os.utime(self._incoming)
+
+    def publish(self, size: int, secrets: LeaseSecrets, now: float) -> None:
+        """See ``IncomingShare``."""
+        if self._brief:
+            os.chmod(self._incoming, _LASTING)
+        super().publish(size, secrets, now)
 
     def hashes(self, offset: int, piece: int, count: int) -> list[bytes]:
         """Return the block hashes of the whole pieces that are there."""

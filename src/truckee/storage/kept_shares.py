@@ -7,6 +7,7 @@ Source: ``docs/formats/kept-shares.md``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
+from typing import ClassVar
 
 from attrs import define, field, frozen
 from twisted.internet.defer import DeferredLock
@@ -37,6 +38,7 @@ from truckee.storage.promises import Promise
 from truckee.storage.server import OVERHEAD, DiskServer, DiskWriter, disk_errors
 
 KEEP = 3 * 86400.0  # seconds after the last byte
+KEEP_BRIEFLY = 1800.0  # the same, of brief ones
 MOST = 16_384  # shares to which nobody writes
 
 
@@ -61,6 +63,7 @@ class KeptShares:
     _server: DiskServer
     _disk: Workers
     _now: Callable[[], float]  # Unix seconds
+    far: ClassVar[bool] = False
     keep: float = KEEP
     most: int = MOST
     totals: KeptTotals = field(factory=KeptTotals, init=False)
@@ -98,6 +101,7 @@ class KeptShares:
         shares: Set[int],
         size: int,
         open_ended: bool,
+        brief: bool = False,
     ) -> Opened:
         """See ``IKeptShares``."""
         if not 0 <= size <= MAX_KEPT_SIZE:
@@ -105,7 +109,12 @@ class KeptShares:
         owner = owner_of(upload_secret)
 
         def new(share: int, promise: Promise) -> KeptWriter:
-            return self._new_writer(storage_index, share, secrets, size, promise, owner)
+            home = self._server.directory.home(storage_index) / str(share)
+            path = self._files.path(storage_index, KeptName(share, owner))
+            file = KeptFile(path, home, self._server.open_files, brief)
+            return self._new_writer(
+                storage_index, share, secrets, size, promise, owner, file
+            )
 
         async with self._turns.hold(storage_index):
             await self._take_over(storage_index, shares, owner)
@@ -135,7 +144,8 @@ class KeptShares:
         count = size = removed = live = 0
         for prefix in await self._disk.run(self._files.prefixes):
             for share in await self._disk.run(self._files.idle, prefix):
-                old = share.touched < self._now() - self.keep
+                keep = min(self.keep, KEEP_BRIEFLY) if share.brief else self.keep
+                old = share.touched < self._now() - keep
                 if old and await self._expire(share):
                     removed += 1
                     continue
@@ -162,10 +172,8 @@ class KeptShares:
         size: int,
         promise: Promise,
         owner: str,
+        file: KeptFile,
     ) -> KeptWriter:
-        home = self._server.directory.home(storage_index)
-        path = self._files.path(storage_index, KeptName(share, owner))
-        file = KeptFile(path, home / str(share), self._server.open_files)
         return KeptWriter(
             server=self._server,
             storage_index=storage_index,

@@ -223,6 +223,11 @@ class LimitedKept:
     _server: LimitedServer
     _patience: Patience
 
+    @property
+    def far(self) -> bool:
+        """See ``IKeptShares``."""
+        return self._inner.far
+
     async def unfinished(
         self, storage_index: bytes, upload_secret: bytes
     ) -> Mapping[int, int]:
@@ -239,11 +244,12 @@ class LimitedKept:
         shares: Set[int],
         size: int,
         open_ended: bool,
+        brief: bool = False,
     ) -> Opened:
         """See ``IKeptShares``."""
         answer = await self._server.bounded(
             self._inner.open(
-                storage_index, secrets, upload_secret, shares, size, open_ended
+                storage_index, secrets, upload_secret, shares, size, open_ended, brief
             ),
             self._patience.question,
         )

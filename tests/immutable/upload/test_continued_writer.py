@@ -45,7 +45,9 @@ class Line:
 
     _kept: IKeptShares
     up: bool = True
+    far: bool = True
     opened: int = 0  # shares
+    brief: list[bool] = field(factory=list)  # what was asked
     asked: int = 0  # times, while it was cut
     _writers: list[LineWriter] = field(factory=list)
 
@@ -72,10 +74,12 @@ class Line:
         shares: Set[int],
         size: int,
         open_ended: bool,
+        brief: bool = False,
     ) -> Opened:
         self.check()
+        self.brief.append(brief)
         answer = await self._kept.open(
-            storage_index, secrets, upload_secret, shares, size, open_ended
+            storage_index, secrets, upload_secret, shares, size, open_ended, brief
         )
         self.opened += len(answer.writers)
         writers = {share: LineWriter(self, each) for share, each in answer.writers.items()}
@@ -228,12 +232,21 @@ class UploadTests(TestCase):
         self.assertEqual(self.kept(), [])
 
     async def test_not_kept(self) -> None:
-        """Without a key that comes again, nothing is kept; nor under a given one."""
-        for choice in (RandomKey(), GivenKey(KEY)):
-            with self.assertRaises(BrokenOff):
-                await self.upload(self.broken(), None, choice)
-            self.assertEqual(self.kept(), [])
-            self.assertEqual([line.opened for line in self.lines], [0] * 4)
+        """Without a key that comes again shares are kept while the upload lasts alone."""
+        with self.assertRaises(BrokenOff):
+            await self.upload(self.broken(), None, RandomKey())
+        self.assertEqual(self.kept(), [])
+        self.assertEqual([line.brief for line in self.lines], [[True]] * 4)
+
+    async def test_never_kept(self) -> None:
+        """Nothing is kept under a given key, of short files, and for nobody but us."""
+        with self.assertRaises(BrokenOff):
+            await self.upload(self.broken(), None, GivenKey(KEY))
+        await self.upload(in_chunks(DATA[:5000], 1000), 5000, RandomKey())
+        for line in self.lines:
+            line.far = False
+        await self.upload(in_chunks(DATA, 10_000), None, RandomKey())
+        self.assertEqual([line.opened for line in self.lines], [0] * 4)
 
     async def broken(self) -> AsyncIterator[bytes]:
         yield DATA[:100_000]
@@ -242,18 +255,27 @@ class UploadTests(TestCase):
     async def test_cut(self) -> None:
         """A line that is down for a moment costs nothing but that."""
         self.patch(continued_writer, "_FIRST_PAUSE", 0.01)
-
-        async def chunks() -> AsyncIterator[bytes]:
-            for number, start in enumerate(range(0, SIZE, 10_000)):
-                if number in (10, 25, 59):
-                    for line in self.lines:
-                        await line.cut()
-                    for line in self.lines:
-                        line.up = True
-                yield DATA[start : start + 10_000]
-
-        await self.check(await self.upload(chunks()))
+        await self.check(await self.upload(self.cut_chunks()))
         self.assertEqual([line.opened for line in self.lines], [4] * 4)
+
+    async def test_cut_plain(self) -> None:
+        """That is so where nobody could bring the bytes again, too."""
+        self.patch(continued_writer, "_FIRST_PAUSE", 0.01)
+        cap = await self.upload(self.cut_chunks(), SIZE, RandomKey())
+        self.assertEqual(await self.grid.read(cap), DATA)
+        self.assertEqual([line.brief for line in self.lines], [[True] * 4] * 4)
+        self.assertEqual(len(self.grid.shares(cap.storage_index)), 4)
+        self.assertEqual(self.kept(), [])
+
+    async def cut_chunks(self) -> AsyncIterator[bytes]:
+        """Give the file, and cut all lines three times."""
+        for number, start in enumerate(range(0, SIZE, 10_000)):
+            if number in (10, 25, 59):
+                for line in self.lines:
+                    await line.cut()
+                for line in self.lines:
+                    line.up = True
+            yield DATA[start : start + 10_000]
 
     async def test_one_cut(self) -> None:
         """A server that is away for a moment is waited for; the others write on then."""
@@ -398,6 +420,15 @@ class WriterTests(TestCase):
             )
             await writer.write(100, [BLOCK])
             self.assertEqual(self.second.blocks, {100: BLOCK})
+
+    async def test_left_and_away(self) -> None:
+        """One that has let the share go, and then is cut off, is waited for."""
+        self.first.error = ShareClosed(0)
+        self.answers = [NotConnected("far"), self.second]
+        writing = Deferred.fromCoroutine(self.writer.write(100, [BLOCK]))
+        self.clock.pump([0.1] * 10)
+        self.successResultOf(writing)
+        self.assertEqual(self.second.blocks, {100: BLOCK})
 
     async def test_refused(self) -> None:
         """A server that is there and refuses is asked once more, and not for minutes."""

@@ -179,10 +179,10 @@ class ContinuedWriter:
             while True:
                 try:
                     return await self._again()
-                except (Unavailable, BadAnswer):
+                except (Unavailable, BadAnswer) as error:
                     # One that is there and refuses will not take it later either.
-                    there = not isinstance(cut, NotConnected)
-                    if there or self._clock.seconds() + pause > end:
+                    away = isinstance(cut, NotConnected) or isinstance(error, NotConnected)
+                    if not away or self._clock.seconds() + pause > end:
                         raise cut from None
                 await deferLater(self._clock, pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)

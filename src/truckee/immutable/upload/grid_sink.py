@@ -28,7 +28,7 @@ from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.flow.together import Group, Turns, together
 from truckee.grid.selection import Placement, Selector
-from truckee.grid.share_request import ShareRequest
+from truckee.grid.share_request import Keep, ShareRequest
 from truckee.immutable.samples import Samples
 from truckee.immutable.upload.acceptance import Acceptance
 from truckee.immutable.upload.block_hashes import BlockHashes
@@ -153,16 +153,27 @@ class GridSinks:
         await self._selector.forget(request, self.encoding.total)
 
     def _request(self, file: NewFile, layout: ShareLayout) -> ShareRequest:
-        # What another file was to have under a given key must not be asked for.
-        kept = file.resumable and not file.guarded
         open_ended = file.size is None
-        return self._selector.request(file.storage_index, layout.size, open_ended, kept)
+        return self._selector.request(
+            file.storage_index, layout.size, open_ended, _keep(file)
+        )
 
     def _geometry(self, file: NewFile) -> Geometry:
         if file.size is not None:
             return self.encoding.geometry(file.size)
         needed, total = self.encoding.needed, self.encoding.total
         return Geometry(file.most, needed, total, self.encoding.streaming_segment_size)
+
+
+def _keep(file: NewFile) -> Keep:
+    """Return for how long servers are to keep what they were sent of a file."""
+    if file.guarded:
+        # What another file was to have under a given key must not be gone on with.
+        return Keep.NOT
+    if file.resumable:
+        return Keep.LONG
+    short = file.size is not None and file.size <= _SHORT
+    return Keep.NOT if short else Keep.BRIEFLY
 
 
 @implementer(ICiphertextSink)
