@@ -61,6 +61,7 @@ class Client(threading.Thread):
     """Brings one file, again and again, until it has a cap."""
 
     upload: Upload
+    patience: float = PATIENCE  # seconds
     cap: str = ""
     trouble: str = ""
 
@@ -68,7 +69,7 @@ class Client(threading.Thread):
         super().__init__(daemon=True)
 
     def run(self) -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         while not self.cap and time.monotonic() < end:
             try:
                 reply = self._bring()
