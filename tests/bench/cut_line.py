@@ -1,7 +1,8 @@
 """
 A direct upload over a thin line that is cut again and again, beside one that is not.
 
-    python -m tests.bench.cut_line [--mb 268] [--mbit 20] [--rtt 0.03] [--cuts 10] [--seed N]
+    python -m tests.bench.cut_line [--mb 268] [--mbit 20] [--rtt 0.03] [--cuts 10]
+                                   [--seed N]
 
 Ten servers of ours, 3-of-10, are at the far end of the line, without a helper.  A client
 brings one file by a handle; meanwhile the gateway or a server is killed and started again,

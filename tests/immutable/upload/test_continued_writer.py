@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
@@ -311,6 +311,9 @@ class Fake:
     length: int = 0
     error: Exception | None = None
     calls: list[str] = field(factory=list)
+    sizes: list[int] = field(factory=list)  # of writes
+    rate: float = 0.0  # bytes a second; 0: as fast as they come
+    clock: Clock | None = None
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -320,6 +323,9 @@ class Fake:
     async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
         self._call("write")
         self.blocks[offset] = b"".join(parts)
+        self.sizes.append(len(self.blocks[offset]))
+        if self.clock is not None and self.rate:
+            await deferLater(self.clock, self.sizes[-1] / self.rate)
 
     async def hashes(self, offset: int, piece: int, count: int) -> Sequence[bytes]:
         self._call("hashes")
@@ -344,7 +350,7 @@ class WriterTests(TestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.first, self.second = Fake(), Fake()
+        self.first, self.second = Fake(clock=self.clock), Fake()
         self.answers: list[Fake | Exception | None] = []
         self.writer = ContinuedWriter(
             "far", self.first, self.reopen, self.hash_of, self.clock
@@ -420,6 +426,20 @@ class WriterTests(TestCase):
             )
             await writer.write(100, [BLOCK])
             self.assertEqual(self.second.blocks, {100: BLOCK})
+
+    async def test_slow(self) -> None:
+        """On a thin line calls get smaller, and larger again when it is faster."""
+        for rate, expected in (
+            (1024, [1024]),
+            (1024, [512, 512]),
+            (128, [1024]),
+            (1 << 20, [64, 128, 256, 512, 64]),
+        ):
+            self.first.sizes, self.first.rate = [], rate * 1024
+            writing = Deferred.fromCoroutine(self.writer.write(0, [bytes(1024 * 1024)]))
+            while not writing.called:
+                self.clock.advance(0.25)
+            self.assertEqual(self.first.sizes, [size * 1024 for size in expected])
 
     async def test_left_and_away(self) -> None:
         """One that has let the share go, and then is cut off, is waited for."""

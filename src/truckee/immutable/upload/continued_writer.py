@@ -8,6 +8,7 @@ would be sent, and sent from the first difference on; so is, after a cut, what i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from attrs import define, field
@@ -38,6 +39,11 @@ _LONGEST_PAUSE = 4.0  # seconds
 _AT_ONCE = 256
 
 
+# What one call brings: as much as goes in so many seconds, within these bounds.
+_SHORT = 0.5  # seconds
+_LEAST, _MOST = 64 << 10, 2 << 20  # bytes
+
+
 @define
 class NotKept(Corrupt):
     """{server} has other bytes of a share than it had taken before it was cut off."""
@@ -61,6 +67,23 @@ class _Hashes:
         return self.hashes[place]
 
 
+def _take(rest: list[memoryview], most: int) -> list[memoryview]:
+    """Take the first *most* bytes out of *rest*."""
+    some = []
+    while rest and most:
+        head = rest[0][:most]
+        some.append(head)
+        most -= len(head)
+        rest[0] = rest[0][len(head) :]
+        if not rest[0]:
+            del rest[0]
+    return some
+
+
+async def _write(offset: int, parts: Sequence[Buffer], writer: IKeptWriter) -> None:
+    await writer.write(offset, parts)
+
+
 @implementer(IShareWriter)
 @define(eq=False)
 class ContinuedWriter:
@@ -77,6 +100,7 @@ class ContinuedWriter:
     _hash_of: Callable[[int, int], bytes | None]
     _clock: IReactorTime
     away: bool = field(default=False, init=False)  # it is cut off, and waited for
+    _most: int = field(default=_MOST, init=False)  # bytes that the next call brings
     _there: int = field(init=False)  # up to here there may be blocks that need not be sent
     _told: _Hashes = field(factory=_Hashes, init=False, repr=False)
     _blocks: dict[int, RangeSet] = field(factory=dict, init=False, repr=False)
@@ -94,10 +118,22 @@ class ContinuedWriter:
             offset += len(part)
 
     async def _send(self, offset: int, parts: Sequence[Buffer]) -> None:
-        await self._lasting(lambda writer: writer.write(offset, parts))
+        await self._send_in_calls(offset, parts)
         for part in parts:
             self._note(offset, len(part))
             offset += len(part)
+
+    async def _send_in_calls(self, offset: int, parts: Sequence[Buffer]) -> None:
+        """Send *parts* in short calls: what one brings is lost when it is cut."""
+        rest = [memoryview(part) for part in parts]
+        while rest:
+            some = _take(rest, self._most)
+            size, began = sum(map(len, some)), self._clock.seconds()
+            await self._lasting(partial(_write, offset, some))
+            seconds = self._clock.seconds() - began
+            fitting = size * _SHORT / seconds if seconds > _SHORT else 2 * self._most
+            self._most = round(min(max(fitting, _LEAST), _MOST))
+            offset += size
 
     async def close(self, size: int) -> None:
         """See ``IShareWriter``."""
