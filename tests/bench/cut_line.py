@@ -85,7 +85,7 @@ def store(grid: Grid, data: bytes, during: Callable[[], None]) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mb", type=float, default=268.435456, help="of the file")
+    parser.add_argument("--mb", type=float, default=268.0, help="of the file")
     parser.add_argument("--mbit", type=float, default=20)
     parser.add_argument("--rtt", type=float, default=0.03, help="seconds")
     parser.add_argument("--cuts", type=int, default=10)
