@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
@@ -29,6 +29,9 @@ from truckee.storage.lease_crawler import CrawlPace, LeaseCrawler
 DAY = 86400
 PACE = CrawlPace(slice=0.001, pause=0.001, first=0.0, cycle=0.0)
 ONCE = CrawlPace(slice=0.001, pause=0.001, first=0.0, cycle=3600.0)
+
+
+Hold = Callable[[bytes, Callable[[Path], None]], Awaitable[None]]
 
 
 class _Case(TestCase):
@@ -56,11 +59,12 @@ class _Case(TestCase):
         policy: ExpiryPolicy | None = None,
         pace: CrawlPace = PACE,
         now: Callable[[], float] | None = None,
+        hold: Hold | None = None,
     ) -> LeaseCrawler:
         """Return a crawler that is at work."""
         crawler = LeaseCrawler(
             self.server.directory.root,
-            self.server.remove_expired,
+            hold or self.server.remove_expired,
             policy,
             self.server._disk,
             REACTOR,
@@ -281,4 +285,19 @@ class StateTests(_Case):
         crawler = self.new(ExpiryPolicy())
         await until(lambda: crawler.error)
         path.with_name(NAME + ".new").rmdir()
+        await until(lambda: crawler.error is None)
+
+    async def test_goes_on_after_any_error(self) -> None:
+        """What nobody foresaw ends no crawler: it tries again, and says what it was."""
+        path = self.put(1, 100)
+        inner, errors = self.server.remove_expired, [ValueError("no share"), KeyError(1)]
+
+        async def remove(storage_index: bytes, work: Callable[[Path], None]) -> None:
+            if errors:
+                raise errors.pop()
+            await inner(storage_index, work)
+
+        crawler = self.new(ExpiryPolicy(), hold=remove)
+        await until(lambda: crawler.error == "no share")
+        await until(lambda: not path.exists())
         await until(lambda: crawler.error is None)

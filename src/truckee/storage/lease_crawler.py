@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -127,8 +128,11 @@ class LeaseCrawler:
         try:
             wait = await self._slice()
             self.error = None
-        except OSError as error:
-            self.error = str(error.strerror or error)
+        except CancelledError:
+            raise
+        except Exception as error:
+            # Most likely the disk; whatever it was, leases are to be looked at again.
+            self.error = str(getattr(error, "strerror", None) or error)
             self._places = None
             log.warn("The lease crawler waits: {error}", error=self.error)
             wait = max(wait, 60 * self._pace.pause)
