@@ -16,7 +16,7 @@ from truckee.codec import base32, container
 from truckee.codec.secrets import LeaseSecrets, upload_secret
 from truckee.flow.cpu import Workers
 from truckee.storage.interfaces import IKeptWriter, NotWritable
-from truckee.storage.kept_shares import KEEP, KeptShares, KeptTotals
+from truckee.storage.kept_shares import KEEP, LEAST, KeptShares, KeptTotals
 from truckee.storage.server import DiskServer
 from truckee.storage.sharefiles import ShareDirectory
 
@@ -112,24 +112,35 @@ class KeptSharesTests(TestCase):
     async def test_most(self) -> None:
         """When as many are kept as may be, others go with their writers."""
         self.kept.most = 2
+        long = bytes(LEAST)
         for share in range(4):
             writer = await self.writer(share)
-            await writer.write(0, [b"x"])
+            await writer.write(0, [long])
             await writer.leave()
-        self.assertEqual(await self.unfinished(), {0: 1, 1: 1})
+        self.assertEqual(await self.unfinished(), {0: LEAST, 1: LEAST})
         await (await self.writer(0)).abort()
         writer = await self.writer(3)
-        await writer.write(0, [b"x"])
+        await writer.write(0, [long])
         await writer.leave()
-        self.assertEqual(await self.unfinished(), {1: 1, 3: 1})
+        self.assertEqual(await self.unfinished(), {1: LEAST, 3: LEAST})
         # A new process counts again.
         self.begin()
-        self.assertEqual(self.kept.totals, KeptTotals(2, 2, 0))
+        self.assertEqual(self.kept.totals, KeptTotals(2, 2 * LEAST, 0))
         self.kept.most = 2
         writer = await self.writer(2)
-        await writer.write(0, [b"x"])
+        await writer.write(0, [long])
         await writer.leave()
-        self.assertEqual(await self.unfinished(), {1: 1, 3: 1})
+        self.assertEqual(await self.unfinished(), {1: LEAST, 3: LEAST})
+
+    async def test_short_ones(self) -> None:
+        """Shares of a byte take half of the places at most."""
+        self.kept.most = 4
+        for share, size in enumerate((1, 1, 1, LEAST - 1, LEAST, LEAST, LEAST)):
+            writer = await self.writer(share)
+            await writer.write(0, [bytes(size)])
+            await writer.leave()
+        found = {0: 1, 1: 1, 4: LEAST, 5: LEAST}
+        self.assertEqual(await self.unfinished(), found)
 
     async def test_away(self) -> None:
         """While the directory is away nothing is known of what is kept there."""

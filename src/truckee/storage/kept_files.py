@@ -150,11 +150,11 @@ class KeptFile(IncomingShare):
                 for start in range(offset, end - piece + 1, piece)
             ]
 
-    def leave(self) -> bool:
-        """Write no more; return whether there is something that is kept."""
+    def leave(self, least: int) -> bool:
+        """Write no more, and keep it if it has *least* bytes; return whether it is kept."""
         self._close()
         with suppress(FileNotFoundError):
-            if _length(self._incoming.stat()):
+            if _occupied(self._incoming.stat()) >= least:
                 return True
         self.discard()
         return False
@@ -168,6 +168,14 @@ def _read(descriptor: int, offset: int, length: int) -> Iterator[bytes]:
 
 def _length(status: os.stat_result) -> int:
     return max(0, status.st_size - container.HEADER_SIZE)
+
+
+def _occupied(status: os.stat_result) -> int:
+    """Return how many bytes there are, without holes where the system tells of these."""
+    blocks = getattr(status, "st_blocks", None)
+    length = _length(status)
+    # Some name none for a file that was just written.
+    return length if blocks is None else min(length, max(1, 512 * blocks))
 
 
 def _entries(place: Path) -> Iterator[os.DirEntry[str]]:

@@ -40,6 +40,8 @@ from truckee.storage.server import OVERHEAD, DiskServer, DiskWriter, disk_errors
 KEEP = 3 * 86400.0  # seconds after the last byte
 KEEP_BRIEFLY = 1800.0  # the same, of brief ones
 MOST = 16_384  # shares to which nobody writes
+# When half as many are kept, those are not that have less; they are soon sent again.
+LEAST = 64 << 10  # bytes
 
 
 @frozen
@@ -160,9 +162,12 @@ class KeptShares:
         self._idle += count
 
     @property
-    def is_full(self) -> bool:
-        """Whether no more are kept to which nobody writes."""
-        return self._idle >= self.most
+    def least(self) -> int | None:
+        """How many bytes a share must have to be kept; None: none is kept now."""
+        if self._idle >= self.most:
+            return None
+        # Shares of a few bytes cost whoever means harm nothing: places are left for others.
+        return 1 if 2 * self._idle < self.most else LEAST
 
     def _new_writer(
         self,
@@ -241,12 +246,12 @@ class KeptWriter(DiskWriter):
 
     async def leave(self) -> None:
         """See ``IKeptWriter``.  Cancelled, it is done all the same."""
-        full, stayed = self._kept.is_full, []
+        least, stayed = self._kept.least, []
 
         def let_go() -> None:
-            if full:
+            if least is None:
                 self.file.discard()
-            elif self.file.leave():
+            elif self.file.leave(least):
                 stayed.append(self)
 
         try:
