@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from foolscap.api import Tub
+from foolscap.util import allocate_tcp_port
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
@@ -11,8 +13,18 @@ from twisted.trial.unittest import TestCase
 
 from tests.grids import REACTOR, calm, failing, hanging, pause, until
 from tests.storage.gbs_served import Served, certificate, listen, new_client
-from truckee.grid.transports import Address, Greeting, HttpsTransport, Pace
+from truckee.grid.transports import (
+    Address,
+    FoolscapTransport,
+    Greeting,
+    HttpsTransport,
+    Pace,
+)
+from truckee.node.tub import make_tub
+from truckee.storage.foolscap_client import FoolscapServer
+from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.gbs_schema import Nurl
+from truckee.storage.interfaces import NotConnected
 from truckee.storage.limited import LimitedServer
 
 PACE = Pace(patience=5, longest=60)
@@ -26,6 +38,35 @@ class Dead(Factory):
 
     def buildProtocol(self, addr: Any) -> None:
         self.calls += 1
+
+
+class KnockTests(TestCase):
+    timeout = 120
+
+    async def test_knock(self) -> None:
+        """A server that is away is soon there again for whoever asks for it."""
+        theirs, ours = (make_tub(Tub().getCertData()) for _ in range(2))
+        for tub in (theirs, ours):
+            tub.startService()
+            self.addCleanup(tub.stopService)
+        port = allocate_tcp_port()
+        theirs.setLocation(f"tcp:127.0.0.1:{port}")
+        served = Served.new(self)
+        furl = theirs.registerReference(FoolscapStorage(served.disk, REACTOR))
+        heard: list[Greeting] = []
+        server = FoolscapServer("far", b"p" * 20, b"l" * 20)
+        limited = LimitedServer(server, REACTOR)
+        way = FoolscapTransport(server, limited, furl, ours, heard.append, lambda: None)
+        way.start()
+        self.addCleanup(way.stop)
+        way._reconnector.factor = 1000
+        await until(lambda: (way._reconnector.getDelayUntilNextAttempt() or 0) > 30)
+        theirs.listenOn(f"tcp:{port}:interface=127.0.0.1")
+        for _ in range(2):
+            with self.assertRaises(NotConnected):
+                await server.ask("get_version")
+        await until(lambda: heard)
+        self.assertTrue(way.connected)
 
 
 class LookTests(TestCase):

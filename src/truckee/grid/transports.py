@@ -42,6 +42,7 @@ log = Logger()
 # NURLs of one server that are looked at; one for each network that it is in is usual.
 _MAX_NURLS = 8
 _LONGEST = 200  # characters of what a server says of its program, or of its error
+_SOON = 1.0  # seconds, which is what foolscap makes of a delay that is reset
 _NO_SPACE = 1 << 64  # bytes; no disk has as many
 
 
@@ -94,6 +95,14 @@ class FoolscapTransport:
         """Connect."""
         self._reconnector = self._tub.connectTo(self._furl, self._got_remote)
         self._reconnector.maxDelay = MAX_DELAY
+        self.server.knock = self._try_soon
+
+    def _try_soon(self) -> None:
+        """Somebody waits for the server: do not wait longer than a second."""
+        if self._reconnector is not None:
+            left = self._reconnector.getDelayUntilNextAttempt()
+            if left is not None and left > _SOON:
+                self._reconnector.reset()
 
     def stop(self) -> None:
         """Connect no more, and let the connection go unused; may be called twice."""

@@ -40,7 +40,8 @@ class FoolscapServer:
     """
     One server.  Whoever keeps the connection sets ``remote`` when it comes and goes.
 
-    Calls fail at once while there is no connection, and with it.
+    Calls fail at once while there is no connection, and with it.  *knock* is called when
+    somebody asked in vain.
     """
 
     name: str
@@ -49,6 +50,7 @@ class FoolscapServer:
     takes_open_ends: ClassVar[bool] = True
     durable: bool = field(default=False, init=False)  # as it says when it is reached
     remote: Any = field(default=None, repr=False)  # foolscap's RemoteReference
+    knock: Callable[[], None] = field(default=lambda: None, init=False, repr=False)
     _mutable: FoolscapSlotClient = Factory(
         lambda self: FoolscapSlotClient(self.name, self.ask), takes_self=True
     )
@@ -152,6 +154,8 @@ class FoolscapServer:
         late: Callable[[Any], None] | None = None,
     ) -> Any:
         """Return the answer of the server; see ``call``."""
+        if self.remote is None:
+            self.knock()
         return await self.call(self.remote, method, *arguments, only=only, late=late)
 
     async def call(
