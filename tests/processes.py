@@ -23,6 +23,10 @@ from tests import warm
 START_TIME = 240.0  # seconds
 
 
+# Directories with shares that are not finished.
+IN_PROGRESS = {"incoming", "incomplete"}
+
+
 def truckee(*arguments: str) -> list[str]:
     """
     Return the command line of the ``truckee`` that is installed for this Python.
@@ -119,17 +123,18 @@ class GridProcess:
 
     def shares(self) -> list[Path]:
         """Return the finished shares on its storage directories."""
-        return [path for path in self._files() if "incoming" not in path.parts]
+        return [path for path in self._files() if not IN_PROGRESS & {*path.parts}]
 
     def incoming(self) -> list[Path]:
         """Return the shares that are being written."""
-        return [path for path in self._files() if "incoming" in path.parts]
+        return [path for path in self._files() if IN_PROGRESS & {*path.parts}]
 
     def _files(self) -> list[Path]:
         """Return all shares; directories that vanish on the way are no error."""
         return [
             Path(place) / name
-            for directory in self.directory.glob("storage/*/shares")
+            for kind in ("shares", "incomplete")
+            for directory in self.directory.glob(f"storage/*/{kind}")
             for place, _directories, names in os.walk(directory)
             for name in names
         ]

@@ -30,7 +30,7 @@ from tests import warm
 from tests.integration.stock import TAHOE
 from tests.keys import certificate
 from tests.ports import free_ports
-from tests.processes import START_TIME, ask, curl, truckee
+from tests.processes import IN_PROGRESS, START_TIME, ask, curl, truckee
 from truckee.codec import base32
 from truckee.flow.durable import write_durably
 
@@ -184,16 +184,17 @@ class NodeProcess:
 
     def shares(self) -> list[Path]:
         """Return its finished shares."""
-        return [path for path in self._files() if "incoming" not in path.parts]
+        return [path for path in self._files() if not IN_PROGRESS & {*path.parts}]
 
     def incoming(self) -> list[Path]:
         """Return the shares that are being written to it."""
-        return [path for path in self._files() if "incoming" in path.parts]
+        return [path for path in self._files() if IN_PROGRESS & {*path.parts}]
 
     def _files(self) -> list[Path]:
         return [
             Path(place) / name
-            for place, _directories, names in os.walk(self.directory / "storage" / "shares")
+            for kind in ("shares", "incomplete")
+            for place, _directories, names in os.walk(self.directory / "storage" / kind)
             for name in names
         ]
 

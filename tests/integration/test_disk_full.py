@@ -204,23 +204,26 @@ class OtherMachineTests(_Case):
         return gateway
 
     def test_bound(self) -> None:
-        """Of unknown length it fits if its bound does, whatever the usual bound is."""
+        """Of unknown length it fits if its bytes do, whatever the bound is."""
         gateway = self.gateway()
         data = random.Random(6).randbytes(3 * MIB)
-        url = f"{gateway.url}uri"
-        self.check_full(ask("-T", "-", url, data=data))
-        form = ("--form", "file=@-")
-        self.check_full(
-            ask(*form, "--header", "Transfer-Encoding: chunked", url, data=data)
-        )
-        # Whoever says how much comes at most asks for no more; a form with a length does.
-        for arguments in (("-T", "-", f"{url}?size-limit=3Mi"), (*form, url)):
+        url, form = f"{gateway.url}uri", ("--form", "file=@-")
+        chunked = ("--header", "Transfer-Encoding: chunked", url)
+        for arguments in (("-T", "-", url), (*form, *chunked), (*form, url)):
             reply = ask(*arguments, data=data)
             self.assertEqual(reply.status, 200, reply.body)
             self.assertTrue(gateway.get(reply.text) == data)
             # One client is promised half of what is free, so the next needs the room.
             for share in (self.room / "server" / "storage" / "shares").glob("??/*/*"):
                 share.unlink()
+
+    def test_too_long(self) -> None:
+        """One that does not fit after all is refused, and nothing of it stays."""
+        gateway = self.gateway()
+        self.check_full(ask("-T", "-", f"{gateway.url}uri", data=bytes(2 * ROOM)))
+        storage = self.room / "server" / "storage"
+        eventually(lambda: not [*storage.glob("shares/??/*/*")])
+        eventually(lambda: not [*storage.glob("incomplete/??/*/*")])
 
     def test_form_above_the_bound(self) -> None:
         """A form with a length may be larger than the usual bound."""

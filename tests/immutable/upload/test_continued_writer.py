@@ -461,6 +461,16 @@ class WriterTests(TestCase):
         with self.assertRaises(CallFailed):
             await self.writer.write(100, [BLOCK])
 
+    async def test_full(self) -> None:
+        """One that has no room is not asked to open the share again, which it has."""
+        for kind in ("NoSpace", "NotWritable"):
+            self.first.error = CallFailed("far", "write", "no room", kind)
+            with self.assertRaises(NoSpace):
+                await self.writer.write(100, [BLOCK])
+            self.first.error = None
+            await self.writer.abort()
+            self.assertEqual(self.first.calls[-1], "abort")
+
     async def test_finished(self) -> None:
         """A close whose answer is lost is a close if the share is there then."""
         await self.writer.write(100, [BLOCK])

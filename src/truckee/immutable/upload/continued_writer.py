@@ -24,6 +24,7 @@ from truckee.storage.interfaces import (
     CallFailed,
     IKeptWriter,
     IShareWriter,
+    NoSpace,
     NotConnected,
     ShareClosed,
 )
@@ -78,6 +79,11 @@ def _take(rest: list[memoryview], most: int) -> list[memoryview]:
         if not rest[0]:
             del rest[0]
     return some
+
+
+def _is_full(error: TruckeeError) -> bool:
+    """Tell whether a server refused bytes for want of room."""
+    return isinstance(error, CallFailed) and error.kind in ("NoSpace", "NotWritable")
 
 
 async def _write(offset: int, parts: Sequence[Buffer], writer: IKeptWriter) -> None:
@@ -197,6 +203,9 @@ class ContinuedWriter:
         try:
             return await ask(self._writer)
         except (NotConnected, CallFailed, ShareClosed) as error:
+            if _is_full(error):
+                # Opened again it would be refused, and stay where there is no room.
+                raise NoSpace(self._server) from None
             cut: TruckeeError = error
         while True:
             writer = await self._return(cut)
