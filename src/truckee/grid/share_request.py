@@ -53,8 +53,8 @@ class ShareRequest:
     async def ask(self, server: IStorageServer, shares: Set[int]) -> Allocation:
         """Have *server* take *shares*; see ``IStorageServer.allocate``."""
         kept = server.kept
-        # What nobody goes on with later is kept for cuts alone.
-        if kept is not None and (kept.far or self.keep is Keep.LONG) and self.keeps:
+        # In this process nothing is cut off, and to write again costs little.
+        if kept is not None and kept.far and self.keeps:
             return await self._open(kept, server, shares)
         secrets = self._secrets(server)
         return await server.allocate(
@@ -109,7 +109,7 @@ class ShareRequest:
         able = [
             server
             for server in servers
-            if self.keep is Keep.LONG and server.kept is not None
+            if self.keep is Keep.LONG and server.kept is not None and server.kept.far
         ]
         found = await Round(able, clock, most(able), silent).ask(self._unfinished)
         best: dict[int, tuple[int, IStorageServer]] = {}

@@ -246,6 +246,7 @@ class UploadTests(TestCase):
         for line in self.lines:
             line.far = False
         await self.upload(in_chunks(DATA, 10_000), None, RandomKey())
+        await self.upload(in_chunks(DATA, 10_000))
         self.assertEqual([line.opened for line in self.lines], [0] * 4)
 
     async def broken(self) -> AsyncIterator[bytes]:
