@@ -8,7 +8,7 @@ Source: ``docs/formats/storage-https.md``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, DeferredLock
@@ -24,6 +24,7 @@ from truckee.errors import Corrupt, Misuse, Unavailable
 from truckee.flow.limits import Budget
 from truckee.flow.under_way import UnderWay
 from truckee.storage import gbs_schema
+from truckee.storage.gbs_answers import understood
 from truckee.storage.gbs_connection import Connect, Connections, Reply
 from truckee.storage.gbs_kept_client import KEPT_SECRET, GbsKeptClient
 from truckee.storage.gbs_schema import Nurl, Version
@@ -44,8 +45,6 @@ from truckee.storage.limited import Patience, in_time
 from truckee.storage.ranges import RangeSet
 
 log = Logger()
-S = TypeVar("S")
-T = TypeVar("T")
 
 # What stock clients use, too.
 _CONNECTIONS = 10
@@ -137,7 +136,7 @@ class GbsServer:
     async def version(self) -> Version:
         """Return what it says of itself."""
         reply = await self.ask("version", b"GET", "/version")
-        version = self.understand("version", gbs_schema.parse_version, reply.body)
+        version = understood(self.name, "version", gbs_schema.parse_version, reply.body)
         self.durable = reply.headers.getRawHeaders(gbs_schema.DURABLE) == [b"1"]
         keeps = reply.headers.getRawHeaders(gbs_schema.KEEPS_SHARES)
         self._keeper.keeps = keeps == [b"1"]
@@ -185,8 +184,8 @@ class GbsServer:
                 ],
                 body=gbs_schema.encode_allocate(shares, size),
             )
-            already, allocated = self.understand(
-                "allocate", gbs_schema.parse_allocated, reply.body
+            already, allocated = understood(
+                self.name, "allocate", gbs_schema.parse_allocated, reply.body
             )
         except CallFailed:
             raise
@@ -208,7 +207,7 @@ class GbsServer:
         """See ``IStorageServer``."""
         home = f"/immutable/{base32.encode(storage_index)}"
         reply = await self.ask("buckets", b"GET", f"{home}/shares")
-        found = self.understand("buckets", gbs_schema.parse_shares, reply.body)
+        found = understood(self.name, "buckets", gbs_schema.parse_shares, reply.body)
         return {share: GbsReader(self, f"{home}/{share}") for share in found}
 
     async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
@@ -267,13 +266,6 @@ class GbsServer:
         if reply.status not in good:
             raise CallFailed(self.name, call, f"HTTP status {reply.status}")
         return reply
-
-    def understand(self, call: str, parse: Callable[[S], T], answer: S) -> T:
-        """Return what *parse* finds in *answer*."""
-        try:
-            return parse(answer)
-        except ValueError:
-            raise BadAnswer(self.name, call) from None
 
 
 def _unheard(failure: Failure) -> None:
@@ -403,6 +395,6 @@ class GbsReader:
             limit=max(length, gbs_schema.MAX_ANSWER),
             seconds=self._server.patience.read,
         )
-        return self._server.understand(
-            "read", lambda told: told.part(offset, length), reply
+        return understood(
+            self._server.name, "read", lambda told: told.part(offset, length), reply
         )

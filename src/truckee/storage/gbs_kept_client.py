@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, DeferredLock
@@ -22,11 +22,11 @@ from truckee.errors import Corrupt, Unavailable
 from truckee.flow.together import Work
 from truckee.flow.under_way import UnderWay
 from truckee.storage import gbs_kept_schema, gbs_schema
+from truckee.storage.gbs_answers import understood
 from truckee.storage.gbs_connection import Reply
 from truckee.storage.gbs_kept_schema import Opening
 from truckee.storage.interfaces import (
     MAX_KEPT_SIZE,
-    BadAnswer,
     BadKeptRequest,
     CallFailed,
     IKeptShares,
@@ -39,8 +39,6 @@ from truckee.storage.interfaces import (
 from truckee.storage.limited import Patience
 
 log = Logger()
-S = TypeVar("S")
-T = TypeVar("T")
 
 KEPT_SECRET = 32  # bytes
 
@@ -76,7 +74,7 @@ class GbsKeptClient:
             gbs_kept_schema.home(storage_index),
             secrets=[(gbs_schema.UPLOAD, upload_secret)],
         )
-        return self.understand(call, gbs_kept_schema.parse_unfinished, reply.body)
+        return understood(self.name, call, gbs_kept_schema.parse_unfinished, reply.body)
 
     async def open(
         self,
@@ -106,7 +104,8 @@ class GbsKeptClient:
                 secrets=gbs_schema.lease_headers(secrets),
                 body=gbs_kept_schema.encode_open(Opening(shares, size, open_ended, brief)),
             )
-            already, lengths = self.understand(
+            already, lengths = understood(
+                self.name,
                 "open",
                 lambda body: gbs_kept_schema.parse_opened(body, shares, size),
                 reply.body,
@@ -143,13 +142,6 @@ class GbsKeptClient:
             headers={gbs_kept_schema.WRITER.encode("ascii"): writer, **(headers or {})},
             **how,
         )
-
-    def understand(self, call: str, parse: Callable[[S], T], answer: S) -> T:
-        """Return what *parse* finds in *answer*."""
-        try:
-            return parse(answer)
-        except ValueError:
-            raise BadAnswer(self.name, call) from None
 
 
 def _not_left(failure: Failure) -> None:
@@ -196,7 +188,8 @@ class GbsKeptWriter:
             self._check(0)
             body = gbs_kept_schema.encode_hashes(offset, piece, count)
             reply = await self._ask("hashes", b"POST", "/hashes", body)
-        return self._keeper.understand(
+        return understood(
+            self._keeper.name,
             "hashes",
             lambda answer: gbs_kept_schema.split_hashes(answer, count),
             reply.body,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice, product
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from attrs import define, field
 from zope.interface import implementer
@@ -17,6 +17,7 @@ from truckee.codec import base32
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.together import Work, together
 from truckee.storage import gbs_schema, gbs_slot_schema, slot_requests
+from truckee.storage.gbs_answers import understood
 from truckee.storage.gbs_connection import Reply
 from truckee.storage.interfaces import (
     MAX_SLOT_SHARES,
@@ -33,9 +34,6 @@ from truckee.storage.interfaces import (
 )
 from truckee.storage.limited import Patience
 from truckee.storage.slot_refusals import bad_write_enabler, damaged
-
-S = TypeVar("S")
-T = TypeVar("T")
 
 # Ranges of shares that are asked for side by side.
 _TOGETHER = 10
@@ -54,7 +52,7 @@ class GbsSlotClient:
     async def shares(self, storage_index: bytes) -> Set[int]:
         """See ``ISlotServer``."""
         reply = await self._ask("shares", b"GET", f"{_home(storage_index)}/shares")
-        found = self._understand("shares", gbs_schema.parse_shares, reply.body)
+        found = understood(self.name, "shares", gbs_schema.parse_shares, reply.body)
         if not all(share < MAX_SLOT_SHARES for share in found):
             raise BadAnswer(self.name, "shares")
         return found
@@ -106,7 +104,9 @@ class GbsSlotClient:
             return None
         if reply.status == 409:
             raise OtherKind("immutable")
-        return self._understand("read", lambda told: told.part(read.offset, length), reply)
+        return understood(
+            self.name, "read", lambda told: told.part(read.offset, length), reply
+        )
 
     async def test_and_write(
         self,
@@ -133,8 +133,11 @@ class GbsSlotClient:
         )
         if reply.status != 200:
             self._refuse(call, reply)
-        return self._understand(
-            call, lambda body: gbs_slot_schema.parse_answer(body, reads), reply.body
+        return understood(
+            self.name,
+            call,
+            lambda body: gbs_slot_schema.parse_answer(body, reads),
+            reply.body,
         )
 
     async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
@@ -172,12 +175,6 @@ class GbsSlotClient:
             case 400 | 413:
                 raise BadSlotRequest(f"{self.name} refuses it with status {reply.status}")
         raise CallFailed(self.name, call, f"HTTP status {reply.status}")
-
-    def _understand(self, call: str, parse: Callable[[S], T], answer: S) -> T:
-        try:
-            return parse(answer)
-        except ValueError:
-            raise BadAnswer(self.name, call) from None
 
 
 def _batches(
