@@ -45,16 +45,11 @@ class ShareRequest:
     keep: Keep
     _secrets: Callable[[IStorageServer], LeaseSecrets] = field(repr=False)
 
-    @property
-    def keeps(self) -> bool:
-        """Whether anything is to be kept."""
-        return self.keep is not Keep.NOT
-
     async def ask(self, server: IStorageServer, shares: Set[int]) -> Allocation:
         """Have *server* take *shares*; see ``IStorageServer.allocate``."""
         kept = server.kept
         # In this process nothing is cut off, and to write again costs little.
-        if kept is not None and kept.far and self.keeps:
+        if kept is not None and kept.far and self.keep is not Keep.NOT:
             return await self._open(kept, server, shares)
         secrets = self._secrets(server)
         return await server.allocate(
