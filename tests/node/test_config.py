@@ -361,6 +361,35 @@ class BadTests(_Case):
             key = "shares._max_immutable_segment_size_for_testing"
             self.bad(f"[client]\n{key} = {size}\n")
 
+    def test_public_segment_size(self) -> None:
+        """It has units and bounds, and contradicts nothing else."""
+        key = "shares.segment-size"
+        for text, size in (("16KiB", 16 << 10), ("131072", 128 << 10), ("16Mi", 16 << 20)):
+            config = self.load(f"[client]\n{key} = {text}\nshares.total = 20\n")
+            self.assertEqual(config.encoding.max_segment_size, size)
+        where = f"[client] {key}"
+        for text in ("16383", "17MiB", "0", "-1", "1.5MiB", "large", "1 MiB 2"):
+            self.assertIn(repr(text), str(self.bad(f"[client]\n{key} = {text}\n", where)))
+        stock = "shares._max_immutable_segment_size_for_testing"
+        both = f"[client]\n{key} = 64KiB\n{stock} = "
+        self.assertEqual(self.load(f"{both}65536\n").encoding.max_segment_size, 64 << 10)
+        self.assertIn(
+            f"contradicts {stock} = 65537", str(self.bad(f"{both}65537\n", where))
+        )
+
+    def test_segment_in_memory(self) -> None:
+        """One that is asked for fits into the memory of uploads and of downloads."""
+        size = "[client]\nshares.segment-size = 3MiB\n"
+        for line, enough, short in (
+            ("upload.memory-limit", 13 << 20, (13 << 20) - 1),
+            ("download.memory-limit", 6 << 20, (6 << 20) - 1),
+        ):
+            self.load(f"{size}{line} = {enough}\n")
+            error = self.bad(f"{size}{line} = {short}\n", "[client] shares.segment-size")
+            self.assertIn(f"{enough} bytes, more than {line} ({short})", str(error))
+            # As before, for who did not ask for any.
+            self.load(f"[client]\n{line} = 1000\n")
+
     def test_memory_limit(self) -> None:
         """Memory for not even one byte of file data is refused."""
         self.bad("[client]\nupload.memory-limit = 0\n", "[client] upload.memory-limit")

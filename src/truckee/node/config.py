@@ -43,6 +43,7 @@ from truckee.node.config_values import (
     parse_keep,
     parse_key,
     parse_memory,
+    parse_segment_size,
     parse_storage_dir,
     parse_transport,
     parse_tub_port,
@@ -259,6 +260,39 @@ def _transport(file: ConfigFile) -> StorageTransport:
     return StorageTransport.FOOLSCAP
 
 
+def _segment_size(file: ConfigFile) -> int:
+    """Return the bytes of a segment; stock nodes have a key of their own for it."""
+    key, stock = "shares.segment-size", "shares._max_immutable_segment_size_for_testing"
+    size = file.get("client", key, None, parse_segment_size)
+    stock_size = file.get("client", stock, None, int)
+    if size is None:
+        return DEFAULT_SEGMENT_SIZE if stock_size is None else stock_size
+    if stock_size not in (None, size):
+        reason = f"contradicts {stock} = {stock_size}; remove one of them"
+        raise BadConfig(file.path, f"[client] {key}", reason)
+    return size
+
+
+def _memory_limits(file: ConfigFile, encoding: Encoding) -> tuple[int, int]:
+    """
+    Return the memory of all uploads, and of all downloads.
+
+    A segment that was asked for by ``shares.segment-size`` fits into both.
+    """
+    limits = []
+    size = encoding.streaming_segment_size
+    for key, usual, needed in (
+        ("upload.memory-limit", DEFAULT_MEMORY_LIMIT, encoding.coded_size(size)),
+        ("download.memory-limit", DEFAULT_DOWNLOAD_MEMORY, 2 * size),
+    ):
+        limit = file.get("client", key, usual, parse_memory)
+        if limit < needed and file.text("client", "shares.segment-size"):
+            reason = f"a segment under way takes {needed} bytes, more than {key} ({limit})"
+            raise BadConfig(file.path, "[client] shares.segment-size", reason)
+        limits.append(limit)
+    return limits[0], limits[1]
+
+
 def load_config(node: NodeDirectory) -> NodeConfig:
     """Return what ``tahoe.cfg`` says.  :raises BadConfig: with the file and the place."""
     file = ConfigFile.read(node.config)
@@ -268,18 +302,14 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         get("client", f"shares.{name}", default, int)
         for name, default in (("needed", 3), ("happy", 7), ("total", 10))
     ]
-    segment_size = get(
-        "client",
-        "shares._max_immutable_segment_size_for_testing",
-        DEFAULT_SEGMENT_SIZE,
-        int,
-    )
+    segment_size = _segment_size(file)
     try:
         shape = GridShape(*shares)
         encoding = Encoding(shape.needed, shape.total, segment_size)
     except ValueError as error:
         wrong = next((key for key in _SHAPE if str(error).startswith(key)), "shares.*")
         raise BadConfig(node.config, f"[client] {wrong}", str(error)) from None
+    memory_limit, download_memory = _memory_limits(file, encoding)
     defaults = UploadLimits()
     cached = CacheLimits()
     storage = _storage(node, file)
@@ -348,12 +378,8 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         helper_verify=get("client", "helper.verify", True, parse_boolean),
         helper=helper,
         encoding=encoding,
-        memory_limit=get(
-            "client", "upload.memory-limit", DEFAULT_MEMORY_LIMIT, parse_memory
-        ),
-        download_memory=get(
-            "client", "download.memory-limit", DEFAULT_DOWNLOAD_MEMORY, parse_memory
-        ),
+        memory_limit=memory_limit,
+        download_memory=download_memory,
         cache=CacheLimits(
             # What is on our own disks is no nearer in a cache on one of them.
             get("client", "cache.limit", 0 if storage_dirs else cached.size, parse_size),

@@ -30,7 +30,8 @@ _KNOWN = {
     "i2p": """enabled launch sam.port i2p.configdir i2p.executable dest dest.port
         dest.private_key_file""",
     "client": """introducer.furl helper.furl helper.enabled helper.verify shares.needed
-        shares.happy shares.total shares._max_immutable_segment_size_for_testing
+        shares.happy shares.total shares.segment-size
+        shares._max_immutable_segment_size_for_testing
         mutable.format peers.preferred force_foolscap storage.transport storage.plugins
         key_generator.furl stats_gatherer.furl upload.memory-limit upload.max-size
         upload.max-unknown-size upload.spool-limit upload.expire-after

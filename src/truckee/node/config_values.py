@@ -37,6 +37,18 @@ def parse_memory(text: str) -> int:
     return size
 
 
+# Shorter ones are mostly hashes and messages; longer ones were not measured.
+_LEAST_SEGMENT, _MOST_SEGMENT = 16 << 10, 16 << 20
+
+
+def parse_segment_size(text: str) -> int:
+    """Return the bytes of a segment.  :raises ValueError: when that is no good size."""
+    size = parse_size(text)
+    if not _LEAST_SEGMENT <= size <= _MOST_SEGMENT:
+        raise ValueError(f"{text!r} is not a size from 16KiB to 16MiB")
+    return size
+
+
 def parse_key(text: str) -> str:
     """Return which key a file has by itself.  :raises ValueError:"""
     if text.lower() not in ("random", "chk"):
