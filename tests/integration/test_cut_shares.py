@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.lined_grid import SERVERS, SHAPE, Lined, lined
 from tests.integration.stock import TAHOE
-from tests.integration.stock_grid import content, reaches
+from tests.integration.stock_grid import NodeProcess, content, reaches
 from tests.processes import ask, eventually
 from tests.soak.upload_cuts import Upload
 
@@ -83,6 +84,27 @@ class _Case:
             for share in self.shares():
                 share.unlink()
 
+    def test_late(self) -> None:
+        """A gateway that was started again waits for servers that take longer to come."""
+        upload = self.begin(None)
+        self.grid.gateway.kill()
+        before = self.grid.sent()
+        late = self.grid.lines[SHAPE.happy :]
+        for line in late:
+            line.silent = True
+        self.grid.start(self.grid.gateway)
+        gateway = self.grid.gateway
+        gateway.wait_until(lambda: reaches(gateway, SHAPE.happy))
+        with upload.begin(HALF, HALF + MIB) as wire:
+            wire.send(DATA[HALF : HALF + MIB])
+            eventually(lambda: _under_way(gateway))
+            for line in late:
+                line.silent = False
+            assert wire.reply().status == 200
+        self.end(upload)
+        self.check_again(before, MIB)
+        assert len(self.shares()) == SHAPE.total, self.shares()
+
     def test_others(self) -> None:
         """
         Nor does it matter that servers died, or that the lines were cut.
@@ -99,6 +121,12 @@ class _Case:
         self.end(upload)
         self.check_again(before, 4 * MIB)
         assert len(self.shares()) >= SHAPE.happy, self.shares()
+
+
+def _under_way(gateway: NodeProcess) -> list[object]:
+    """Return what a gateway does."""
+    found: list[object] = json.loads(ask(f"{gateway.url}status/?t=json").body)["active"]
+    return found
 
 
 def _sizes(directory: Path) -> Iterator[int]:

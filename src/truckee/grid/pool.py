@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from twisted.logger import Logger
 
 from truckee.codec.grid_certificate import Standing, standing_of
 from truckee.grid.announced import MAX_SERVERS
 from truckee.grid.announcements import Announcement, restricted
+from truckee.grid.arrivals import Arrivals
 from truckee.grid.transports import (
     Address,
     Dialer,
@@ -50,6 +51,7 @@ class PooledServer:
     announcement: Announcement
     dialer: Dialer = field(repr=False)
     _now: Callable[[], float]
+    _arrivals: Arrivals = field(repr=False)
     _managers: Sequence[Ed25519PublicKey] = ()  # one of whom must approve of it
     _standing: Standing = field(init=False)  # what they say
     _told: str = field(default="", init=False)  # the refusal in the log
@@ -99,8 +101,9 @@ class PooledServer:
 
     def start(self) -> None:
         """Connect, now and whenever the connection is lost."""
+        self._arrivals.expect(self.announcement.server_id)
         self._foolscap = self.dialer.foolscap(
-            self.announcement, self._came_over_foolscap, self._look_over_https
+            self.announcement, self._came_over_foolscap, self._went_from_foolscap
         )
         if self._foolscap is not None:
             self._foolscap.start()
@@ -122,6 +125,7 @@ class PooledServer:
 
     def stop(self) -> None:
         """Connect no more, and let the connections go unused."""
+        self._arrivals.settled(self.announcement.server_id)
         if self._foolscap is not None:
             self._foolscap.stop()
         self._close_https()
@@ -148,6 +152,10 @@ class PooledServer:
             alone = self._foolscap is None
             self._https.start(0.0 if alone else self.dialer.pace.patience)
 
+    def _went_from_foolscap(self) -> None:
+        self._arrivals.expect(self.announcement.server_id)
+        self._look_over_https()
+
     def _came_over_foolscap(self, greeting: Greeting) -> None:
         if self._https is not None:
             self._https.rest()
@@ -157,6 +165,7 @@ class PooledServer:
         self.version = greeting.version
         self.available_space = greeting.available_space
         self.last_received = self._now()
+        self._arrivals.settled(self.announcement.server_id)
 
 
 @define(eq=False)
@@ -175,6 +184,10 @@ class ServerPool:
     _dialer: Dialer
     _now: Callable[[], float]
     _managers: Sequence[Ed25519PublicKey] = ()
+    arrivals: Arrivals = field(
+        default=Factory(lambda self: Arrivals(self._dialer.clock), takes_self=True),
+        init=False,
+    )
     known: dict[str, PooledServer] = field(factory=dict, init=False)
     _static: set[str] = field(factory=set, init=False)
 
@@ -265,6 +278,8 @@ class ServerPool:
         if server_id not in self.known and len(self.known) >= MAX_SERVERS:
             log.warn("There are too many servers: {name} is not used", name=server_id)
             return
-        pooled = PooledServer(announcement, dialer, self._now, self._managers)
+        pooled = PooledServer(
+            announcement, dialer, self._now, self.arrivals, self._managers
+        )
         self.known[server_id] = pooled
         pooled.start()

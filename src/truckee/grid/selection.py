@@ -30,6 +30,10 @@ Holders = Mapping[int, Mapping[IStorageServer, IShareReader]]  # servers by shar
 Prove = Callable[[Holders], Work[Holders]]
 
 
+async def nobody() -> None:
+    """Wait for no servers."""
+
+
 @define
 class NotEnoughServers(Unavailable):
     """
@@ -94,6 +98,7 @@ class Selector:
     _secret: bytes = field(repr=False)  # 32 bytes, of this client, for leases
     _happy: int
     _clock: IReactorTime
+    _arrivals: Callable[[], Work[None]] = nobody  # waits for servers that are expected
     _silent: set[IStorageServer] = field(factory=set)  # the last time
     _answered: Answered = field(
         default=Factory(lambda self: Answered(self._clock), takes_self=True)
@@ -194,6 +199,17 @@ class Selector:
         held = await self._ask(storage_index, rest, failures)
         return held, known | held.keys()
 
+    def _candidates(
+        self, request: ShareRequest, total: int
+    ) -> tuple[Sequence[IStorageServer], Sequence[IStorageServer]]:
+        """Return who may have shares of the file, and who can take such shares."""
+        order = permuted(self._takers(), request.storage_index)
+        able = [
+            server for server in order if server.takes_open_ends or not request.open_ended
+        ]
+        asked = {*order[: 2 * total], *able[: 2 * total]}
+        return [server for server in order if server in asked], able
+
     async def place(
         self,
         request: ShareRequest,
@@ -209,7 +225,8 @@ class Selector:
         Servers that take no open ends get none that have one.  What servers have already is
         counted if they *prove* it; others get the shares that are claimed falsely, and who
         has something else under the number of a share gets another one.  Shares
-        that were cut off are gone on with where they are.
+        that were cut off are gone on with where they are, also on servers that are
+        expected to be connected in a moment.
 
         Of a *fresh* file nobody can have shares, as its storage index is new.  Servers are
         asked then only if they gave no such answer lately: whoever gives none is given no
@@ -220,11 +237,10 @@ class Selector:
         :raises NotEnoughServers: when there is not enough for another reason.
         :raises TooFewShares: when there are fewer than *needed* different shares.
         """
-        storage_index, open_ended = request.storage_index, request.open_ended
-        order = permuted(self._takers(), storage_index)
-        able = [server for server in order if server.takes_open_ends or not open_ended]
-        asked = {*order[: 2 * total], *able[: 2 * total]}
-        candidates = [server for server in order if server in asked]
+        storage_index = request.storage_index
+        if request.keep is Keep.LONG and not fresh:
+            await self._arrivals()
+        candidates, able = self._candidates(request, total)
         failures: list[Exception] = []
         held, willing = await self._willing(storage_index, candidates, failures, fresh)
         existing = await prove(_of_file(total, candidates, held))

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -296,6 +297,12 @@ class Dialer:
         ways.prepare(tub, policy)
         guarded = GuardedReactor(reactor, policy)
         return cls(tub, guarded, random, pace or Pace(), policy, transport, ways)
+
+    @property
+    def clock(self) -> IReactorTime:
+        """Whose time counts for what it dials."""
+        clock: IReactorTime = self._reactor
+        return clock
 
     def foolscap(
         self,

@@ -90,6 +90,11 @@ class Node:
         """Return those of them that may be given shares."""
         return [*self.local, *(self.network.pool.takers() if self.network else ())]
 
+    async def arrivals(self) -> None:
+        """Wait for storage servers that are expected to be connected in a moment."""
+        if self.network is not None:
+            await self.network.pool.arrivals.all()
+
     def status(self) -> GridStatus:
         """Return what people and clients are told of the grid."""
         disks = self.base.disks
@@ -139,7 +144,12 @@ class Node:
         await disks.grid.open()
         happy = base.config.shape.happy
         selector = Selector(
-            self.servers, self.takers, keys.lease_secret, happy, self.reactor
+            self.servers,
+            self.takers,
+            keys.lease_secret,
+            happy,
+            self.reactor,
+            self.arrivals,
         )
         self._direct = GridSinks(
             base.config.encoding,
