@@ -1,7 +1,7 @@
 """
 The same ten stock storage servers through a stock gateway and through ours.
 
-    python -m tests.bench.side_by_side [--mib 100] [--runs 3] [--directory DIR]
+    python -m tests.bench.side_by_side [--mib 100] [--runs 5] [--directory DIR]
 
 Runs alternate, so that what else the machine does falls on both.  Each file is new.  The
 stock gateway reaches stock servers over HTTPS, as it does by itself, and over foolscap, as
@@ -47,7 +47,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mib", type=int, default=100)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--directory", default=None, help="on the disk to be measured")
     options = parser.parse_args()
     with ExitStack() as stack:
@@ -94,7 +94,8 @@ def _measure(
             servers.clear()
     ours = {what: each for (what, name), each in measured.items() if name == "truckee"}
     report(
-        f"side by side, {options.mib} MiB, 3-of-10, ten stock servers",
+        f"side by side, {options.mib} MiB, 3-of-10, ten stock servers,"
+        f" medians of {options.runs}",
         [
             {
                 "what": f"{what}, {name}",
