@@ -12,6 +12,7 @@ from truckee.immutable.upload.stragglers import laggards
 class Server:
     waited: float | None
     slowest: float = 0.01
+    idle: float | None = 1000.0
     away: bool = False
 
 
@@ -49,6 +50,14 @@ class LaggardTests(SynchronousTestCase):
         self.assertEqual(laggards([IDLE, Server(99.0)]), [])
         slow = Server(99.0)
         self.assertEqual(laggards([IDLE, IDLE, slow]), [slow])
+
+    def test_return(self) -> None:
+        """When all were cut off, who comes back first waits for the others from then on."""
+        late = Server(60.0, away=True)
+        back = Server(None, idle=14.9)
+        self.assertEqual(laggards([back] * 9 + [late]), [])
+        self.assertEqual(laggards([*[IDLE] * 6, *[back] * 3, late]), [])
+        self.assertEqual(laggards([*[IDLE] * 7, *[back] * 2, late]), [late])
 
     def test_away(self) -> None:
         """One that is cut off has the time in which a node is started again."""

@@ -97,6 +97,11 @@ class ShareStream:
         """Seconds that the call under way has taken, None when there is none."""
         return None if self._since is None else self._now() - self._since
 
+    @property
+    def idle(self) -> float | None:
+        """Seconds since the last call, None while one is under way."""
+        return self._now() - self._last if self._since is None else None
+
     def leave_behind(self, error: Exception) -> None:
         """Give the share up because of *error*, in the middle of a call."""
         self._give_up(error)

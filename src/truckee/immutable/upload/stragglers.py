@@ -28,6 +28,10 @@ class Progress(Protocol):
         """Seconds that its call under way has taken, None when it has nothing to do."""
 
     @property
+    def idle(self) -> float | None:
+        """Seconds since its last call, None while there is one."""
+
+    @property
     def slowest(self) -> float:
         """Seconds that its long calls took recently."""
 
@@ -43,15 +47,20 @@ def laggards(servers: Sequence[P]) -> list[P]:
     """
     Return those of *servers* that the others wait for, the slowest first.
 
-    There are none unless two thirds of them have nothing to do.
+    There are none unless two thirds of them have nothing to do.  What counts is for how
+    long that is so: when a line was down for all, those that come back first have not
+    waited yet for the others.
     """
     idle = [server for server in servers if server.waited is None]
-    if 3 * len(idle) < 2 * len(servers) or not idle:
+    most = -(-2 * len(servers) // 3)
+    if len(idle) < most or not idle:
         return []
+    held_up = sorted((server.idle or 0.0 for server in idle), reverse=True)[most - 1]
     patience = max(LEAST, FACTOR * median(server.slowest for server in idle))
     late = [
         each
         for each in servers
-        if (each.waited or 0.0) > (max(patience, RETURN) if each.away else patience)
+        if min(each.waited or 0.0, held_up)
+        > (max(patience, RETURN) if each.away else patience)
     ]
     return sorted(late, key=lambda each: each.waited or 0.0, reverse=True)
