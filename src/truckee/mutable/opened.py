@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.caps import MutableReadCap
@@ -84,6 +85,10 @@ class OpenVersion:
 
     def leave(self, number: int, plaintext: bytes) -> None:
         """Keep nothing: the next reader may find another version."""
+
+    def abandon(self, number: int, fetching: Deferred[bytes]) -> None:
+        """Keep nothing, as above."""
+        fetching.cancel()
 
     def settle(self) -> None:
         """Nothing is read before it is asked for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.caps import ChkReadCap
@@ -99,6 +100,13 @@ class OpenFile:
     def leave(self, number: int, plaintext: bytes) -> None:
         """Keep a segment of which a part was read, for a while."""
         self._recent.put(self._name(number), plaintext)
+
+    def abandon(self, number: int, fetching: Deferred[bytes]) -> None:
+        """Keep it in the same way once it is here, if that takes but a moment."""
+        if self._shared.is_near:
+            self._recent.finish(self._name(number), fetching)
+        else:
+            fetching.cancel()
 
     def _name(self, number: int) -> Key:
         return self._key, self._shared.cap, number

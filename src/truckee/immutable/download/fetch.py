@@ -68,6 +68,11 @@ class Fetcher:
         """The bytes of hash trees in memory."""
         return self._located.held
 
+    @property
+    def is_near(self) -> bool:
+        """Whether servers usually answer within a moment."""
+        return self._pace.is_quick
+
     async def geometry(self, start: int | None = None) -> Geometry:
         """
         Return how the file is cut, once k shares of it are proved.

@@ -34,6 +34,11 @@ class Pace:
             return FIRST * weight
         return max(LEAST, FACTOR * self._usual * weight)
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether answers usually take so little that nobody is slow yet."""
+        return self._usual is not None and self._usual <= LEAST
+
     def took(self, seconds: float) -> None:
         """An answer took so long."""
         if self._usual is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
+from operator import itemgetter
 from typing import Protocol
 
 from attrs import define, field
@@ -59,6 +60,9 @@ class SegmentedFile(Protocol):
 
     def leave(self, number: int, plaintext: bytes) -> None:
         """Of a segment a part was read, and its reader goes elsewhere."""
+
+    def abandon(self, number: int, fetching: Deferred[bytes]) -> None:
+        """The reader of a segment under way has gone: cancel it, or ``leave`` it later."""
 
     def settle(self) -> None:
         """Forget what was read early and not taken."""
@@ -158,6 +162,7 @@ class Download:
         self._file.holdings.is_busy(self)
         self._taken_over()
         self._leave_current()
+        self._abandon_ahead()
         self.let_go()
         self._file.settle()
 
@@ -186,7 +191,7 @@ class Download:
             self._ask(range(number, number + 1))
         self._look_ahead(number)
         run = self._ahead[0]
-        plaintexts = await run.plaintexts
+        plaintexts = await _shielded(run.plaintexts)
         self._ahead.popleft()
         self._current = run
         self._plaintexts = dict(zip(run.numbers, plaintexts, strict=True))
@@ -248,11 +253,14 @@ class Download:
         run.cost -= amount
         self._file.holdings.give(amount)
 
-    def _give_all(self, run: _Run, _: list[bytes]) -> None:
+    def _give_all(self, run: _Run, _: object) -> None:
         self._give(run, run.cost)
 
     def _drop(self, number: int) -> None:
         """All of one segment was given."""
+        if self._open_ended and self._taken < _TAKEN_FOR_ONE_AHEAD:
+            # A player takes a part of it, and asks anew for another part.
+            self._file.leave(number, self._plaintexts[number])
         self._taken += 1
         del self._plaintexts[number]
         if not self._plaintexts:
@@ -282,6 +290,16 @@ class Download:
         self._file.holdings.budget.keep(kept)
         self._give(run, amount - kept)
 
+    def _abandon_ahead(self) -> None:
+        """A player whose request ends often asks for the same segment in the next one."""
+        if not self._ahead or not self._open_ended or len(self._ahead[0].numbers) > 1:
+            return
+        run = self._ahead.popleft()
+        fetching: Deferred[bytes] = run.plaintexts.addCallback(itemgetter(0))
+        self._file.abandon(run.numbers[0], fetching)
+        fetching.addErrback(lambda _: b"")
+        fetching.addCallback(partial(self._give_all, run))
+
     def _drop_ahead(self) -> None:
         ahead, self._ahead = self._ahead, deque()
         # The last first: those before it hold what it waits for.
@@ -290,3 +308,16 @@ class Download:
             run.plaintexts.cancel()
             # A thread that is busy with it keeps it until it is done.
             run.plaintexts.addCallback(partial(self._give_all, run))
+
+
+def _shielded(fetching: Deferred[list[bytes]]) -> Deferred[list[bytes]]:
+    """Return what ends as *fetching*, which goes on when the wait for it is cancelled."""
+    waiting: Deferred[list[bytes]] = Deferred()
+
+    def end(result: list[bytes]) -> list[bytes]:
+        if not waiting.called:
+            waiting.callback(result)  # a failure becomes an error there
+        return result
+
+    fetching.addBoth(end)
+    return waiting

@@ -8,7 +8,9 @@ to fetch, to check and to decrypt as a whole.
 from __future__ import annotations
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.flow.recently_used import RecentlyUsed
@@ -33,6 +35,8 @@ class RecentSegments:
     _holdings: Holdings
     _clock: IReactorTime
     _segments: RecentlyUsed[Key, bytes] = field(init=False, repr=False)
+    # Those whose readers have gone.
+    _finishing: set[Deferred[bytes]] = field(factory=set, init=False, repr=False)
     _timer: IDelayedCall | None = field(default=None, init=False, repr=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -63,6 +67,23 @@ class RecentSegments:
         self._holdings.is_idle(self)
         self._forget_later()
 
+    def finish(self, key: Key, fetching: Deferred[bytes]) -> None:
+        """Keep a segment that is under way, if there is room; else it is cancelled."""
+        if self._stopped or not self._holdings.is_roomy:
+            fetching.cancel()
+            return
+
+        def end(result: bytes | Failure) -> bytes | Failure:
+            self._finishing.discard(fetching)
+            if not isinstance(result, Failure):
+                self.put(key, result)
+            return result
+
+        self._finishing.add(fetching)
+        self._holdings.is_idle(self)
+        self._forget_later()
+        fetching.addBoth(end)
+
     def stop(self) -> None:
         """Keep nothing any more."""
         self._stopped = True
@@ -74,6 +95,8 @@ class RecentSegments:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        for each in list(self._finishing):
+            each.cancel()
         used = self.used
         self._segments.clear()
         self._holdings.budget.release(used)

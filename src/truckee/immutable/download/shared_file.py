@@ -97,6 +97,11 @@ class SharedFile:
         """The bytes of its hash trees in memory."""
         return 0 if self._fetcher is None else self._fetcher.held
 
+    @property
+    def is_near(self) -> bool:
+        """Whether a segment usually comes within a moment."""
+        return self._fetcher is not None and self._fetcher.is_near
+
     async def _segment(self, number: int, run: range) -> bytes:
         """Return one segment, which is fetched with the others of *run* if it must be."""
         cached = await self._cache.get(self.cap, number)
