@@ -1,13 +1,14 @@
 """
 A real player: Chromium seeks in a film that comes from ten stock servers.
 
-    python -m tests.bench.player [--mb 200] [--seeks 20] [--segment KIB] [--seed N]
-        [--directory DIR]
+    python -m tests.bench.player [--mb 200] [--seeks 20] [--segment KIB] [--no-cache]
+        [--seed N] [--directory DIR]
 
 The film is made with ffmpeg.  A page plays it from the gateway and seeks to random
 places; each time a frame from there must be shown.  Told are the bytes that the servers
-sent, beside those that the browser took of its answers.  A whole segment is read for any
-byte of it, so that *segment* decides how many more they are.  Needs chromium and ffmpeg.
+sent, beside those that the browser took of its answers and the segments that these are in.
+A whole segment is read for any byte of it, so that *segment* decides how many more they
+are, and what is sent beyond these segments was fetched in vain.  Needs chromium and ffmpeg.
 """
 
 from __future__ import annotations
@@ -92,8 +93,7 @@ class Between(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.film = urlsplit(film)
         self.places = places
-        self.taken = 0  # bytes
-        self.requests = 0
+        self.parts: list[range] = []  # what was taken, in bytes of the film
         self.told: Queue[list[dict[str, Any]]] = Queue()
 
 
@@ -117,17 +117,19 @@ class _Handler(BaseHTTPRequestHandler):
         target = f"{film.path}?{film.query}"
         gateway.request("GET", target, headers={"Range": asked} if asked else {})
         answer = gateway.getresponse()
-        self.server.requests += 1
+        start = _first_byte(answer.getheader("Content-Range"))
+        taken = 0
         try:
             self._head(answer.status, dict(answer.getheaders()))
             # What is read here waits in front of the browser: no more than a little.
             while piece := answer.read(16384):
-                self.server.taken += len(piece)
+                taken += len(piece)
                 self.wfile.write(piece)
         except OSError:
             pass  # the browser has enough
         finally:
             gateway.close()
+            self.server.parts.append(range(start, start + taken))
 
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
@@ -143,6 +145,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def _first_byte(content_range: str | None) -> int:
+    found = re.match(r"bytes (\d+)-", content_range or "")
+    return int(found[1]) if found else 0
 
 
 def watch(gateway: NodeProcess, cap: str, places: list[float]) -> tuple[Between, Any]:
@@ -185,6 +192,7 @@ def main() -> None:
     parser.add_argument("--mb", type=int, default=200)
     parser.add_argument("--seeks", type=int, default=20)
     parser.add_argument("--segment", type=int, default=1024, help="KiB of the film's")
+    parser.add_argument("--no-cache", action="store_true", help="of the gateway")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--directory", default=None, help="on the disk to be measured")
     options = parser.parse_args()
@@ -193,22 +201,33 @@ def main() -> None:
         film = Path(name) / "film.mp4"
         make_film(film, options.mb * 10**6)
         shape = Shape(segment=options.segment << 10)
-        with grid(Path(name), shape=shape, gateways=("ours",)) as on:
+        cache = not options.no_cache
+        with grid(Path(name), shape=shape, gateways=("ours",), cache=cache) as on:
             cap = curl("-T", str(film), f"{on.ours.url}uri").decode()
             before = sum(map(bytes_from, on.servers))
             places = [chance.uniform(0.02, 0.98) for _ in range(options.seeks)]
             between, told = watch(on.ours, cap, places)
             fetched = sum(map(bytes_from, on.servers)) - before
+    taken = sum(map(len, between.parts))
+    size = -(-(options.segment << 10) // shape.needed) * shape.needed
+    touched = {
+        number
+        for part in between.parts
+        if part
+        for number in range(part[0] // size, part[-1] // size + 1)
+    }
     shown = [each["ms"] for each in told if 0 <= each["off"] < 0.2]
     row: dict[str, object] = {
         "film, MB": options.mb,
         "seeks": len(told),
         "frames shown": len(shown),
         "median, ms": median(shown) if shown else "-",
-        "requests": between.requests,
-        "browser took, MB": between.taken / 1e6,
+        "requests": len(between.parts),
+        "browser took, MB": taken / 1e6,
+        "in segments of, MB": len(touched) * size / 1e6,
         "servers sent, MB": fetched / 1e6,
-        "sent / took": fetched / between.taken,
+        "sent / took": fetched / taken,
+        "sent / segments": fetched / (len(touched) * size),
     }
     report("Chromium seeks, 3-of-10, ten stock servers", [row])
 
