@@ -462,7 +462,7 @@ class LiarTests(SynchronousTestCase):
         blocks = [*coded.blocks[:4], wrong.blocks[4]]
         hashes = [block_hash(block) for block in blocks]
         encoder = FileEncoder(INDEX, 3, 5)
-        encoder.absorb(segment, EncodedSegment(blocks, hashes, coded.segment_hash))
+        encoder.absorb(segment, EncodedSegment(blocks, hashes))
         encoded = Encoded(encoder.finish(30), [[bytes(block) for block in blocks]])
         shares = shares_of(encoded, ShareLayout.stock(encoded.file.geometry))
         for numbers in combinations(range(5), 3):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from truckee.codec import erasure, isal
+from truckee.codec import erasure, isal, speed
 
 # Powers of 2 in GF(256) with the polynomial x^8 + x^4 + x^3 + x^2 + 1.
 POWERS = [1]
@@ -52,14 +52,27 @@ def rows_of(needed: int, total: int) -> list[list[int]]:
     return [list(bytes(block)) for block in erasure.encode(identity, needed, total)]
 
 
+# What can compute here, by name: whether our own C does, and ISA-L.
+WAYS = {
+    name: (own, other)
+    for name, own, other in (
+        ("extension", True, True),
+        ("ISA-L", False, True),
+        ("zfec", False, False),
+    )
+    if own <= speed.products and other <= (isal.available or own)
+}
+
+
 @contextmanager
-def computed_by_isal(fast: bool) -> Iterator[None]:
-    """Do with ISA-L, or as if it were not installed."""
-    was, isal.available = isal.available, fast
+def computed_by(way: str) -> Iterator[None]:
+    """Do with one of ``WAYS``, as if there were none before it."""
+    was = speed.products, isal.available
+    speed.products, isal.available = WAYS[way]
     try:
         yield
     finally:
-        isal.available = was
+        speed.products, isal.available = was
 
 
 class EncodeTests(SynchronousTestCase):
@@ -97,9 +110,9 @@ class EncodeTests(SynchronousTestCase):
     def test_one_block(self) -> None:
         """A block that is made alone, of columns too, is the one that all make."""
         segment = bytes(range(250)) * 6
-        for fast in {False, isal.available}:
+        for way in WAYS:
             for needed, total in ((1, 1), (1, 4), (3, 10), (5, 5), (25, 100)):
-                with self.subTest(fast=fast, needed=needed), computed_by_isal(fast):
+                with self.subTest(way=way, needed=needed), computed_by(way):
                     blocks = erasure.encode(segment, needed, total)
                     primary = [memoryview(each) for each in blocks[:needed]]
                     for number, block in enumerate(blocks):
@@ -171,8 +184,8 @@ class AnyShareTests(SynchronousTestCase):
         size = data.draw(st.integers(1, 5))
         segment = data.draw(st.binary(min_size=needed * size, max_size=needed * size))
         numbers = data.draw(st.permutations(range(total)))[:needed]
-        for fast in {False, isal.available}:
-            with computed_by_isal(fast):
+        for way in WAYS:
+            with computed_by(way):
                 blocks = erasure.encode(segment, needed, total)
                 self.assertEqual(len(blocks), total)
                 pieces = erasure.decode({n: blocks[n] for n in numbers}, needed, total)
@@ -181,28 +194,38 @@ class AnyShareTests(SynchronousTestCase):
 
 
 class PortableEncodeTests(EncodeTests):
-    """All that again without ISA-L."""
+    """All that again by zfec."""
 
     def setUp(self) -> None:
-        """Do as if it were not installed."""
+        """Do as if there were nothing else."""
+        self.patch(speed, "products", False)
         self.patch(isal, "available", False)
 
 
 class PortableDecodeTests(DecodeTests):
-    """All that again without ISA-L."""
+    """All that again by zfec."""
+
+    setUp = PortableEncodeTests.setUp
+
+
+class IsalEncodeTests(EncodeTests):
+    """All that again by ISA-L."""
 
     def setUp(self) -> None:
-        """Do as if it were not installed."""
-        self.patch(isal, "available", False)
-
-
-class IsalTests(SynchronousTestCase):
-    """Both ways to compute give the same blocks."""
-
-    def setUp(self) -> None:
-        """Skip where there is only one way."""
+        """Do as if the extension were not built."""
         if not isal.available:
             self.skipTest("ISA-L (libisal2) is not installed")
+        self.patch(speed, "products", False)
+
+
+class IsalDecodeTests(DecodeTests):
+    """All that again by ISA-L."""
+
+    setUp = IsalEncodeTests.setUp
+
+
+class WayTests(SynchronousTestCase):
+    """All ways to compute give the same blocks."""
 
     @settings(deadline=None, max_examples=60)
     @given(st.integers(1, 256), st.data())
@@ -211,18 +234,18 @@ class IsalTests(SynchronousTestCase):
         needed = data.draw(st.integers(1, total))
         size = data.draw(st.integers(0, 200))
         segment = bytes(i * 7 % 251 for i in range(needed * size))
-        fast = [bytes(block) for block in erasure.encode(segment, needed, total)]
-        with computed_by_isal(False):
-            portable = [bytes(block) for block in erasure.encode(segment, needed, total)]
-        self.assertEqual(fast, portable)
-
-    def test_singular(self) -> None:
-        """A matrix without an inverse is refused."""
-        self.assertRaises(ValueError, isal.inverse, [b"\1\2", b"\1\2"])
+        found = set()
+        for way in WAYS:
+            with computed_by(way):
+                found.add(tuple(map(bytes, erasure.encode(segment, needed, total))))
+        self.assertEqual(len(found), 1)
 
     def test_any_buffer(self) -> None:
         """Views that cannot be written to and bytearrays are as good as bytes."""
         whole = bytes(range(12))
-        for segment in (whole, bytearray(whole), memoryview(b"x" + whole)[1:]):
-            blocks = [bytes(block) for block in erasure.encode(segment, 3, 5)]
-            self.assertEqual(blocks, [bytes(b) for b in erasure.encode(whole, 3, 5)])
+        for way in WAYS:
+            with computed_by(way):
+                right = [bytes(block) for block in erasure.encode(whole, 3, 5)]
+                for segment in (bytearray(whole), memoryview(b"x" + whole)[1:]):
+                    blocks = [bytes(block) for block in erasure.encode(segment, 3, 5)]
+                    self.assertEqual(blocks, right)

@@ -13,31 +13,29 @@ from truckee.codec import erasure
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.geometry import Geometry, round_up
 from truckee.codec.hashes import (
-    CRYPTTEXT,
     HASH_SIZE,
     Buffer,
-    TaggedHasher,
-    block_hash,
-    segment_hash,
+    CrypttextHasher,
+    crypttext_hasher,
     ueb_hash,
 )
 from truckee.codec.merkle import TreeBuilder, build_tree, pack_chain, padding_rows
 from truckee.codec.share import ShareLayout
+from truckee.codec.speed import FlatHash
 from truckee.codec.ueb import pack_ueb
 
 
 @frozen(eq=False)
 class EncodedSegment:
-    """One segment's blocks, N of one length, and the hashes of all that."""
+    """One segment's blocks, N of one length, and their hashes."""
 
     blocks: list[Buffer] = field(repr=False)
     block_hashes: list[bytes] = field(repr=False)
-    segment_hash: bytes = field(repr=False)
 
 
 def encode_segment(ciphertext: Buffer, needed: int, total: int) -> EncodedSegment:
     """
-    Code one segment.  It is padded with zeros to a multiple of k after it is hashed.
+    Code one segment, which is padded with zeros to a multiple of k.
 
     The first k blocks may be views of *ciphertext*: leave it unchanged.
     """
@@ -46,8 +44,7 @@ def encode_segment(ciphertext: Buffer, needed: int, total: int) -> EncodedSegmen
     if whole > len(ciphertext):
         padded = bytearray(ciphertext)
         padded += bytes(whole - len(ciphertext))
-    blocks = erasure.encode(padded, needed, total)
-    return EncodedSegment(blocks, [block_hash(b) for b in blocks], segment_hash(ciphertext))
+    return EncodedSegment(*erasure.encode_and_hash(padded, needed, total))
 
 
 @frozen(eq=False)
@@ -84,20 +81,25 @@ class FileEncoder:
     needed: int
     total: int
     size: int = field(default=0, init=False)  # bytes of ciphertext so far
-    _flat: TaggedHasher = field(factory=lambda: TaggedHasher(CRYPTTEXT), init=False)
+    _hasher: CrypttextHasher | FlatHash = field(factory=crypttext_hasher, init=False)
     _crypttext: TreeBuilder = field(factory=TreeBuilder, init=False)
     _blocks: list[TreeBuilder] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._blocks = [TreeBuilder() for _ in range(self.total)]
 
-    def absorb(self, ciphertext: Buffer, encoded: EncodedSegment) -> None:
-        """Add the next segment: its ciphertext without padding, and what it became."""
-        self._flat.update(ciphertext)
+    def absorb(self, ciphertext: Buffer, encoded: EncodedSegment) -> bytes:
+        """
+        Add the next segment: its ciphertext without padding, and what it became.
+
+        Returns its ``segment_hash``.
+        """
+        digest = self._hasher.absorb(ciphertext)
         self.size += len(ciphertext)
-        self._crypttext.append(encoded.segment_hash)
+        self._crypttext.append(digest)
         for tree, leaf in zip(self._blocks, encoded.block_hashes, strict=True):
             tree.append(leaf)
+        return digest
 
     def block_hash(self, share: int, segment: int) -> bytes | None:
         """Return the hash of a block of a segment; None: it was not absorbed yet."""
@@ -112,7 +114,7 @@ class FileEncoder:
         share_tree = build_tree([tree[:HASH_SIZE] for tree in block_trees])
         ueb = pack_ueb(
             geometry,
-            self._flat.digest(),
+            self._hasher.digest(),
             crypttext_tree[:HASH_SIZE],
             share_tree[:HASH_SIZE],
         )

@@ -1,20 +1,20 @@
 """
 The erasure code: any k of N blocks give back a segment.
 
-Source: formats, "Erasure code".  zfec defines the matrix and computes; where ISA-L is
-installed that computes instead, with the matrix that zfec uses.  Either lets other threads
-run meanwhile.
+Source: formats, "Erasure code".  zfec defines the matrix and computes; where our own C was
+built, or ISA-L is installed, that computes instead, with the matrix that zfec uses.  Each
+lets other threads run meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import zfec
 
-from truckee.codec import isal
-from truckee.codec.hashes import Buffer
+from truckee.codec import isal, speed
+from truckee.codec.hashes import BLOCK_FRONT, Buffer, block_hashes
 
 
 @lru_cache(maxsize=16)
@@ -34,22 +34,38 @@ def _matrix(needed: int, total: int) -> list[bytes]:
     return [bytes(row) for row in _encoder(needed, total).encode(units, list(range(total)))]
 
 
+# What multiplies, and its class; none: zfec itself.
+_Product = speed.Product | isal.Product
+_Kind = Callable[[Sequence[bytes]], _Product]
+
+
+def _kind() -> _Kind | None:
+    if speed.products:
+        return speed.Product
+    return isal.Product if isal.available else None
+
+
 @lru_cache(maxsize=16)
-def _check_rows(needed: int, total: int) -> isal.Product:
-    return isal.Product(_matrix(needed, total)[needed:])
+def _check_rows(kind: _Kind, needed: int, total: int) -> _Product:
+    return kind(_matrix(needed, total)[needed:])
+
+
+@lru_cache(maxsize=16)
+def _all_checks(needed: int, total: int) -> speed.Product:
+    return speed.Product(_matrix(needed, total)[needed:])
 
 
 @lru_cache(maxsize=64)
-def _check_row(needed: int, total: int, number: int) -> isal.Product:
-    return isal.Product([_matrix(needed, total)[number]])
+def _check_row(kind: _Kind, needed: int, total: int, number: int) -> _Product:
+    return kind([_matrix(needed, total)[number]])
 
 
 @lru_cache(maxsize=64)
-def _missing_rows(needed: int, total: int, numbers: tuple[int, ...]) -> isal.Product:
-    """Return what makes the primary blocks that *numbers* lacks from those it has."""
-    matrix = _matrix(needed, total)
-    inverse = isal.inverse([matrix[number] for number in numbers])
-    return isal.Product([inverse[i] for i in range(needed) if i not in numbers])
+def _missing_rows(kind: _Kind, needed: int, total: int, order: tuple[int, ...]) -> _Product:
+    """Return what makes the primary blocks that *order* lacks from those it has."""
+    units = [bytes(int(i == j) for j in range(needed)) for i in range(needed)]
+    rows = _decoder(needed, total).decode(units, list(order))
+    return kind([bytes(rows[i]) for i in range(needed) if order[i] != i])
 
 
 def encode(segment: Buffer, needed: int, total: int) -> list[Buffer]:
@@ -66,19 +82,30 @@ def encode(segment: Buffer, needed: int, total: int) -> list[Buffer]:
     return [*primary, *_check_blocks(primary, needed, total)]
 
 
+def encode_and_hash(
+    segment: Buffer, needed: int, total: int
+) -> tuple[list[Buffer], list[bytes]]:
+    """Return the N blocks of *segment*, as ``encode`` does, and their hashes."""
+    if speed.hashes:
+        return speed.encode(segment, needed, _all_checks(needed, total), BLOCK_FRONT)
+    blocks = encode(segment, needed, total)
+    return blocks, block_hashes(blocks)
+
+
 def encode_one(primary: Sequence[Buffer], number: int, total: int) -> Buffer:
     """Return block *number* of N alone, from the k primary ones, or a part from theirs."""
-    needed = len(primary)
+    needed, kind = len(primary), _kind()
     if number < needed:
         return primary[number]
-    if isal.available:
-        return _check_row(needed, total, number).of(primary)[0]
+    if kind is not None:
+        return _check_row(kind, needed, total, number).of(primary)[0]
     return bytes(_encoder(needed, total).encode(primary, [number])[0])
 
 
 def _check_blocks(primary: Sequence[Buffer], needed: int, total: int) -> list[Buffer]:
-    if isal.available:
-        return _check_rows(needed, total).of(primary)
+    kind = _kind()
+    if kind is not None:
+        return _check_rows(kind, needed, total).of(primary)
     return list(_encoder(needed, total).encode(primary, list(range(needed, total))))
 
 
@@ -98,17 +125,11 @@ def decode(blocks: Mapping[int, Buffer], needed: int, total: int) -> list[Buffer
         raise ValueError("the blocks are not all of one length")
     if all(number < needed for number in blocks):
         return [blocks[number] for number in range(needed)]
-    if isal.available:
-        return _decode_by_isal(blocks, needed, total)
     # zfec wants a primary block at its own place and check blocks in the gaps.
     spare = iter(sorted(number for number in blocks if number >= needed))
-    order = [number if number in blocks else next(spare) for number in range(needed)]
-    decoded = _decoder(needed, total).decode([blocks[number] for number in order], order)
-    return list(decoded)
-
-
-def _decode_by_isal(blocks: Mapping[int, Buffer], needed: int, total: int) -> list[Buffer]:
-    numbers = tuple(sorted(blocks))
-    product = _missing_rows(needed, total, numbers)
-    missing = iter(product.of([blocks[number] for number in numbers]))
+    order = tuple(number if number in blocks else next(spare) for number in range(needed))
+    given, kind = [blocks[number] for number in order], _kind()
+    if kind is None:
+        return list(_decoder(needed, total).decode(given, list(order)))
+    missing = iter(_missing_rows(kind, needed, total, order).of(given))
     return [blocks[i] if i in blocks else next(missing) for i in range(needed)]

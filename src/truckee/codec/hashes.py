@@ -6,18 +6,19 @@ Source: formats, "Hashing".  Everything here returns 32 bytes unless it says oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from truckee.codec import speed
 from truckee.codec.netstring import netstring
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-Buffer = bytes | bytearray | memoryview
+Buffer = speed.Buffer
 
 HASH_SIZE = 32  # bytes in every hash that is stored in a share
 
@@ -65,8 +66,10 @@ def tagged_pair_hash(tag: bytes, left: bytes, right: bytes) -> bytes:
 
 # The prefixes below are the netstring forms above, made once: a tree over a large file
 # hashes millions of nodes, a file millions of blocks.
-_BLOCK_START = sha256(netstring(BLOCK))
-_SEGMENT_START = sha256(netstring(CRYPTTEXT_SEGMENT))
+BLOCK_FRONT = netstring(BLOCK)
+_BLOCK_START = sha256(BLOCK_FRONT)
+_SEGMENT_FRONT = netstring(CRYPTTEXT_SEGMENT)
+_SEGMENT_START = sha256(_SEGMENT_FRONT)
 _NODE_START = netstring(MERKLE_NODE) + b"32:"
 
 
@@ -90,6 +93,13 @@ def block_hash_of(pieces: Iterable[Buffer]) -> bytes:
     return sha256(state.digest()).digest()
 
 
+def block_hashes(blocks: Sequence[Buffer], salt: bytes = b"") -> list[bytes]:
+    """Return the ``block_hash`` of each of *blocks*."""
+    if speed.hashes:
+        return speed.hashes_of([BLOCK_FRONT + salt] * len(blocks), blocks)
+    return [block_hash(block, salt) for block in blocks]
+
+
 def segment_hash(ciphertext: Buffer) -> bytes:
     """Return the leaf of the ciphertext tree, of a segment without padding."""
     state = _SEGMENT_START.copy()
@@ -97,10 +107,55 @@ def segment_hash(ciphertext: Buffer) -> bytes:
     return sha256(state.digest()).digest()
 
 
+def segment_and_block_hashes(
+    ciphertext: Buffer, blocks: Sequence[Buffer]
+) -> tuple[bytes, list[bytes]]:
+    """Return the ``segment_hash`` of *ciphertext* and the ``block_hashes`` of *blocks*."""
+    if speed.hashes:
+        fronts = [_SEGMENT_FRONT, *[BLOCK_FRONT] * len(blocks)]
+        found, *others = speed.hashes_of(fronts, [ciphertext, *blocks])
+        return found, others
+    return segment_hash(ciphertext), block_hashes(blocks)
+
+
+@define(eq=False)
+class CrypttextHasher:
+    """Hash a file's ciphertext, whose segments come in order, and each of these."""
+
+    _flat: TaggedHasher = field(factory=lambda: TaggedHasher(CRYPTTEXT), init=False)
+
+    def absorb(self, ciphertext: Buffer) -> bytes:
+        """Go on over the next segment, without padding; return its ``segment_hash``."""
+        self._flat.update(ciphertext)
+        return segment_hash(ciphertext)
+
+    def digest(self) -> bytes:
+        """Return the flat hash of all segments so far."""
+        return self._flat.digest()
+
+
+def crypttext_hasher() -> CrypttextHasher | speed.FlatHash:
+    """Return what hashes the ciphertext of a file."""
+    if speed.hashes:
+        return speed.FlatHash(netstring(CRYPTTEXT), _SEGMENT_FRONT)
+    return CrypttextHasher()
+
+
 def node_hash(left: Buffer, right: Buffer) -> bytes:
     """Return an inner Merkle node from its two 32-byte children."""
     value = b"".join((_NODE_START, left, b",32:", right, b","))
     return sha256(sha256(value).digest()).digest()
+
+
+def node_hashes(row: Buffer) -> Buffer:
+    """Return the ``node_hash`` of each two neighbours in *row*, of even length; packed."""
+    if speed.hashes:
+        return speed.row_above(_NODE_START, b",32:", b",", row)
+    view, above = memoryview(row), bytearray()
+    for at in range(0, len(view), 2 * HASH_SIZE):
+        middle = at + HASH_SIZE
+        above += node_hash(view[at:middle], view[middle : middle + HASH_SIZE])
+    return above
 
 
 def padding_leaf_hash(index: int) -> bytes:

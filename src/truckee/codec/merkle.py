@@ -14,7 +14,13 @@ from struct import Struct
 
 from attrs import define, field
 
-from truckee.codec.hashes import HASH_SIZE, Buffer, node_hash, padding_leaf_hash
+from truckee.codec.hashes import (
+    HASH_SIZE,
+    Buffer,
+    node_hash,
+    node_hashes,
+    padding_leaf_hash,
+)
 
 CHAIN_ENTRY = Struct(">H32s")  # node number, hash
 
@@ -36,12 +42,7 @@ def tree_size(leaves: int) -> int:
 
 def pair_up(row: Buffer) -> bytearray:
     """Return the row above *row*, both packed, the lower one of even length."""
-    view = memoryview(row)
-    above = bytearray()
-    for at in range(0, len(view), 2 * HASH_SIZE):
-        middle = at + HASH_SIZE
-        above += node_hash(view[at:middle], view[middle : middle + HASH_SIZE])
-    return above
+    return bytearray(node_hashes(row))
 
 
 def padding_rows(leaves: int) -> list[bytearray]:

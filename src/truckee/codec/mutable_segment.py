@@ -15,7 +15,7 @@ from attrs import field, frozen
 from truckee.codec import erasure
 from truckee.codec.cipher import crypt, crypt_in_place, crypt_joined
 from truckee.codec.geometry import round_up
-from truckee.codec.hashes import Buffer, block_hash
+from truckee.codec.hashes import Buffer, block_hash, block_hashes
 from truckee.codec.mutable_errors import BadShare
 from truckee.codec.mutable_geometry import SALT_SIZE, MutableGeometry
 from truckee.codec.mutable_secrets import data_key
@@ -85,7 +85,7 @@ def encode_segment(
     # Padding is added to the ciphertext, not to the plaintext.
     padded[size:] = bytes(len(padded) - size)
     blocks = erasure.encode(padded, geometry.needed, geometry.total)
-    return EncodedSegment(salt, blocks, [block_hash(block, front) for block in blocks])
+    return EncodedSegment(salt, blocks, block_hashes(blocks, front))
 
 
 @frozen(eq=False)

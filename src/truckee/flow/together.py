@@ -174,6 +174,10 @@ class Turns:
             self._waiting[number] = turn
             await turn
 
+    def are_at(self, number: int) -> bool:
+        """Tell, to any thread, whether it is *number*'s turn."""
+        return number == self._next
+
     def done(self) -> None:
         """Let the next one pass."""
         self._next += 1

@@ -276,22 +276,21 @@ class GridSink:
 
     async def _segment(self, number: int, ciphertext: Buffer, cost: int) -> None:
         """Code one segment and store its blocks."""
-        k, n = self._encoding.needed, self._encoding.total
         try:
-            encoded = await self._cpu.run(encode_segment, ciphertext, k, n)
-            if self._file.guarded:
-                await self._existing.check_segment(number, encoded.segment_hash)
+            encoded, digest = await self._cpu.run(self._code, number, ciphertext)
             self._samples.take(self._offset(number), encoded.blocks)
             self._hashes.add(number, encoded)
+            absorbing = self._absorb(number, ciphertext, encoded, digest)
             if self._is_whole(ciphertext):
-                await self._store_whole(ciphertext, encoded)
+                await absorbing
+                await self._store_whole(encoded)
+            elif self._file.guarded:
+                # Nothing is stored before it is known that it is of this file.
+                await absorbing
+                await self._shares.store(self._offset(number), encoded.blocks)
             else:
-                await together(
-                    [
-                        self._absorb(number, ciphertext, encoded),
-                        self._shares.store(self._offset(number), encoded.blocks),
-                    ]
-                )
+                store = self._shares.store(self._offset(number), encoded.blocks)
+                await together([absorbing, store])
             self._stored += len(ciphertext)
             status = self._file.status
             status.stored = max(status.stored, self._stored)
@@ -299,13 +298,19 @@ class GridSink:
             self._budget.give(cost)
             self._window.give(1)
 
+    def _code(self, number: int, ciphertext: Buffer) -> tuple[EncodedSegment, bytes | None]:
+        """Code a segment and, if its turn has come, absorb it at once: its hash."""
+        encoded = encode_segment(ciphertext, self._encoding.needed, self._encoding.total)
+        # Until it has passed, nobody else does.
+        due = self._turns.are_at(number)
+        return encoded, self._encoder.absorb(ciphertext, encoded) if due else None
+
     def _is_whole(self, ciphertext: Buffer) -> bool:
         """Whether this is all of a file so short that calls cost more than bytes."""
         return len(ciphertext) == self._file.size and len(ciphertext) <= _SHORT
 
-    async def _store_whole(self, ciphertext: Buffer, encoded: EncodedSegment) -> None:
+    async def _store_whole(self, encoded: EncodedSegment) -> None:
         """Store the only segment with all that is around it: one call for each share."""
-        await self._absorb(0, ciphertext, encoded)
         file = await self._finish()
         shares = whole_shares(file, self._layout(file.geometry), encoded.blocks)
         await self._shares.store(0, shares)
@@ -315,12 +320,20 @@ class GridSink:
         return await self._cpu.run(self._encoder.finish, self.chunk_size)
 
     async def _absorb(
-        self, number: int, ciphertext: Buffer, encoded: EncodedSegment
+        self,
+        number: int,
+        ciphertext: Buffer,
+        encoded: EncodedSegment,
+        digest: bytes | None,
     ) -> None:
-        await self._turns.wait(number)
-        await self._cpu.run(self._encoder.absorb, ciphertext, encoded)
+        """Have a segment absorbed in its turn; *digest*: it was already."""
+        if digest is None:
+            await self._turns.wait(number)
+            digest = await self._cpu.run(self._encoder.absorb, ciphertext, encoded)
         self._hashes.absorbed(number)
         self._turns.done()
+        if self._file.guarded:
+            await self._existing.check_segment(number, digest)
 
     def _offset(self, segment: int) -> int:
         """Return where the blocks of a segment stand in their shares."""
