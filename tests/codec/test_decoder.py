@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.codec.test_encoder import CIPHERTEXT, INDEX, Encoded, encode
 from truckee.codec.caps import ChkVerifyCap
-from truckee.codec.decoder import FileProof, ShareProof, join_segment
+from truckee.codec.decoder import FileProof, ShareProof, join_segment, prove_segment
 from truckee.codec.encoder import EncodedSegment, FileEncoder, encode_segment
 from truckee.codec.geometry import MAX_SEGMENT_SIZE, Encoding, Geometry
 from truckee.codec.hashes import (
@@ -60,15 +60,20 @@ def read_segment(
 ) -> bytes:
     """Return one segment from k opened shares."""
     blocks = {}
-    for number, (proof, share) in shares.items():
+    for proof, share in shares.values():
         fill(file.crypttext, segment, share, proof.offsets.crypttext_tree)
         fill(proof.blocks, segment, share, proof.offsets.block_tree)
         at, size = proof.block_range(file.geometry, range(segment, segment + 1))
         block = share[at : at + size]
-        if not proof.is_good(segment, block):
-            raise ValueError("a bad block")
-        blocks[number] = block
-    return join_segment(file, segment, blocks)
+        blocks[proof] = block
+    bad, found = prove_segment(file, segment, blocks)
+    if bad != {proof for proof in blocks if not proof.is_good(segment, blocks[proof])}:
+        raise AssertionError("what is bad is not what is not good")
+    if bad:
+        raise ValueError("a bad block")
+    if found != join_segment(file, segment, {p.number: blocks[p] for p in blocks}):
+        raise AssertionError("good blocks were joined in two ways")
+    return found
 
 
 def read_file(cap: ChkVerifyCap, shares: Mapping[int, bytes]) -> bytes:

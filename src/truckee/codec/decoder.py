@@ -14,7 +14,13 @@ from attrs import define, field, frozen
 from truckee.codec import erasure
 from truckee.codec.caps import ChkVerifyCap
 from truckee.codec.geometry import MAX_SEGMENT_SIZE, Geometry
-from truckee.codec.hashes import Buffer, block_hash, segment_hash, ueb_hash
+from truckee.codec.hashes import (
+    Buffer,
+    block_hash,
+    segment_and_block_hashes,
+    segment_hash,
+    ueb_hash,
+)
 from truckee.codec.merkle import PagedTree, check_chain
 from truckee.codec.share import ShareOffsets
 from truckee.codec.ueb import Ueb, parse_ueb
@@ -73,6 +79,32 @@ class ShareProof:
         return block_hash(block) == self.blocks.leaf(segment)
 
 
+def prove_segment(
+    file: FileProof, segment: int, blocks: Mapping[ShareProof, Buffer]
+) -> tuple[set[ShareProof], bytes]:
+    """
+    Return the shares whose blocks are bad; if none is, the ciphertext of *segment* too.
+
+    There are k blocks; the leaves of all of them, and of the segment, are known.
+
+    :raises ValueError: as ``join_segment`` does.
+    """
+    size = file.geometry.block_length(segment)
+    bad = {share for share, block in blocks.items() if len(block) != size}
+    if bad:
+        return bad, b""
+    ciphertext = _joined(file, segment, {s.number: block for s, block in blocks.items()})
+    # All at once: side by side they take half of the time.
+    digest, found = segment_and_block_hashes(ciphertext, list(blocks.values()))
+    for share, block_digest in zip(blocks, found, strict=True):
+        if block_digest != share.blocks.leaf(segment):
+            bad.add(share)
+    if bad:
+        return bad, b""
+    _check_promised(file, segment, ciphertext, digest)
+    return bad, ciphertext
+
+
 def join_segment(file: FileProof, segment: int, blocks: Mapping[int, Buffer]) -> bytes:
     """
     Return the ciphertext of *segment* from k good numbered *blocks*, without padding.
@@ -80,12 +112,21 @@ def join_segment(file: FileProof, segment: int, blocks: Mapping[int, Buffer]) ->
     :raises ValueError: when it is not the segment the cap promises, though all blocks
         were: then whoever made the shares lied, and no other share can help.
     """
+    ciphertext = _joined(file, segment, blocks)
+    _check_promised(file, segment, ciphertext, segment_hash(ciphertext))
+    return ciphertext
+
+
+def _joined(file: FileProof, segment: int, blocks: Mapping[int, Buffer]) -> bytes:
     geometry = file.geometry
     primary = erasure.decode(blocks, geometry.needed, geometry.total)
-    length = geometry.segment_length(segment)
-    ciphertext = b"".join(primary)[:length]
-    promised = file.crypttext.leaf(segment)
+    return b"".join(primary)[: geometry.segment_length(segment)]
+
+
+def _check_promised(
+    file: FileProof, segment: int, ciphertext: bytes, digest: bytes
+) -> None:
+    length, promised = file.geometry.segment_length(segment), file.crypttext.leaf(segment)
     # The hash alone would let an uploader promise a shorter segment than the cap does.
-    if len(ciphertext) != length or segment_hash(ciphertext) != promised:
+    if len(ciphertext) != length or digest != promised:
         raise ValueError("the decoded segment is not the one the cap promises")
-    return ciphertext

@@ -13,7 +13,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.caps import ChkVerifyCap
-from truckee.codec.decoder import FileProof, ShareProof, join_segment
+from truckee.codec.decoder import FileProof, ShareProof, prove_segment
 from truckee.codec.geometry import Geometry
 from truckee.codec.guess import Guess
 from truckee.codec.merkle import PagedTree
@@ -295,10 +295,9 @@ def _join(
     joined = []
     for place, segment in enumerate(segments):
         at = slice(place * size, (place + 1) * size)
-        cut = {source: memoryview(row)[at] for source, row in blocks.items()}
-        bad = {each for each in cut if not _proof(each).is_good(segment, cut[each])}
+        cut = {_proof(each): memoryview(row)[at] for each, row in blocks.items()}
+        bad, ciphertext = prove_segment(file, segment, cut)
         if bad:
-            return bad, None
-        numbered = {source.number: block for source, block in cut.items()}
-        joined.append(join_segment(file, segment, numbered))
+            return {each for each in blocks if _proof(each) in bad}, None
+        joined.append(ciphertext)
     return set(), joined
