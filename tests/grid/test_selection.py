@@ -16,6 +16,7 @@ from tests.grids import (
     put_share,
 )
 from truckee.codec.secrets import lease_secrets
+from truckee.grid import asking
 from truckee.grid.permute import permuted
 from truckee.grid.selection import Holders, NotEnoughServers, Placement
 from truckee.storage.interfaces import NoSpace
@@ -108,6 +109,45 @@ class SelectionTests(TestCase):
             self.assertEqual((error.found, error.needed), (3, 4))
             self.assert_nothing(grid)
         self.flushLoggedErrors(OSError)
+
+    async def test_slow_servers(self) -> None:
+        """Slow servers are waited for when there is not enough happiness without them."""
+        self.patch(asking, "GRACE", 0.01)
+        for operation in ("buckets", "allocate"):
+            grid = Grid.new(self, servers=4, happy=4)
+            awake: Deferred[None] = Deferred()
+            reached: Deferred[None] = Deferred()
+
+            async def mood(
+                which: str,
+                share: int,
+                operation: str = operation,
+                awake: Deferred[None] = awake,
+                reached: Deferred[None] = reached,
+            ) -> None:
+                if which == operation:
+                    reached.callback(None)
+                    await awake
+
+            grid.servers[0].mood = mood
+            placing = Deferred.fromCoroutine(self.place(grid))
+            await reached
+            await pause(0.3)
+            self.assertNoResult(placing)
+            awake.callback(None)
+            placement = await placing
+            self.assertEqual(placement.happiness(), 4)
+            await self.give_up(placement, grid)
+
+    async def test_slow_servers_in_excess(self) -> None:
+        """Without need they are not waited for: others have their shares."""
+        self.patch(asking, "GRACE", 0.01)
+        for operation in ("buckets", "allocate"):
+            grid = Grid.new(self, servers=6, happy=4)
+            permuted(grid.servers, INDEX)[0].mood = hanging(operation)  # type: ignore[attr-defined]
+            placement = await self.place(grid)
+            self.assertEqual(placement.happiness(), 4)
+            await self.give_up(placement, grid)
 
     async def test_full(self) -> None:
         """When servers are full the error names them."""

@@ -28,6 +28,7 @@ class Allocation:
     writeable: Sequence[IStorageServer]  # the best first
     _clock: IReactorTime
     _silent: set[IStorageServer] = field(repr=False)  # see Round
+    _happy: int = 0  # servers below which slow ones are waited for
     writers: dict[int, IShareWriter] = field(factory=dict, init=False)
     servers: dict[int, IStorageServer] = field(factory=dict, init=False)  # of the writers
     refusing: dict[int, set[IStorageServer]] = field(factory=dict, init=False)
@@ -111,7 +112,16 @@ class Allocation:
             return wishes <= answer.writers.keys()
 
         asked = list(shares)
-        question = Round(asked, self._clock, most(asked), self._silent, harm=True)
+        many = most(asked)
+        others = set(self.writeable).difference(asked)
+        demanded = min(self._happy, len({*others, *asked, *self.servers.values()}))
+
+        def enough(answers: Mapping[IStorageServer, bool]) -> bool:
+            # Those who are not asked could have the shares of those who are not waited for.
+            possible = others.union(self.servers.values())
+            return many(answers) and len(possible) >= demanded
+
+        question = Round(asked, self._clock, enough, self._silent, harm=True)
         pleased = await question.ask(allocate)
         self.failures += question.failures
         return {server for server in asked if not pleased.get(server)}, claims

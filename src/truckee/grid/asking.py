@@ -145,6 +145,12 @@ def check_descriptors(failures: Iterable[Exception]) -> None:
         raise TooManyOpenFiles
 
 
-def most(servers: Sequence[S]) -> Callable[[Mapping[S, Any]], bool]:
-    """Return whether two thirds of *servers* have answered."""
-    return lambda answers: 3 * len(answers) >= 2 * len(servers)
+def most(servers: Sequence[S], least: int = 0) -> Callable[[Mapping[S, Any]], bool]:
+    """
+    Return whether two thirds of *servers* have answered.
+
+    Where there are *least* of them, so many must have; where there are not, no waiting
+    for the last ones gives as many.
+    """
+    demanded = least if least <= len(servers) else 0
+    return lambda answers: 3 * len(answers) >= 2 * len(servers) and len(answers) >= demanded

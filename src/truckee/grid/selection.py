@@ -178,9 +178,15 @@ class Selector:
         storage_index: bytes,
         candidates: Sequence[IStorageServer],
         failures: list[Exception],
+        least: int = 0,
     ) -> Held:
-        """Return the finished shares by server; *failures* get why others said nothing."""
-        question = Round(candidates, self._clock, most(candidates), self._silent)
+        """
+        Return the finished shares by server; *failures* get why others said nothing.
+
+        As long as there are fewer answers than *least*, slow servers are waited for.
+        """
+        enough = most(candidates, least)
+        question = Round(candidates, self._clock, enough, self._silent)
         held = await question.ask(lambda server: server.buckets(storage_index))
         failures += question.failures
         self._answered.heard(candidates, held)
@@ -196,7 +202,7 @@ class Selector:
         """Return what *candidates* have of a file, and who of them may be given shares."""
         known = self._answered.lately(candidates) if fresh else set()
         rest = [server for server in candidates if server not in known]
-        held = await self._ask(storage_index, rest, failures)
+        held = await self._ask(storage_index, rest, failures, self._happy - len(known))
         return held, known | held.keys()
 
     def _candidates(
@@ -245,7 +251,7 @@ class Selector:
         held, willing = await self._willing(storage_index, candidates, failures, fresh)
         existing = await prove(_of_file(total, candidates, held))
         writeable = [server for server in able if server in willing]
-        new = Allocation(request, writeable, self._clock, self._silent)
+        new = Allocation(request, writeable, self._clock, self._silent, self._happy)
         cut_off = await request.unfinished(writeable, total, self._clock, self._silent)
 
         def planned(new: Allocation) -> Mapping[int, IStorageServer]:
