@@ -31,7 +31,7 @@ from tests.processes import curl
 from tests.report import report
 
 _UP, _DOWN = "upload", "download"
-_NAMES = {"ours": "truckee", "stock": "stock"}
+NAMES = {"ours": "truckee", "stock": "stock"}
 # A download asks three servers of ten, so one alone may see nothing of it.
 _SAMPLED_SERVERS = 3
 # What is still done after the answer is over once all processes rest for so long.
@@ -174,7 +174,7 @@ def _print(measured: dict[tuple[str, str], Measured], options: argparse.Namespac
             each = measured[what, kind]
             table.append(
                 {
-                    "what": f"{what}, {_NAMES[kind]}",
+                    "what": f"{what}, {NAMES[kind]}",
                     "seconds": median(each.seconds),
                     "MB/s": size / 1e6 / median(each.seconds),
                     "gateway CPU s": median(each.gateway),
