@@ -49,6 +49,7 @@ class KeptSharesContract(StorageCase):
     async def cut(self) -> None:
         """Lose the connection, and come back; who has none of its own leaves the shares."""
         for writer in list(self.disk._writers.values()):
+            assert writer is not None
             await writer.give_back()
 
     async def open(

@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 
 from tests.grids import OTHER_SECRETS, SECRETS, new_directory, new_workers
 from truckee.errors import Misuse, TruckeeError
+from truckee.storage.direct_shares import DirectShares
 from truckee.storage.interfaces import (
     IShareReader,
     IShareWriter,
@@ -54,6 +55,7 @@ class StorageCase(TestCase):
         self.disk.start()
         kept = self.disk.kept = KeptShares(self.disk, self.disk._disk, lambda: self.now)
         kept.start()
+        self.disk.direct = DirectShares(self.disk, self.disk._disk, lambda: self.now)
         # Cleanups run before tearDown, the last one first: the workers are still there.
         self.addCleanup(lambda: Deferred.fromCoroutine(self.check_end()))
         self.server = await self.new_server()
@@ -65,6 +67,7 @@ class StorageCase(TestCase):
     async def check_end(self) -> None:
         """Whatever a test did, nothing is promised when its writers are done with."""
         for writer in list(self.disk._writers.values()):
+            assert writer is not None
             await writer.abort()
         incoming = self.disk.directory.root / "shares" / "incoming"
         self.assertEqual([path for path in incoming.rglob("*") if path.is_file()], [])

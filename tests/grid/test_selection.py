@@ -19,9 +19,18 @@ from truckee.codec.secrets import lease_secrets
 from truckee.grid import asking
 from truckee.grid.permute import permuted
 from truckee.grid.selection import Holders, NotEnoughServers, Placement
-from truckee.storage.interfaces import NoSpace
+from truckee.grid.share_request import Keep
+from truckee.storage.direct_client import DirectWriter
+from truckee.storage.direct_shares import DirectShares
+from truckee.storage.interfaces import MAX_DIRECT_SHARE, NoSpace
 
 INDEX = b"i" * 16
+
+
+class FarDirect(DirectShares):
+    """That of a server somewhere else."""
+
+    far = True
 
 
 async def believe(claims: Holders) -> Holders:
@@ -147,6 +156,43 @@ class SelectionTests(TestCase):
             permuted(grid.servers, INDEX)[0].mood = hanging(operation)  # type: ignore[attr-defined]
             placement = await self.place(grid)
             self.assertEqual(placement.happiness(), 4)
+            await self.give_up(placement, grid)
+
+    async def test_short_shares(self) -> None:
+        """Short shares of a new file are sent when they are closed, to servers that can."""
+        grid = Grid.new(self, servers=4, happy=4)
+        for server in grid.servers[1:]:
+            server.direct = FarDirect(server, server._disk, lambda: 0.0)
+        request = grid.selector.request(INDEX, 8)
+        placement = await grid.selector.place(
+            request, 4, needed=1, prove=believe, fresh=True
+        )
+        for share, writer in placement.writers.items():
+            await writer.write(0, [b"12345678"])
+            late = placement.servers[share] is not grid.servers[0]
+            self.assertEqual(isinstance(writer, DirectWriter), late)
+            await writer.close(8)
+        self.assertEqual(len(grid.files), 4)
+        self.assertEqual({server.reads for server in grid.servers}, {0})
+
+    async def test_no_short_shares(self) -> None:
+        """Room is asked for long ones, and for those that somebody may go on with."""
+        grid = Grid.new(self, servers=4, happy=4)
+        for server in grid.servers:
+            server.direct = FarDirect(server, server._disk, lambda: 0.0)
+        long = MAX_DIRECT_SHARE + 1
+        for size, fresh, keep, open_ended in (
+            (long, True, Keep.NOT, False),
+            (8, False, Keep.NOT, False),
+            (8, True, Keep.BRIEFLY, False),
+            (8, True, Keep.NOT, True),
+        ):
+            request = grid.selector.request(INDEX, size, open_ended, keep)
+            placement = await grid.selector.place(
+                request, 4, needed=1, prove=believe, fresh=fresh
+            )
+            for writer in placement.writers.values():
+                self.assertNotIsInstance(writer, DirectWriter)
             await self.give_up(placement, grid)
 
     async def test_full(self) -> None:

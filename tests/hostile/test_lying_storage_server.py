@@ -134,6 +134,19 @@ class TypeTests(_Case):
         for wrong in (None, 5, "text", ["b"], {0: b"bytes"}, Liar(READER)):
             await self.fails(self.read(wrong), wrong)
 
+    async def test_direct_shares(self) -> None:
+        """Only 0 or 1 is an answer to a share, and only so many bytes to a read."""
+        self.server.hear(durable=True, max_slot_share=0, direct_shares=True)
+        direct = self.server.direct
+        assert direct is not None
+        wrong: Any
+        for wrong in (None, 5, -1, "text", b"yes", [1], {0: 1}):
+            self.liar.answers["truckee_store_share"] = wrong
+            await self.fails(direct.store(INDEX, SECRETS, 0, b"data"), wrong)
+        for wrong in (None, 5, "text", [b"data"], {0: b"data"}, b"longer"):
+            self.liar.answers["truckee_read_share"] = wrong
+            await self.fails(direct.read(INDEX, 0, 0, 4), wrong)
+
     async def test_late(self) -> None:
         """Nonsense that nobody waits for any more is nothing."""
         gc.collect()  # what others left

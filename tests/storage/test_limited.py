@@ -17,6 +17,7 @@ from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.storage.interfaces import (
     Allocation,
+    IDirectShares,
     IKeptShares,
     IShareReader,
     IShareWriter,
@@ -41,6 +42,7 @@ class _Silent:
 
     slots: ISlotServer | None = None
     kept: IKeptShares | None = None
+    direct: IDirectShares | None = None
 
     name: str = "far"
     permutation_seed: bytes = b"p"

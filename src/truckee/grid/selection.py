@@ -243,7 +243,7 @@ class Selector:
         :raises NotEnoughServers: when there is not enough for another reason.
         :raises TooFewShares: when there are fewer than *needed* different shares.
         """
-        storage_index = request.storage_index
+        storage_index, request = request.storage_index, evolve(request, fresh=fresh)
         if request.keep is Keep.LONG and not fresh:
             await self._arrivals()
         candidates, able = self._candidates(request, total)

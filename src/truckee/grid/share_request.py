@@ -10,7 +10,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.secrets import LeaseSecrets, upload_secret
 from truckee.grid.asking import Round, most
+from truckee.storage.direct_client import DirectWriter
 from truckee.storage.interfaces import (
+    MAX_DIRECT_SHARE,
     Allocation,
     IKeptShares,
     IKeptWriter,
@@ -44,9 +46,27 @@ class ShareRequest:
     open_ended: bool
     keep: Keep
     _secrets: Callable[[IStorageServer], LeaseSecrets] = field(repr=False)
+    fresh: bool = False  # the storage index is new: nobody has shares of it
 
     async def ask(self, server: IStorageServer, shares: Set[int]) -> Allocation:
-        """Have *server* take *shares*; see ``IStorageServer.allocate``."""
+        """
+        Have *server* take *shares*; see ``IStorageServer.allocate``.
+
+        Short shares of a fresh file are offered only when they are closed, to servers that
+        take them in one call.
+        """
+        direct = server.direct
+        if direct is not None and direct.far and self._is_short:
+            secrets = self._secrets(server)
+            return Allocation(
+                set(),
+                {
+                    share: DirectWriter(
+                        server.name, direct, self.storage_index, secrets, share, self.size
+                    )
+                    for share in shares
+                },
+            )
         kept = server.kept
         # In this process nothing is cut off, and to write again costs little.
         if kept is not None and kept.far and self.keep is not Keep.NOT:
@@ -55,6 +75,11 @@ class ShareRequest:
         return await server.allocate(
             self.storage_index, secrets, shares, self.size, self.open_ended
         )
+
+    @property
+    def _is_short(self) -> bool:
+        lasts = self.keep is not Keep.NOT or self.open_ended
+        return self.fresh and not lasts and self.size <= MAX_DIRECT_SHARE
 
     async def _open(
         self, kept: IKeptShares, server: IStorageServer, shares: Set[int]

@@ -27,6 +27,7 @@ from truckee.net.foolscap.checked_calls import call
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
+    DIRECT_SHARES,
     DURABLE,
     KEEPS_SHARES,
     MAX_SLOT_SHARE_SIZE,
@@ -56,6 +57,7 @@ class Greeting:
     durable: bool = False  # whether shares that it has closed outlive a power cut
     max_slot_share: int = 0  # bytes of a share of a mutable file; 0: it serves none
     keeps_shares: bool = False  # whether those in progress outlive their writers
+    direct_shares: bool = False  # whether it takes short shares in one call
 
 
 @frozen
@@ -120,7 +122,12 @@ class FoolscapTransport:
         if self._reconnector is None:
             return  # it was stopped meanwhile
         greeting = _greeting(version)
-        self.server.hear(greeting.durable, greeting.max_slot_share, greeting.keeps_shares)
+        self.server.hear(
+            greeting.durable,
+            greeting.max_slot_share,
+            greeting.keeps_shares,
+            greeting.direct_shares,
+        )
         self.server.remote = remote
         self._came(greeting)
 
@@ -146,7 +153,8 @@ def _greeting(version: Mapping[bytes, Any]) -> Greeting:
     most = min(_bytes(known.get(MAX_SLOT_SHARE_SIZE)) or 0, MAX_SHARE_SIZE)
     durable = version.get(DURABLE) is True
     keeps = version.get(KEEPS_SHARES) == 1
-    return Greeting(application[:_LONGEST], space, durable, most, keeps)
+    direct = version.get(DIRECT_SHARES) == 1
+    return Greeting(application[:_LONGEST], space, durable, most, keeps, direct)
 
 
 def _bytes(size: object) -> int | None:

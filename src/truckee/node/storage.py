@@ -33,6 +33,7 @@ from truckee.node.identity import (
 )
 from truckee.node.missing_storage import StorageMissing, check_place
 from truckee.node.own_grid import directory_name
+from truckee.storage.direct_shares import DirectShares
 from truckee.storage.kept_shares import KEEP, KeptShares
 from truckee.storage.open_files import OpenFiles
 from truckee.storage.server import DiskServer
@@ -273,6 +274,7 @@ class StorageOpener:
         opened.kept = KeptShares(server, self.disk, time.time, self._keep)
         # What was kept before it was set to 0 is removed all the same.
         server.kept = opened.kept if self._keep else None
+        server.direct = DirectShares(server, self.disk, time.time)
         slots = server.slots = DiskSlots(
             name=name,
             node_id=lease_seed,

@@ -26,6 +26,7 @@ from truckee.storage.foolscap_slot_client import FoolscapSlotClient
 from truckee.storage.interfaces import (
     Allocation,
     BadAnswer,
+    IDirectShares,
     IKeptShares,
     IShareReader,
     IShareWriter,
@@ -57,6 +58,7 @@ class FoolscapServer:
     # Foolscap holds it for the time of an upload, as the server's token of our connection.
     _canary: Referenceable = field(factory=Referenceable, init=False, repr=False)
     _keeps_shares: bool = field(default=False, init=False)  # as it says too
+    _direct_shares: bool = field(default=False, init=False)  # as it says too
     _keeper: FoolscapKeptClient = Factory(
         lambda self: FoolscapKeptClient(self.name, self.ask, self._canary), takes_self=True
     )
@@ -71,11 +73,23 @@ class FoolscapServer:
         """See ``IStorageServer``."""
         return self._keeper if self._keeps_shares else None
 
-    def hear(self, durable: bool, max_slot_share: int, keeps_shares: bool = False) -> None:
+    @property
+    def direct(self) -> IDirectShares | None:
+        """See ``IStorageServer``."""
+        return FoolscapDirectShares(self) if self._direct_shares else None
+
+    def hear(
+        self,
+        durable: bool,
+        max_slot_share: int,
+        keeps_shares: bool = False,
+        direct_shares: bool = False,
+    ) -> None:
         """Take in what the server says of itself when it is reached."""
         self.durable = durable
         self._mutable.max_share_size = max_slot_share
         self._keeps_shares = keeps_shares
+        self._direct_shares = direct_shares
 
     async def available_space(self) -> int:
         """See ``IStorageServer``."""
@@ -171,6 +185,41 @@ class FoolscapServer:
         return await foolscap_calls.call(
             self.name, remote, interface, method, *arguments, only=only, late=late
         )
+
+
+@implementer(IDirectShares)
+@define(eq=False)
+class FoolscapDirectShares:
+    """Shares over there, in one call each."""
+
+    far: ClassVar[bool] = True
+    _server: FoolscapServer
+
+    async def store(
+        self, storage_index: bytes, secrets: LeaseSecrets, share: int, data: bytes
+    ) -> bool:
+        """See ``IDirectShares``."""
+        method = "truckee_store_share"
+        stored = await self._server.ask(
+            method, storage_index, secrets.renew, secrets.cancel, share, data
+        )
+        if stored not in (0, 1):
+            raise BadAnswer(self._server.name, method)
+        return bool(stored)
+
+    async def read(
+        self, storage_index: bytes, share: int, offset: int, length: int
+    ) -> bytes:
+        """See ``IDirectShares``."""
+        data: bytes = await self._server.ask(
+            "truckee_read_share",
+            storage_index,
+            share,
+            offset,
+            length,
+            only=ByteStringConstraint(length),
+        )
+        return data
 
 
 @implementer(IShareWriter)

@@ -18,6 +18,7 @@ from zope.interface import implementer
 from truckee.storage.foolscap_answers import ShareBytesConstraint
 from truckee.storage.foolscap_slot_answers import SlotDataConstraint
 from truckee.storage.interfaces import (
+    MAX_DIRECT_SHARE,
     MAX_KEPT_HASHES,
     MAX_SLOT_READS,
     MAX_SLOT_TESTS,
@@ -130,6 +131,21 @@ class RIStorageServer(RemoteInterface):
     ):
         return TupleOf(bool, SlotDataConstraint())
 
+    def truckee_store_share(
+        storage_index=StorageIndex,
+        renew_secret=Secret,
+        cancel_secret=Secret,
+        sharenum=int,
+        data=ByteStringConstraint(MAX_DIRECT_SHARE),
+    ):
+        # For another type than a bool the whole connection would end.
+        return Offset
+
+    def truckee_read_share(
+        storage_index=StorageIndex, sharenum=int, offset=Offset, length=Offset
+    ):
+        return ByteStringConstraint(MAX_DIRECT_SHARE)
+
     def truckee_unfinished_shares(storage_index=StorageIndex, upload_secret=Secret):
         return DictOf(int, Offset, maxKeys=_MOST_SHARES)
 
@@ -167,6 +183,9 @@ AVAILABLE_SPACE = b"available-space"
 DURABLE = b"truckee-durable"
 # Beside it too: 1 where shares in progress are kept; see ``docs/formats/kept-shares.md``.
 KEEPS_SHARES = b"truckee-keeps-shares"
+
+# Beside it too: 1 where shares are stored and read in one call each.
+DIRECT_SHARES = b"truckee-direct-shares"
 
 # Of what interface a method is.  A peer says which ones its objects have, and may say
 # nothing, so whoever calls says what the answer must be.

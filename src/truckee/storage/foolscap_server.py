@@ -23,6 +23,7 @@ from truckee.storage.foolscap_answers import ShareAnswers, new_budget
 from truckee.storage.foolscap_kept import KeptAnswers, RemoteKeptWriter, Wish
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
+    DIRECT_SHARES,
     DURABLE,
     KEEPS_SHARES,
     MAX_SHARE_SIZE,
@@ -36,6 +37,7 @@ from truckee.storage.foolscap_schema import (
 from truckee.storage.foolscap_slot_answers import SlotAnswers
 from truckee.storage.foolscap_writer import RemoteWriter, run
 from truckee.storage.interfaces import (
+    IDirectShares,
     ILocalSlots,
     IShareReader,
     ISlotServer,
@@ -49,6 +51,11 @@ from truckee.storage.quotas import ShareQuotas, within
 # No share has so many bytes, nor can foolscap count them.
 _MAX_LENGTH = 1 << 62
 _MAX_REASON = 32_000  # bytes of a text for the operator
+
+
+@define
+class NoSuchCall(Misuse):
+    """This server does not store or read shares in one call."""
 
 
 @define
@@ -88,6 +95,7 @@ class FoolscapStorage(Referenceable):
             b"application-version": b"truckee/" + __version__.encode(),
             DURABLE: self._storage.durable,
             **({} if self._storage.kept is None else {KEEPS_SHARES: 1}),
+            **({} if self._storage.direct is None else {DIRECT_SHARES: 1}),
             PROTOCOL: {
                 MAX_SHARE_SIZE: space,
                 AVAILABLE_SPACE: space,
@@ -139,6 +147,34 @@ class FoolscapStorage(Referenceable):
         for bucket in buckets.values():
             bucket.begin()
         return set(answer.already), buckets
+
+    def remote_truckee_store_share(
+        self,
+        storage_index: bytes,
+        renew_secret: bytes,
+        cancel_secret: bytes,
+        sharenum: int,
+        data: bytes,
+    ) -> Deferred[int]:
+        _check(storage_index, sharenum)
+        secrets = LeaseSecrets(renew_secret, cancel_secret)
+        storing = run(self._direct.store(storage_index, secrets, sharenum, data))
+        return storing.addCallback(int)
+
+    def remote_truckee_read_share(
+        self, storage_index: bytes, sharenum: int, offset: int, length: int
+    ) -> Deferred[bytes]:
+        _check(storage_index, sharenum)
+        if offset < 0 or length < 0:
+            raise ValueError("an offset and a length are at least 0")
+        return run(self._direct.read(storage_index, sharenum, offset, length))
+
+    @property
+    def _direct(self) -> IDirectShares:
+        direct = self._storage.direct
+        if direct is None:
+            raise NoSuchCall
+        return direct
 
     def remote_add_lease(
         self, storage_index: bytes, renew_secret: bytes, cancel_secret: bytes

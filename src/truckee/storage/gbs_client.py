@@ -8,7 +8,7 @@ Source: ``docs/formats/storage-https.md``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import Factory, define, evolve, field
 from twisted.internet.defer import Deferred, DeferredLock
@@ -90,6 +90,7 @@ class GbsServer:
     patience: Patience = field(factory=Patience)
     _to: Connect | None = None
     durable: bool = field(default=False, init=False)  # as it says when it is reached
+    direct: ClassVar[None] = None
     _open: Budget = field(factory=lambda: Budget(_CONNECTIONS), init=False, repr=False)
     _connections: Connections = field(init=False, repr=False)
     _mutable: GbsSlotClient = Factory(

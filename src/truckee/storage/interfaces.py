@@ -199,6 +199,35 @@ class Allocation:
     # A share number in neither was refused: no space, or somebody else is writing it.
 
 
+class IDirectShares(Interface):
+    """
+    Shares that are stored and read in one call each, without writers and readers.
+
+    Source: ``docs/formats/storage-foolscap.md``, "Shares in one call".
+    """
+
+    far: bool = Attribute("Whether each call to it costs a round trip.")
+
+    async def read(storage_index: bytes, share: int, offset: int, length: int) -> bytes:
+        """
+        Return *length* bytes at *offset* of a finished share.
+
+        There are fewer at its end, and none where there is no such share.  Nobody gets more
+        than ``MAX_DIRECT_SHARE`` of them.
+        """
+
+    async def store(
+        storage_index: bytes, secrets: LeaseSecrets, share: int, data: bytes
+    ) -> bool:
+        """
+        Store a share, of at most ``MAX_DIRECT_SHARE`` bytes, and show it to readers.
+
+        Return whether that was done; it is durable then.  It is not done where there is no
+        room, and where there is such a share or somebody writes it.  No lease of other
+        shares is renewed.
+        """
+
+
 class IStorageServer(Interface):
     """A place for shares."""
 
@@ -216,6 +245,9 @@ class IStorageServer(Interface):
     )
     kept: IKeptShares | None = Attribute(
         "Its shares that outlive their writers; None: it keeps none, or is not reached yet."
+    )
+    direct: IDirectShares | None = Attribute(
+        "Its shares, in one call each; None: it has no such calls, or is not reached yet."
     )
 
     async def available_space() -> int:
@@ -244,6 +276,10 @@ class IStorageServer(Interface):
     async def advise_corrupt(storage_index: bytes, share: int, reason: str) -> None:
         """Tell its operator that a share is not what it should be."""
 
+
+# Of a share that is stored in one call, and of what is read in one.  Until it is sent it is
+# in memory, and of a longer one the bytes cost more than the calls.
+MAX_DIRECT_SHARE = 32 << 10  # bytes
 
 # The bounds of one question for hashes, and of the size of a share.
 MAX_KEPT_HASHES = 4096

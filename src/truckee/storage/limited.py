@@ -18,6 +18,8 @@ from truckee.flow.limits import Budget
 from truckee.flow.together import Work
 from truckee.storage.interfaces import (
     Allocation,
+    CallFailed,
+    IDirectShares,
     IKeptShares,
     IKeptWriter,
     IShareReader,
@@ -76,6 +78,8 @@ async def in_time(work: Work[T], seconds: float, clock: IReactorTime, server: st
 
 # Bytes of each share up to which reading it is a question: all that a map asks for.
 _SMALL = 8 << 10
+# After a share was refused that was sent in one call, servers are asked for room first.
+_REFUSED = 60.0  # seconds; for so long
 # Calls under way at one server; more wait here.  What a window of segments needs is less.
 _CALLS = 64
 
@@ -89,6 +93,8 @@ class LimitedServer:
     _clock: IReactorTime
     _patience: Patience = field(factory=Patience)
     _calls: Budget = field(factory=lambda: Budget(_CALLS), init=False)
+    # When it refused a share that was sent in one call.
+    _refused: float | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -126,6 +132,18 @@ class LimitedServer:
         """See ``IStorageServer``; their calls count with the others."""
         inner = self.inner.kept
         return None if inner is None else LimitedKept(inner, self, self._patience)
+
+    @property
+    def direct(self) -> LimitedDirect | None:
+        """See ``IStorageServer``; None too for a while after one was refused."""
+        inner, refused = self.inner.direct, self._refused
+        if refused is not None and self._clock.seconds() < refused + _REFUSED:
+            return None
+        return None if inner is None else LimitedDirect(inner, self, self._patience)
+
+    def refuse_direct(self) -> None:
+        """The server did not take a share that was sent in one call."""
+        self._refused = self._clock.seconds()
 
     async def available_space(self) -> int:
         """See ``IStorageServer``."""
@@ -258,6 +276,43 @@ class LimitedKept:
             for share, writer in answer.writers.items()
         }
         return Opened(answer.already, writers)
+
+
+@implementer(IDirectShares)
+@define(eq=False)
+class LimitedDirect:
+    """Shares in one call each, with an end to every wait."""
+
+    _inner: IDirectShares
+    _server: LimitedServer
+    _patience: Patience
+
+    @property
+    def far(self) -> bool:
+        """See ``IDirectShares``."""
+        return self._inner.far
+
+    async def store(
+        self, storage_index: bytes, secrets: LeaseSecrets, share: int, data: bytes
+    ) -> bool:
+        """See ``IDirectShares``; after ``TooSlow`` it is not known whether it was done."""
+        storing = self._inner.store(storage_index, secrets, share, data)
+        try:
+            stored = await self._server.bounded(storing, self._patience.write)
+        except CallFailed:
+            self._server.refuse_direct()
+            raise
+        if not stored:
+            self._server.refuse_direct()
+        return stored
+
+    async def read(
+        self, storage_index: bytes, share: int, offset: int, length: int
+    ) -> bytes:
+        """See ``IDirectShares``."""
+        return await self._server.bounded(
+            self._inner.read(storage_index, share, offset, length), self._patience.question
+        )
 
 
 @implementer(IKeptWriter)

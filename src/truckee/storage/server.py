@@ -4,8 +4,8 @@ A storage server over one directory: what it takes, what it keeps, what it shows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -25,6 +25,7 @@ from truckee.flow.limits import Exclusive
 from truckee.flow.together import together
 from truckee.storage.interfaces import (
     Allocation,
+    IDirectShares,
     IKeptShares,
     IShareReader,
     IShareWriter,
@@ -73,8 +74,10 @@ class DiskServer:
     unready: bool = False  # take no shares before ``start`` has succeeded
     slots: ISlotServer | None = None  # in the same directory
     kept: IKeptShares | None = None  # in the same directory
+    direct: IDirectShares | None = None  # the same
     promises: Promises = field(factory=Promises, init=False)
-    _writers: dict[tuple[bytes, int], DiskWriter] = field(factory=dict, init=False)
+    # Of shares that are being written; None: it comes as a whole.
+    _writers: dict[tuple[bytes, int], DiskWriter | None] = field(factory=dict, init=False)
     _leases: Exclusive = field(factory=Exclusive, init=False)
 
     def start(self) -> None:
@@ -174,7 +177,7 @@ class DiskServer:
     def _takes(self, storage_index: bytes, share: int, promised: int, free: int) -> bool:
         """Tell whether nobody writes a share, and there is room for it."""
         room = self._unpromised(free)
-        busy = self.writer(storage_index, share) is not None
+        busy = (storage_index, share) in self._writers
         return not busy and room > 0 and promised <= room
 
     async def _created(self, writer: DiskWriter) -> bool:
@@ -217,6 +220,28 @@ class DiskServer:
         self.check_there()
         with disk_errors(self.name):
             self.directory.note_corruption(storage_index, share, reason)
+
+    @contextmanager
+    def reserved(
+        self, storage_index: bytes, share: int, size: int
+    ) -> Iterator[Callable[[], bool] | None]:
+        """
+        Keep others from writing a share; None: somebody writes it.
+
+        Call what is given to learn whether there is room for a file of *size* bytes; it
+        blocks for a moment.
+        """
+        if (storage_index, share) in self._writers:
+            yield None
+            return
+        promise = Promise(size, self._now())
+        self._writers[storage_index, share] = None
+        self.promises.add(promise)
+        least = self.reserved_space + self.promises.owed(self._now())
+        try:
+            yield lambda: self._free_space() >= least
+        finally:
+            self.forget(storage_index, share, promise)
 
     def has_room(self) -> bool:
         """Tell whether one more write may go to the disk; blocks for a moment."""

@@ -56,6 +56,10 @@ class ShareDirectory:
         """Return where the shares of a file are while they are written."""
         return self._place(self.root / "shares" / "incoming", storage_index)
 
+    def draft(self, name: str) -> Path:
+        """Return where something with that name is until it is whole."""
+        return self.root / "shares" / "incoming" / name
+
     def kept(self, storage_index: bytes) -> Path:
         """Return where the shares of a file are that outlive their writers."""
         return self._place(self.kept_root, storage_index)
@@ -79,7 +83,7 @@ class ShareDirectory:
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
             else:
-                # A share of a mutable file, half written.
+                # A share of a mutable file, or a short one, half written.
                 left.unlink(missing_ok=True)
 
     def free_space(self) -> int:

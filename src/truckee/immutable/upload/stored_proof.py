@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -13,6 +13,7 @@ from truckee.grid.asking import Round, most
 from truckee.immutable.read_back import read_back
 from truckee.immutable.samples import Part
 from truckee.immutable.upload.share_stream import ShareStream
+from truckee.storage.direct_client import DirectReader
 from truckee.storage.interfaces import IShareReader, IStorageServer, ReadError
 from truckee.storage.server import DiskServer
 
@@ -48,13 +49,24 @@ class StoredProof:
         many = most(servers)
 
         async def ask(server: IStorageServer) -> None:
-            readers = await server.buckets(self._storage_index)
-            await together(self._look(stream, readers) for stream in by_server[server])
+            mine = by_server[server]
+            readers = await self._readers(server, [stream.share for stream in mine])
+            await together(self._look(stream, readers) for stream in mine)
 
         def enough(answers: Mapping[IStorageServer, object]) -> bool:
             return many(answers) and self._enough(self.proved)
 
         await Round(servers, self._clock, enough, harm=True).ask(ask)
+
+    async def _readers(
+        self, server: IStorageServer, shares: Iterable[int]
+    ) -> Mapping[int, IShareReader]:
+        """Return what reads of *shares*; where a read needs no reader, nothing is asked."""
+        direct = server.direct
+        if direct is None or not direct.far:
+            return await server.buckets(self._storage_index)
+        index = self._storage_index
+        return {share: DirectReader(direct, index, share) for share in shares}
 
     async def _look(self, stream: ShareStream, readers: Mapping[int, IShareReader]) -> None:
         try:
