@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,19 @@ class DirectFileTests(SynchronousTestCase):
                     self.path.parent.rmdir()
                     self.path.parent.parent.rmdir()
         self.assertTrue(self.store())
+
+    def test_syncs(self) -> None:
+        """The top directory is synced for the first share of a prefix, or of a new one."""
+        calls = _Failing(os.fsync, 0)
+        self.patch(os, "fsync", calls)
+        taken = []
+        for share in (1, 2):
+            self.store(share)
+            taken.append(-calls.left)
+        shutil.rmtree(self.path.parent.parent)
+        self.store(3)
+        taken.append(-calls.left)
+        self.assertEqual(taken, [4, 7, 11])
 
     def test_power_cuts(self) -> None:
         """Once it is stored it outlives a cut; before, it is whole or not there."""

@@ -14,7 +14,7 @@ from truckee.codec import base32, container
 from truckee.codec.container import ContainerHeader
 from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
-from truckee.flow.durable import ensure_directories, sync_directory
+from truckee.flow.durable import ensure_directories
 from truckee.storage.sharefiles import ShareDirectory
 
 
@@ -41,15 +41,14 @@ def store_share(
     final = home / str(share)
     try:
         _write(draft, parts)
-        ensure_directories(home)
+        directory.make_home(storage_index)
         os.rename(draft, final)
     except OSError:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
     try:
-        for each in list(final.parents)[:3]:  # the file's, the prefix's, shares/
-            sync_directory(each)
+        directory.sync_names(storage_index)
     except OSError:
         # Nobody was told that it is there.
         with suppress(OSError):

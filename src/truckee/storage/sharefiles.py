@@ -47,6 +47,10 @@ class ShareDirectory:
     """One storage directory and the names in it."""
 
     root: Path
+    # Directories of a prefix whose names in ``shares/`` are durable, with device and inode.
+    _durable: dict[Path, tuple[int, int]] = field(
+        factory=dict, init=False, eq=False, repr=False
+    )
 
     def home(self, storage_index: bytes) -> Path:
         """Return where the finished shares of a file are."""
@@ -85,6 +89,29 @@ class ShareDirectory:
             else:
                 # A share of a mutable file, or a short one, half written.
                 left.unlink(missing_ok=True)
+
+    def make_home(self, storage_index: bytes) -> None:
+        """Make the directory of a file's finished shares, which need not be durable."""
+        home = self.home(storage_index)
+        if not home.parent.is_dir():
+            self._durable.pop(home.parent, None)
+        ensure_directories(home)
+
+    def sync_names(self, storage_index: bytes) -> None:
+        """
+        Make the names of a file's finished shares durable, and those of its directories.
+
+        That of the prefix is synced once: there are a thousand prefixes, and many files.
+        """
+        home = self.home(storage_index)
+        prefix = home.parent
+        status = prefix.stat()
+        identity = status.st_dev, status.st_ino
+        sync_directory(home)
+        sync_directory(prefix)
+        if self._durable.get(prefix) != identity:
+            sync_directory(prefix.parent)
+            self._durable[prefix] = identity
 
     def free_space(self) -> int:
         """Return the bytes that an unprivileged writer could still write here."""
