@@ -10,7 +10,6 @@ import os
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
-from functools import partial
 from pathlib import Path
 from struct import pack
 from threading import Thread
@@ -151,9 +150,8 @@ class WatchedWorkers(Workers):
 
     _watch: Callable[[], None]
 
-    def start(self) -> None:
-        self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
-        Workers.start(self)
+    def _thread(self, name: str) -> Thread:
+        return Thread(target=self._work, name=name, daemon=True)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         def watched() -> T:

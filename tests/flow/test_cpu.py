@@ -5,9 +5,13 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections.abc import Callable
+from functools import partial
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import TestCase
+from zope.interface import implementer
 
 from tests.grids import REACTOR, new_workers, pause, until
 from truckee.flow.cpu import Workers
@@ -132,3 +136,36 @@ class WorkersTests(TestCase):
         self.assertEqual(done, list(range(50)))
         for each in running:
             await each
+
+    async def test_woken_once(self) -> None:
+        """Works that end while the reactor is busy wake it once, and are told in order."""
+        busy = BusyReactor()
+        workers = Workers(busy, 1, "test")
+        workers.start()
+        told: list[int] = []
+        running = [Deferred.fromCoroutine(workers.run(int, str(i))) for i in range(20)]
+        for each in running:
+            each.addCallback(told.append)
+        workers.stop()
+        self.assertEqual((len(busy.calls), told), (1, []))
+        busy.calls.pop()()
+        self.assertEqual(told, list(range(20)))
+        workers.start()
+        last = Deferred.fromCoroutine(workers.run(int))
+        workers.stop()
+        busy.calls.pop()()
+        self.assertEqual(self.successResultOf(last), 0)
+
+
+@implementer(IReactorFromThreads)
+class BusyReactor:
+    """Keeps what it is to call until somebody else does."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], object]] = []
+
+    def callFromThread(
+        self, callable: Callable[..., object], *args: object, **kwargs: object
+    ) -> None:
+        """Keep a call."""
+        self.calls.append(partial(callable, *args, **kwargs))

@@ -8,39 +8,79 @@ and one for disks.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec, TypeVar
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, ParamSpec, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Job = Callable[[], None]
+
+
+@define(eq=False)
+class _Outcome:
+    """What became of some work, once it is *ended*."""
+
+    ended: bool = False
+    result: Any = None
+    error: BaseException | None = None
+    waiting: Deferred[None] = field(factory=Deferred)
+
+    def take(self, work: Callable[[], object]) -> None:
+        """Do *work*; in a thread."""
+        try:
+            self.result = work()
+        except BaseException as error:
+            self.error = error
+
+    def tell(self) -> None:
+        """Wake who waits for it; where the reactor runs."""
+        self.ended = True
+        if not self.waiting.called:
+            self.waiting.callback(None)
+
 
 @define(eq=False)
 class Workers:
-    """A pool of *threads* threads with a queue in front."""
+    """
+    A pool of *threads* threads with a queue in front.
+
+    A segment of an upload is a dozen jobs: Twisted's pool takes several times as long for
+    each, for it keeps a context, a coordinator and a Failure, and wakes the reactor every
+    time.
+    """
 
     _reactor: IReactorFromThreads
     threads: int
     name: str
-    _pool: ThreadPool = field(init=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._pool = ThreadPool(self.threads, self.threads, self.name)
+    _jobs: SimpleQueue[Job | None] = field(factory=SimpleQueue, init=False, repr=False)
+    _running: list[Thread] = field(factory=list, init=False, repr=False)
+    # Outcomes that the reactor was not told of yet, and whether it will look at them.
+    _ended: deque[_Outcome] = field(factory=deque, init=False, repr=False)
+    _woken: bool = field(default=False, init=False)
 
     def start(self) -> None:
         """Start the threads."""
-        self._pool.start()
+        for number in range(self.threads):
+            thread = self._thread(f"{self.name}-{number}")
+            self._running.append(thread)
+            thread.start()
 
     def stop(self) -> None:
         """Finish what is queued, then end the threads; blocks until that is done."""
-        self._pool.stop()
+        threads, self._running = self._running, []
+        for _ in threads:
+            self._jobs.put(None)
+        for thread in threads:
+            thread.join()
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
@@ -49,37 +89,48 @@ class Workers:
         Cancelling this waits until the thread has ended, so that nothing is closed or
         changed under it; then ``CancelledError`` is raised.
         """
-        outcome: list[tuple[bool, T | Failure]] = []
-        waiting: Deferred[None] = Deferred()
-
-        def finish(success: bool, result: T | Failure) -> None:
-            outcome.append((success, result))
-            if not waiting.called:
-                waiting.callback(None)
-
-        # A thread keeps its last job until the next one comes: leave it nothing to keep.
-        jobs = [partial(work, *args, **kwargs)]
+        outcome = _Outcome()
+        # Nothing here keeps what the work was given: the queue has it, then the thread.
+        self._jobs.put(partial(self._do, outcome, partial(work, *args, **kwargs)))
         del args, kwargs
-        self._pool.callInThreadWithCallback(
-            lambda success, result: self._reactor.callFromThread(finish, success, result),
-            lambda: jobs.pop()(),
-        )
         cancelled: CancelledError | None = None
-        while not outcome:
+        while not outcome.ended:
             try:
-                await waiting
+                await outcome.waiting
             except CancelledError as error:
                 cancelled = error
-                waiting = Deferred()
-        if cancelled is not None:
-            # The error has this frame in its traceback, and the frame has the error: until
-            # a garbage collection both stay, and what the frame has with them.
-            outcome.clear()
-            try:
-                raise cancelled
-            finally:
-                del cancelled
-        success, result = outcome[0]
-        if isinstance(result, Failure) and not success:
-            result.raiseException()
-        return result  # type: ignore[return-value]
+                outcome.waiting = Deferred()
+        # An error has this frame in its traceback, and the frame has the error: until a
+        # garbage collection both would stay, and what the frame has with them.
+        raised, result = cancelled or outcome.error, outcome.result
+        del outcome, cancelled
+        if raised is None:
+            return result  # type: ignore[no-any-return]
+        del result
+        try:
+            raise raised
+        finally:
+            del raised
+
+    def _thread(self, name: str) -> Thread:
+        return Thread(target=self._work, name=name)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            # The next one may be long in coming: nothing of this one is kept.
+            del job
+
+    def _do(self, outcome: _Outcome, work: Callable[[], object]) -> None:
+        outcome.take(work)
+        del work
+        self._ended.append(outcome)
+        # In this order: who does not wake the reactor was before it looked.
+        if not self._woken:
+            self._woken = True
+            self._reactor.callFromThread(self._tell)
+
+    def _tell(self) -> None:
+        self._woken = False
+        for _ in range(len(self._ended)):
+            self._ended.popleft().tell()
