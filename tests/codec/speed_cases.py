@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from random import Random
 
 import zfec
@@ -26,7 +27,9 @@ _SIZES = ((80, 6), (700, 6), (9000, 3), (70_000, 1))  # bytes
 def wrong_of(random: Random) -> list[str]:
     """Return what is wrong with the coding of one random file of a few segments."""
     sizes, weights = zip(*_SIZES, strict=True)
-    total = random.choice((random.randint(1, 12), random.randint(1, 40), 256))
+    total = random.choice(
+        (*[random.randint(1, 12)] * 20, *[random.randint(1, 40)] * 9, 256)
+    )
     needed = random.randint(1, total)
     largest = random.choices(sizes, weights)[0] if total < 41 else 700
     encoder, flat = FileEncoder(bytes(16), needed, total), TaggedHasher(CRYPTTEXT)
@@ -56,12 +59,15 @@ def wrong_of(random: Random) -> list[str]:
     return wrong
 
 
+_encoder = lru_cache(maxsize=256)(zfec.Encoder)
+
+
 def _blocks_of(segment: bytearray, needed: int, total: int) -> list[bytes]:
     """Return the blocks that zfec makes."""
     size = -(-len(segment) // needed)
     padded = bytes(segment).ljust(size * needed, b"\0")
     primary = [padded[i * size : (i + 1) * size] for i in range(needed)]
-    return [bytes(block) for block in zfec.Encoder(needed, total).encode(primary)]
+    return [bytes(block) for block in _encoder(needed, total).encode(primary)]
 
 
 def _comes_back(
