@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from tests.contracts.kept_shares import KeptSharesContract
 from tests.contracts.test_storage_server import ALL_SPACE, new_tubs
 from tests.grids import REACTOR, until
+from tests.storage.channelled import Channelled
 from tests.storage.gbs_served import close, new_client, serve, stop
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import KEEPS_SHARES
@@ -82,6 +83,20 @@ class FoolscapTests(KeptSharesContract):
         await lost
         await until(lambda: not self.disk._writers)
         self.far.remote = await self.ours.getReference(self.furl)
+
+
+class ChannelTests(FoolscapTests):
+    """Bytes of shares go beside foolscap."""
+
+    async def new_server(self) -> IStorageServer:
+        self.served = Channelled(self, self.disk)
+        self.ours, self.furl = self.served.ours, self.served.furl
+        self.far = await self.served.connect()
+        return self.far
+
+    async def cut(self) -> None:
+        await super().cut()
+        await self.served.greet(self.far)
 
 
 del KeptSharesContract  # it is no test of its own here

@@ -11,6 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.contracts.storage_server import StorageServerContract
 from tests.grids import REACTOR
+from tests.storage.channelled import Channelled
 from truckee.node.tub import make_tub
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_server import FoolscapStorage
@@ -77,6 +78,13 @@ class FoolscapServerTests(StorageServerContract):
         furl = theirs.registerReference(FoolscapStorage(self.disk, REACTOR, quotas=quotas))
         remote = await ours.getReference(furl)
         return FoolscapServer("foolscap", b"p" * 20, b"l" * 20, remote)
+
+
+class ChannelTests(FoolscapServerTests):
+    """What is read goes beside foolscap."""
+
+    async def new_server(self) -> IStorageServer:
+        return await Channelled(self, self.disk).connect()
 
 
 del StorageServerContract  # it is no test of its own here

@@ -56,7 +56,9 @@ class KnockTests(TestCase):
         heard: list[Greeting] = []
         server = FoolscapServer("far", b"p" * 20, b"l" * 20)
         limited = LimitedServer(server, REACTOR)
-        way = FoolscapTransport(server, limited, furl, ours, heard.append, lambda: None)
+        way = FoolscapTransport(
+            server, limited, furl, ours, heard.append, lambda: None, REACTOR, None
+        )
         way.start()
         self.addCleanup(way.stop)
         way._reconnector.factor = 1000

@@ -166,6 +166,7 @@ class KnownTests(_Case):
         server, _ = await self.known()
         answer = await server.allocate(INDEX, SECRETS, {0}, count * size)
         inner = self.disk._writers[INDEX, 0]
+        assert inner is not None
         writing = inner.write
 
         async def slow(*arguments: Any) -> None:

@@ -58,6 +58,9 @@ async def open_shares(
     return await kept.open(index, secrets, secret, set(shares), size, open_ended)
 
 
+HANDLE = bytes(32)
+
+
 @define(eq=False)
 class _Slow:
     """Kept shares that are opened later."""
@@ -365,7 +368,10 @@ class LyingTests(TestCase):
         """Other shares, and lengths they cannot have, are no answer; all are left."""
         for share, length in ((2, 0), (0, -1), (0, 101)):
             self.left = []
-            writers = {share: (self.remote(share), length), 1: (self.remote(1), 50)}
+            writers = {
+                share: (self.remote(share), length, HANDLE),
+                1: (self.remote(1), 50, HANDLE),
+            }
             with self.assertRaises(BadAnswer):
                 await self.open((set(), writers))
             await until(lambda: len(self.left) == 2)
@@ -383,14 +389,17 @@ class LyingTests(TestCase):
         one = b"h" * 32
         answers: list[object] = [[one] * 3, [b"h" * 31], [b"h" * 33], one, None, [5]]
         for answer in answers:
-            opened = await self.open((set(), {0: (self.remote(0, hashes=answer), 100)}))
+            opened = await self.open(
+                (set(), {0: (self.remote(0, hashes=answer), 100, HANDLE)})
+            )
             with self.assertRaises(BadAnswer):
                 await opened.writers[0].hashes(0, 10, 2)
 
     async def test_many_hashes(self) -> None:
         """Nor are more than anybody may ask for."""
         many = [b"h" * 32] * (MAX_KEPT_HASHES + 1)
-        opened = await self.open((set(), {0: (self.remote(0, hashes=many), 100)}))
+        remote = self.remote(0, hashes=many)
+        opened = await self.open((set(), {0: (remote, 100, HANDLE)}))
         with self.assertRaises(BadAnswer):
             await opened.writers[0].hashes(0, 1, MAX_KEPT_HASHES)
 
@@ -398,7 +407,7 @@ class LyingTests(TestCase):
         """A writer that cannot be left or aborted is done with all the same."""
         for method in ("leave", "abort"):
             remote = self.remote(0, **{method: raises})
-            writer = (await self.open((set(), {0: (remote, 0)}))).writers[0]
+            writer = (await self.open((set(), {0: (remote, 0, HANDLE)}))).writers[0]
             await getattr(writer, method)()
             await writer.leave()
             self.assertEqual(self.left, [])

@@ -86,6 +86,17 @@ def host_of(hint: str) -> str | None:
     return None if reach_of(host) is Reach.NOWHERE else host
 
 
+def tcp_ports(furl: str) -> set[int]:
+    """Return the ports to which the hints of *furl* lead over plain TCP."""
+    found = _FURL.fullmatch(furl)
+    hints = found["hints"].split(",") if found else []
+    return {
+        int(hint.rpartition(":")[2])
+        for hint in hints
+        if host_of(hint) is not None and not hint.startswith("tor:")
+    }
+
+
 def with_hints(furl: str, policy: AddressPolicy) -> str:
     """
     Return *furl* with those of its hints that can be used and that *policy* allows.

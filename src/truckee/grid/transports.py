@@ -18,12 +18,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from truckee.codec.slot_container import MAX_SHARE_SIZE
-from truckee.grid.addresses import ANY_ADDRESS, AddressPolicy
+from truckee.grid.addresses import ANY_ADDRESS, AddressPolicy, tcp_ports
 from truckee.grid.announcements import Announcement
 from truckee.grid.guarded import GuardedReactor
 from truckee.grid.introducer import MAX_DELAY
 from truckee.grid.ways import PLAIN, Ways
 from truckee.net.foolscap.checked_calls import call
+from truckee.storage.channel_client import Seats
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
@@ -32,6 +33,7 @@ from truckee.storage.foolscap_schema import (
     KEEPS_SHARES,
     MAX_SLOT_SHARE_SIZE,
     PROTOCOL,
+    SHARE_CHANNEL,
     RIStorageServer,
 )
 from truckee.storage.gbs_client import GbsServer
@@ -58,6 +60,7 @@ class Greeting:
     max_slot_share: int = 0  # bytes of a share of a mutable file; 0: it serves none
     keeps_shares: bool = False  # whether those in progress outlive their writers
     direct_shares: bool = False  # whether it takes short shares in one call
+    has_channels: bool = False  # for the bytes of shares
 
 
 @frozen
@@ -87,6 +90,8 @@ class FoolscapTransport:
     _tub: Any = field(repr=False)
     _came: Callable[[Greeting], None]
     _went: Callable[[], None]
+    _reactor: Any = field(repr=False)
+    _seats: Seats | None  # of share channels; None: there are to be none
     _reconnector: Any = field(default=None, init=False, repr=False)
 
     @property
@@ -112,6 +117,7 @@ class FoolscapTransport:
         if self._reconnector is not None:
             self._reconnector.stopConnecting()
         self._reconnector = self.server.remote = None
+        self.server.channels.lost()
 
     def _got_remote(self, remote: Any) -> None:
         remote.notifyOnDisconnect(self._lost, remote)
@@ -129,11 +135,21 @@ class FoolscapTransport:
             greeting.direct_shares,
         )
         self.server.remote = remote
+        self._look_for_channels(greeting, remote.getPeer())
         self._came(greeting)
+
+    def _look_for_channels(self, greeting: Greeting, peer: Any) -> None:
+        """Note where share channels lead, if there are some, and no proxy between."""
+        if not greeting.has_channels or self._seats is None:
+            return
+        # A proxy for Tor has another port.
+        if getattr(peer, "port", None) in tcp_ports(self._furl):
+            self.server.channels.found(peer.host, peer.port, self._reactor, self._seats)
 
     def _lost(self, remote: Any) -> None:
         if self.server.remote is remote:
             self.server.remote = None
+            self.server.channels.lost()
             self._went()
 
     def _failed(self, failure: Failure) -> None:
@@ -154,7 +170,8 @@ def _greeting(version: Mapping[bytes, Any]) -> Greeting:
     durable = version.get(DURABLE) is True
     keeps = version.get(KEEPS_SHARES) == 1
     direct = version.get(DIRECT_SHARES) == 1
-    return Greeting(application[:_LONGEST], space, durable, most, keeps, direct)
+    channels = version.get(SHARE_CHANNEL) == 1
+    return Greeting(application[:_LONGEST], space, durable, most, keeps, direct, channels)
 
 
 def _bytes(size: object) -> int | None:
@@ -289,6 +306,7 @@ class Dialer:
     policy: AddressPolicy = ANY_ADDRESS  # of what it connects to over plain TCP
     transport: StorageTransport = StorageTransport.AUTO
     _ways: Ways = PLAIN  # how it connects over HTTPS; the tub knows for itself
+    _seats: Seats | None = None  # of share channels; None: none are used
 
     @classmethod
     def guarded(
@@ -300,11 +318,12 @@ class Dialer:
         pace: Pace | None = None,
         transport: StorageTransport = StorageTransport.AUTO,
         ways: Ways = PLAIN,
+        seats: Seats | None = None,
     ) -> Dialer:
         """Return one that connects only where *policy* allows, also by names."""
         ways.prepare(tub, policy)
         guarded = GuardedReactor(reactor, policy)
-        return cls(tub, guarded, random, pace or Pace(), policy, transport, ways)
+        return cls(tub, guarded, random, pace or Pace(), policy, transport, ways, seats)
 
     @property
     def clock(self) -> IReactorTime:
@@ -327,7 +346,16 @@ class Dialer:
             announcement.lease_seed,
         )
         limited = LimitedServer(server, self._reactor)
-        return FoolscapTransport(server, limited, announcement.furl, self._tub, came, went)
+        return FoolscapTransport(
+            server,
+            limited,
+            announcement.furl,
+            self._tub,
+            came,
+            went,
+            self._reactor,
+            self._seats if self._ways.tcp else None,
+        )
 
     def https(
         self, addresses: Sequence[Address], came: Callable[[Greeting], None]

@@ -38,12 +38,14 @@ class SharedEndpoint:
 
     *admission* says which connections may stay.
 
-    Connections that are not foolscap go to *https*.  Until that is set, all are foolscap's.
+    Connections that begin with one of the lines in *others* go to its factory; those that
+    are not foolscap otherwise, to *https*.  Until that is set, they are foolscap's.
     """
 
     _inner: IStreamServerEndpoint
     _clock: IReactorTime
     https: IProtocolFactory | None = None
+    others: dict[bytes, IProtocolFactory] = field(factory=dict, init=False)
     admission: Admission = field()
 
     @admission.default
@@ -74,9 +76,14 @@ class _Sharing(Factory):
         self.turns = Turns(clock)
 
     @property
-    def https(self) -> IProtocolFactory | None:
-        """What takes the others; None: foolscap has them all."""
-        return self._shared.https
+    def starts(self) -> dict[bytes, IProtocolFactory]:
+        """Who takes connections that begin in these ways."""
+        return {_FOOLSCAP: self.foolscap, **self._shared.others}
+
+    @property
+    def rest(self) -> IProtocolFactory:
+        """Who takes the others."""
+        return self._shared.https or self.foolscap
 
     def doStart(self) -> None:
         """See ``IProtocolFactory``."""
@@ -91,7 +98,7 @@ class _Sharing(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """See ``IProtocolFactory``."""
-        return _Undecided(self, self.https, addr)
+        return _Undecided(self, addr)
 
 
 class _Undecided(Protocol):
@@ -102,11 +109,10 @@ class _Undecided(Protocol):
     def __init__(
         self,
         sharing: _Sharing,
-        https: IProtocolFactory | None,
         address: IAddress | None,
     ) -> None:
         self._sharing = sharing
-        self._https = https
+        self._starts, self._rest = sharing.starts, sharing.rest
         self._address = address
         self._held = b""
         self._chosen: IProtocolFactory | None = None
@@ -119,8 +125,8 @@ class _Undecided(Protocol):
             transport.abortConnection()
             return
         self._timer = self._sharing.clock.callLater(_UNDECIDED, self._hang_up)
-        if self._https is None:
-            self._choose(self._sharing.foolscap)
+        if set(self._starts.values()) == {self._rest}:
+            self._choose(self._rest)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See ``IProtocol``."""
@@ -132,11 +138,12 @@ class _Undecided(Protocol):
         self._held += data
         if self._chosen is not None:
             return  # what came before it is read no more
-        start = self._held[: len(_FOOLSCAP)]
-        if start == _FOOLSCAP:
-            self._choose(self._sharing.foolscap)
-        elif self._https is not None and not _FOOLSCAP.startswith(start):
-            self._choose(self._https)
+        for start, factory in self._starts.items():
+            if self._held.startswith(start):
+                self._choose(factory)
+                return
+        if not any(start.startswith(self._held) for start in self._starts):
+            self._choose(self._rest)
 
     def _choose(self, factory: IProtocolFactory) -> None:
         """Have a protocol of *factory* go on, when the event loop has time for it."""

@@ -116,6 +116,7 @@ class NodeConfig:
     dials_tcp: bool  # whether it connects to others over plain TCP
     tor: TorSettings | None  # None: Tor is not used
     transport: StorageTransport  # to the servers of others
+    share_channels: bool  # for the bytes of shares, to and from other nodes
     tub_port: str | None  # an endpoint string; None: nobody connects to us
     tub_port_chosen: bool  # None above stands for a port that this node has to choose
     tub_location: str | None  # hints, separated by commas
@@ -359,6 +360,7 @@ def load_config(node: NodeDirectory) -> NodeConfig:
         dials_tcp=connects,
         tor=None if storage_dirs else tor_settings(node.path, file),
         transport=_transport(file),
+        share_channels=get("node", "share-channels", True, parse_boolean),
         tub_port=tub.port,
         tub_port_chosen=tub.chosen,
         tub_location=tub.location,

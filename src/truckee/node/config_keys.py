@@ -22,7 +22,7 @@ _EXPIRE = """expire.enabled expire.mode expire.override_lease_duration expire.cu
 _KNOWN = {
     "node": """nickname web.port web.static web.allowed-hosts tub.port tub.location
         timeout.keepalive timeout.disconnect reveal-ip-address tempdir log_gatherer.furl
-        web.base-url web.trusted-proxies web.ambient_upload_authority
+        share-channels web.base-url web.trusted-proxies web.ambient_upload_authority
         web.reveal_storage_furls""",
     "connections": "tcp announced-addresses",
     "tor": """enabled launch socks.port control.port tor.executable onion onion.local_port

@@ -44,10 +44,12 @@ from truckee.node.peers import (
     load_introducers,
     load_static_servers,
 )
+from truckee.node.share_channels import NodeChannels
 from truckee.node.storage import OfferedStorage
 from truckee.node.tor import TorSource, ways_of
 from truckee.node.tub import HELPER_DISCONNECT, HELPER_KEEPALIVE, make_tub
 from truckee.status.problems import Problems
+from truckee.storage.channel_client import Seats
 from truckee.storage.foolscap_server import FoolscapStorage
 from truckee.storage.gbs_schema import nurls_of
 from truckee.storage.gbs_server import GbsStorage, certificate_hash
@@ -111,6 +113,7 @@ class Network:
     _timers: list[IDelayedCall] = field(factory=list, init=False, repr=False)
     _ports: list[SharedEndpoint] = field(factory=list, init=False)
     _https: GbsStorage | None = field(default=None, init=False)
+    _channels: NodeChannels = field(init=False)
     helper: HelperConnection | None = field(default=None, init=False)  # that we use
 
     def __attrs_post_init__(self) -> None:
@@ -120,6 +123,14 @@ class Network:
         # Of all connections, whoever began them.
         bounds = ConnectionBounds(self._reactor.seconds)
         self.admission = Admission(self._reactor)
+        self._channels = NodeChannels(
+            Seats() if self._config.share_channels else None,
+            self._directory.private / "node.pem",
+            self._ports,
+            self._reactor,
+            self._random,
+            self.admission.proved,
+        )
         try:
             self._tub = make_tub(
                 self._certificate, HELPER_KEEPALIVE, HELPER_DISCONNECT, bounds
@@ -136,6 +147,7 @@ class Network:
             self._random,
             transport=self._config.transport,
             ways=self._ways,
+            seats=self._channels.seats,
         )
         self.pool = ServerPool(dialer, self._now, self._config.grid_managers)
 
@@ -219,6 +231,7 @@ class Network:
         # Of both protocols together.
         quotas = ShareQuotas(self._reactor.seconds)
         served = FoolscapStorage(server.immutable, self._reactor, server.mutable, quotas)
+        self._channels.serve(served, server.immutable)
         furl = self._tub.registerReference(served, name=swissnum)
         nurls = self._serve_https(furl, server, quotas)
         announcement = offer.announcement(furl, nurls, number)
@@ -265,6 +278,7 @@ class Network:
 
     async def stop(self) -> None:
         """Leave the network."""
+        self._channels.stop()
         for timer in self._timers:
             if timer.active():
                 timer.cancel()
@@ -321,6 +335,7 @@ class Network:
                 policy,
                 transport=self._config.transport,
                 ways=self._ways,
+                seats=self._channels.seats,
             )
             self._dialers[policy.least] = dialer
         return dialer

@@ -15,6 +15,7 @@ from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Corrupt, Unavailable
 from truckee.storage import foolscap_calls
+from truckee.storage.channel_frames import Kind
 from truckee.storage.foolscap_kept_client import FoolscapKeptClient
 from truckee.storage.foolscap_schema import (
     AVAILABLE_SPACE,
@@ -33,6 +34,7 @@ from truckee.storage.interfaces import (
     ISlotServer,
     IStorageServer,
 )
+from truckee.storage.server_channels import ServerChannels
 
 
 @implementer(IStorageServer)
@@ -59,8 +61,15 @@ class FoolscapServer:
     _canary: Referenceable = field(factory=Referenceable, init=False, repr=False)
     _keeps_shares: bool = field(default=False, init=False)  # as it says too
     _direct_shares: bool = field(default=False, init=False)  # as it says too
+    channels: ServerChannels = field(
+        default=Factory(
+            lambda self: ServerChannels(self.name, self.ask, self._canary), takes_self=True
+        ),
+        init=False,
+    )
     _keeper: FoolscapKeptClient = Factory(
-        lambda self: FoolscapKeptClient(self.name, self.ask, self._canary), takes_self=True
+        lambda self: FoolscapKeptClient(self.name, self.ask, self._canary, self.channels),
+        takes_self=True,
     )
 
     @property
@@ -144,8 +153,12 @@ class FoolscapServer:
 
     async def buckets(self, storage_index: bytes) -> Mapping[int, IShareReader]:
         """See ``IStorageServer``."""
+        self.channels.prepare(Kind.READ)
         found = await self.call(self.remote, "get_buckets", storage_index)
-        return {share: FoolscapReader(self, reader) for share, reader in found.items()}
+        return {
+            share: FoolscapReader(self, reader, storage_index, share)
+            for share, reader in found.items()
+        }
 
     async def add_lease(self, storage_index: bytes, secrets: LeaseSecrets) -> None:
         """See ``IStorageServer``."""
@@ -259,9 +272,16 @@ class FoolscapReader:
 
     _server: FoolscapServer
     _remote: Any = field(repr=False)
+    _storage_index: bytes
+    _share: int
 
     async def read(self, offset: int, length: int) -> bytes:
         """See ``IShareReader``."""
+        found = await self._server.channels.read(
+            self._storage_index, self._share, offset, length
+        )
+        if found is not None:
+            return found
         # Of a longer answer nothing is kept in memory.
         only = ByteStringConstraint(length)
         data: bytes = await self._server.call(

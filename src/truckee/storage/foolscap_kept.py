@@ -6,21 +6,25 @@ Source: ``docs/formats/kept-shares.md``, "Over foolscap".
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 
+from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.limits import Exclusive
+from truckee.storage.channel_frames import HANDLE_SIZE
 from truckee.storage.foolscap_schema import RIKeptShareWriter, serves
 from truckee.storage.foolscap_writer import RemoteWriter, run
 from truckee.storage.interfaces import (
     BadKeptRequest,
     IKeptShares,
     IKeptWriter,
+    ILocalWriter,
     ISlotServer,
     IStorageServer,
     OtherKind,
@@ -51,8 +55,10 @@ class KeptAnswers:
     _slots: ISlotServer
     _quotas: ShareQuotas
     _reactor: IReactorTime
+    _random: Callable[[int], bytes] = os.urandom
     # Of shares that are being written.
     _writers: dict[Key, RemoteKeptWriter] = field(factory=dict, init=False, repr=False)
+    _by_handle: dict[bytes, RemoteKeptWriter] = field(factory=dict, init=False, repr=False)
     _turns: Exclusive = field(factory=Exclusive, init=False)
 
     async def unfinished(
@@ -63,9 +69,9 @@ class KeptAnswers:
 
     async def open(
         self, wish: Wish, canary: Any
-    ) -> tuple[set[int], dict[int, tuple[RemoteKeptWriter, int]]]:
+    ) -> tuple[set[int], dict[int, tuple[RemoteKeptWriter, int, bytes]]]:
         """
-        Return what is finished already, and each writer with what is there.
+        Return what is finished already, and each writer with what is there and its handle.
 
         It is for the one who has *canary*, one after the other for each file.
         """
@@ -93,8 +99,15 @@ class KeptAnswers:
             opened = {}
             for share, writer in answer.writers.items():
                 remote = self._new_writer(wish, share, writer, canary, claims[share])
-                opened[share] = remote, writer.length
+                opened[share] = remote, writer.length, remote.handle
         return set(answer.already), opened
+
+    def sink(self, handle: bytes) -> RemoteKeptWriter:
+        """Return the share that a client has open.  :raises BadKeptRequest: it is not"""
+        writer = self._by_handle.get(handle)
+        if writer is None:
+            raise BadKeptRequest("the share is not open")
+        return writer
 
     @property
     def _kept(self) -> IKeptShares:
@@ -121,12 +134,16 @@ class KeptAnswers:
         self, wish: Wish, share: int, writer: IKeptWriter, canary: Any, claim: Claim
     ) -> RemoteKeptWriter:
         key = _key(wish, share)
-        remote = RemoteKeptWriter(self._reactor, canary, claim, writer, key, self._ended)
-        self._writers[key] = remote
+        handle = self._random(HANDLE_SIZE)
+        remote = RemoteKeptWriter(
+            self._reactor, canary, claim, writer, key, handle, self._ended
+        )
+        self._writers[key] = self._by_handle[handle] = remote
         remote.begin()
         return remote
 
     def _ended(self, writer: RemoteKeptWriter) -> None:
+        self._by_handle.pop(writer.handle, None)
         if self._writers.get(writer.key) is writer:
             del self._writers[writer.key]
 
@@ -142,12 +159,26 @@ class RemoteKeptWriter(RemoteWriter):
 
     _writer: IKeptWriter
     key: Key = field(repr=False)
+    handle: bytes = field(repr=False)  # names it on share channels
     _ended: Callable[[RemoteKeptWriter], None]  # may be called twice
+    _new: int = field(default=0, init=False)  # bytes that were not counted yet
 
     def remote_close(self, size: int) -> Deferred[None]:
         if size < 0:
             raise BadKeptRequest(f"no share has {size} bytes")
         return run(self.in_turn(self.close(size)))
+
+    def write_here(self, offset: int, data: Buffer) -> None:
+        """Write *data*, in the thread of a share channel; blocks."""
+        self._new += len(data)
+        if ILocalWriter(self._writer).write_here(offset, [data]):
+            new, self._new = self._new, 0
+            cast(IReactorFromThreads, self._reactor).callFromThread(self.note, new)
+
+    def note(self, count: int) -> None:
+        """See ``RemoteWriter``."""
+        ILocalWriter(self._writer).note()
+        super().note(count)
 
     def remote_leave(self) -> Deferred[None]:
         return run(self.give_up())

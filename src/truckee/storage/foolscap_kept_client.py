@@ -7,6 +7,7 @@ Source: ``docs/formats/kept-shares.md``, "Over foolscap".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 from typing import Any, ClassVar
 
 from attrs import define, field
@@ -19,6 +20,7 @@ from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Corrupt, Unavailable
 from truckee.flow.together import Work
 from truckee.storage import foolscap_calls
+from truckee.storage.channel_frames import Kind
 from truckee.storage.foolscap_schema import RIKeptShareWriter
 from truckee.storage.interfaces import (
     MAX_KEPT_SIZE,
@@ -27,6 +29,7 @@ from truckee.storage.interfaces import (
     IKeptWriter,
     Opened,
 )
+from truckee.storage.server_channels import ServerChannels
 
 _UNFINISHED = "truckee_unfinished_shares"
 _OPEN = "truckee_open_shares"
@@ -46,6 +49,7 @@ class FoolscapKeptClient:
     name: str
     _ask: Callable[..., Work[Any]] = field(repr=False)
     _canary: Referenceable = field(repr=False)  # tells the server that we are gone
+    _channels: ServerChannels
 
     async def unfinished(
         self, storage_index: bytes, upload_secret: bytes
@@ -68,6 +72,7 @@ class FoolscapKeptClient:
         brief: bool = False,
     ) -> Opened:
         """See ``IKeptShares``."""
+        self._channels.prepare(Kind.WRITE)
         answer = await self._ask(
             _OPEN,
             storage_index,
@@ -83,25 +88,32 @@ class FoolscapKeptClient:
         )
         already, opened = answer
         if not shares >= opened.keys() or not all(
-            0 <= length <= size for _, length in opened.values()
+            0 <= length <= size for _, length, _ in opened.values()
         ):
             self._leave(answer)
             raise BadAnswer(self.name, _OPEN)
-        return Opened(already, self._writers(opened))
-
-    def _writers(
-        self, opened: Mapping[int, tuple[Any, int]]
-    ) -> Mapping[int, FoolscapKeptWriter]:
-        return {
-            share: FoolscapKeptWriter(self.name, remote, length)
-            for share, (remote, length) in opened.items()
+        writers = {
+            share: FoolscapKeptWriter(
+                self.name,
+                remote,
+                length,
+                partial(self._channels.write, storage_index, share, handle),
+            )
+            for share, (remote, length, handle) in opened.items()
         }
+        return Opened(already, writers)
 
-    def _leave(self, answer: tuple[Any, Mapping[int, tuple[Any, int]]]) -> None:
+    def _leave(self, answer: tuple[Any, Mapping[int, tuple[Any, int, bytes]]]) -> None:
         """Have the server keep what it opened for nobody."""
-        for writer in self._writers(answer[1]).values():
+        for remote, length, _ in answer[1].values():
+            writer = FoolscapKeptWriter(self.name, remote, length)
             done = Deferred.fromCoroutine(writer.leave())
             done.addErrback(lambda _: None)
+
+
+async def no_channel(offset: int, parts: Sequence[Buffer]) -> bool:
+    """Take nothing."""
+    return False
 
 
 @implementer(IKeptWriter)
@@ -112,13 +124,17 @@ class FoolscapKeptWriter:
     _server: str
     _remote: Any = field(repr=False)
     length: int  # bytes
+    _channel: Callable[[int, Sequence[Buffer]], Work[bool]] = field(
+        default=no_channel, repr=False
+    )
     _open: bool = field(default=True, init=False)
 
     async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
         """See ``IShareWriter``."""
-        data = b"".join(parts)
-        if data:  # a server refuses an empty write
-            await self._call("write", offset, data)
+        if not any(map(len, parts)):
+            return  # a server refuses an empty write
+        if not await self._channel(offset, parts):
+            await self._call("write", offset, b"".join(parts))
 
     async def close(self, size: int) -> None:
         """See ``IShareWriter``."""

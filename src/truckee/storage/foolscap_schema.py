@@ -160,8 +160,11 @@ class RIStorageServer(RemoteInterface):
         brief=bool,
         canary=Referenceable,
     ):
-        opened = TupleOf(RIKeptShareWriter, Offset)
+        opened = TupleOf(RIKeptShareWriter, Offset, Secret)
         return TupleOf(ShareNumbers, DictOf(int, opened, maxKeys=_MOST_SHARES))
+
+    def truckee_share_channel(canary=Referenceable):
+        return TupleOf(Secret, Secret)  # the server's fingerprint, and a ticket
 
     def advise_corrupt_share(
         share_type=bytes, storage_index=StorageIndex, shnum=int, reason=Bytes
@@ -183,6 +186,8 @@ AVAILABLE_SPACE = b"available-space"
 DURABLE = b"truckee-durable"
 # Beside it too: 1 where shares in progress are kept; see ``docs/formats/kept-shares.md``.
 KEEPS_SHARES = b"truckee-keeps-shares"
+# 1 where there are share channels; see ``docs/formats/share-channel.md``.
+SHARE_CHANNEL = b"truckee-share-channel"
 
 # Beside it too: 1 where shares are stored and read in one call each.
 DIRECT_SHARES = b"truckee-direct-shares"

@@ -19,6 +19,7 @@ from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Misuse
 from truckee.flow.limits import Budget
 from truckee.storage import foolscap_slots
+from truckee.storage.channel_server import ShareChannels, TooManyChannels
 from truckee.storage.foolscap_answers import ShareAnswers, new_budget
 from truckee.storage.foolscap_kept import KeptAnswers, RemoteKeptWriter, Wish
 from truckee.storage.foolscap_schema import (
@@ -29,6 +30,7 @@ from truckee.storage.foolscap_schema import (
     MAX_SHARE_SIZE,
     MAX_SLOT_SHARE_SIZE,
     PROTOCOL,
+    SHARE_CHANNEL,
     RIBucketReader,
     RIBucketWriter,
     RIStorageServer,
@@ -74,6 +76,8 @@ class FoolscapStorage(Referenceable):
     _quotas: ShareQuotas = Factory(
         lambda self: ShareQuotas(self._reactor.seconds), takes_self=True
     )
+    # Share channels, where the port takes them.
+    channels: ShareChannels | None = field(default=None, init=False)
     _ready: Budget = field(factory=new_budget, init=False)
     _answers: ShareAnswers = Factory(
         lambda self: ShareAnswers(self._ready), takes_self=True
@@ -86,6 +90,16 @@ class FoolscapStorage(Referenceable):
         takes_self=True,
     )
 
+    def sink(self, handle: bytes) -> RemoteKeptWriter:
+        """Return the share that a client has open, for a share channel."""
+        return self._kept_answers.sink(handle)
+
+    def remote_truckee_share_channel(self, canary: Any) -> tuple[bytes, bytes]:
+        if self.channels is None:
+            raise TooManyChannels
+        peer = str(canary.getRemoteTubID())
+        return self.channels.fingerprint, self.channels.ticket(peer)
+
     def remote_get_version(self) -> Deferred[dict[bytes, object]]:
         return run(self._version())
 
@@ -96,6 +110,7 @@ class FoolscapStorage(Referenceable):
             DURABLE: self._storage.durable,
             **({} if self._storage.kept is None else {KEEPS_SHARES: 1}),
             **({} if self._storage.direct is None else {DIRECT_SHARES: 1}),
+            **({} if self.channels is None else {SHARE_CHANNEL: 1}),
             PROTOCOL: {
                 MAX_SHARE_SIZE: space,
                 AVAILABLE_SPACE: space,
@@ -242,7 +257,7 @@ class FoolscapStorage(Referenceable):
         open_ended: bool,
         brief: bool,
         canary: Any,
-    ) -> Deferred[tuple[set[int], dict[int, tuple[RemoteKeptWriter, int]]]]:
+    ) -> Deferred[tuple[set[int], dict[int, tuple[RemoteKeptWriter, int, bytes]]]]:
         _check(storage_index, *sharenums)
         secrets = LeaseSecrets(renew_secret, cancel_secret)
         wish = Wish(

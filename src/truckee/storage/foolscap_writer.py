@@ -52,6 +52,12 @@ class RemoteWriter(Referenceable):  # type: ignore[misc]  # foolscap has no type
             self._timer.reset(IDLE_LIMIT)
         return run(self.in_turn(self._write(offset, data)))
 
+    def note(self, count: int) -> None:
+        """Count bytes that a thread has written."""
+        if self._timer is not None:
+            self._timer.reset(IDLE_LIMIT)
+        self._claim.wrote(count)
+
     async def _write(self, offset: int, data: bytes) -> None:
         await self._writer.write(offset, [data])
         self._claim.wrote(len(data))

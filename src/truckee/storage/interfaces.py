@@ -153,6 +153,20 @@ class IShareWriter(Interface):
         """Forget the share and free its space.  May be called at any time, and twice."""
 
 
+class ILocalWriter(IShareWriter):
+    """A share in progress in this process."""
+
+    def write_here(offset: int, parts: Sequence[Buffer]) -> bool:
+        """
+        Write like ``write``, in the thread that calls; blocks.
+
+        Return whether ``note`` is to be called soon.
+        """
+
+    def note() -> None:
+        """Take what was written off what is promised; in the event loop."""
+
+
 class IKeptWriter(IShareWriter):
     """
     A share in progress that outlives its writer.
@@ -187,6 +201,13 @@ class IShareReader(Interface):
 
         It raises one of ``ReadError`` and nothing else.
         """
+
+
+class ILocalReader(IShareReader):
+    """A finished share in this process."""
+
+    def read_here(offset: int, length: int) -> bytes:
+        """Read like ``read``, in the thread that calls; blocks."""
 
 
 @frozen

@@ -24,6 +24,7 @@ from truckee.storage.interfaces import (
     BadKeptRequest,
     IKeptShares,
     IKeptWriter,
+    ILocalWriter,
     Opened,
 )
 from truckee.storage.kept_files import (
@@ -219,7 +220,7 @@ class KeptShares:
         return isinstance(writer, KeptWriter) and writer.owner == share.name.owner
 
 
-@implementer(IKeptWriter)
+@implementer(IKeptWriter, ILocalWriter)
 @define(eq=False, kw_only=True)
 class KeptWriter(DiskWriter):
     """See ``DiskWriter``; when it is left, its share stays."""
@@ -242,7 +243,7 @@ class KeptWriter(DiskWriter):
         async with self._turn, self._kept.hashing:
             self._check_open()
             with disk_errors(self._server.name):
-                return await self._disk.run(self.file.hashes, offset, piece, count)
+                return await self._run(self.file.hashes, offset, piece, count)
 
     async def leave(self) -> None:
         """See ``IKeptWriter``.  Cancelled, it is done all the same."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from threading import Lock
+from typing import ClassVar, ParamSpec, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, DeferredLock
@@ -27,8 +28,9 @@ from truckee.storage.interfaces import (
     Allocation,
     IDirectShares,
     IKeptShares,
+    ILocalReader,
+    ILocalWriter,
     IShareReader,
-    IShareWriter,
     ISlotServer,
     IStorageServer,
     NoSpace,
@@ -43,6 +45,11 @@ from truckee.storage.sharefiles import IncomingShare, ShareDirectory, ShareFile
 
 log = Logger()
 W = TypeVar("W", bound="DiskWriter")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# So many bytes are written by a thread before they are taken off what is promised.
+_NOTED = 8 << 20
 
 # Beside its data a share file has a header and a lease.
 OVERHEAD = container.HEADER_SIZE + container.LEASE_SIZE
@@ -329,7 +336,7 @@ def disk_errors(where: str) -> AbstractContextManager[None]:
     return disk_faults(refusal)
 
 
-@implementer(IShareReader)
+@implementer(ILocalReader)
 @define(eq=False)
 class DiskReader:
     """A finished share on our disk."""
@@ -342,8 +349,13 @@ class DiskReader:
         with descriptor_errors():
             return await self._disk.run(self._file.read, offset, length)
 
+    def read_here(self, offset: int, length: int) -> bytes:
+        """See ``ILocalReader``."""
+        with descriptor_errors():
+            return self._file.read(offset, length)
 
-@implementer(IShareWriter)
+
+@implementer(ILocalWriter)
 @define(eq=False)
 class DiskWriter:
     """A share on its way to our disk; what is asked of it is done one by one."""
@@ -359,19 +371,47 @@ class DiskWriter:
     _now: Callable[[], float]
     _open: bool = field(default=True, init=False)
     _turn: DeferredLock = field(factory=DeferredLock, init=False, repr=False)
+    _using: Lock = field(factory=Lock, init=False, repr=False)  # the file, by a thread
+    _noted: int = field(default=0, init=False)  # of what ``write_here`` wrote, bytes
 
     async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
         """See ``IShareWriter``."""
-        end = offset + sum(map(len, parts))
         async with self._turn:
-            self._check_open()
-            if end > self._size:
-                raise ShareTooLarge(self._share, end, self._size)
+            self._check_write(offset, parts)
             try:
                 with disk_errors(self._server.name):
-                    await self._disk.run(self._write, offset, parts)
+                    await self._run(self._write, offset, parts)
             finally:
-                self._server.promises.wrote(self._promise, self.file.written)
+                self.note()
+
+    def write_here(self, offset: int, parts: Sequence[Buffer]) -> bool:
+        """See ``ILocalWriter``."""
+        with self._using:
+            self._check_write(offset, parts)
+            with disk_errors(self._server.name):
+                self._write(offset, parts)
+        return self.file.written - self._noted >= _NOTED
+
+    def note(self) -> None:
+        """See ``ILocalWriter``."""
+        self._noted = self.file.written
+        if self._open:
+            self._server.promises.wrote(self._promise, self._noted)
+
+    def _check_write(self, offset: int, parts: Sequence[Buffer]) -> None:
+        self._check_open()
+        end = offset + sum(map(len, parts))
+        if end > self._size:
+            raise ShareTooLarge(self._share, end, self._size)
+
+    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do *work* with the file in a worker, when no other thread uses it."""
+
+        def alone() -> T:
+            with self._using:
+                return work(*args, **kwargs)
+
+        return await self._disk.run(alone)
 
     def _write(self, offset: int, parts: Sequence[Buffer]) -> None:
         # Nothing is promised to a share with an open end, nor for ever to any other.
@@ -387,7 +427,7 @@ class DiskWriter:
             if size > self._size:
                 raise ShareTooLarge(self._share, size, self._size)
             with disk_errors(self._server.name):
-                await self._disk.run(self._publish, size)
+                await self._run(self._publish, size)
             self._end()
 
     def _publish(self, size: int) -> None:
@@ -415,7 +455,7 @@ class DiskWriter:
         try:
             if self._open:
                 try:
-                    await self._disk.run(work)
+                    await self._run(work)
                 except OSError as error:
                     # What is left is removed when the directory is opened again.
                     log.warn("A share was left unfinished: {error}", error=str(error))

@@ -1,0 +1,69 @@
+"""
+Share channels of a node that offers storage.
+
+Source: ``docs/formats/share-channel.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from truckee.net.blocking_tls import fingerprint_of, server_context
+from truckee.net.port_sharing import SharedEndpoint
+from truckee.storage.channel_client import Seats
+from truckee.storage.channel_frames import GREETING
+from truckee.storage.channel_server import ShareChannels
+from truckee.storage.foolscap_server import FoolscapStorage
+from truckee.storage.interfaces import IStorageServer
+
+log = Logger()
+
+
+@define(eq=False)
+class NodeChannels:
+    """
+    Those of one node: to other servers, while it has *seats*, and of its own.
+
+    The key and certificate of the node are in the file *pem*.
+    """
+
+    seats: Seats | None  # None: it has no channels
+    _pem: Path
+    _ports: Iterable[SharedEndpoint]
+    _reactor: Any
+    _random: Callable[[int], bytes]
+    _proved: Callable[[Any], object]  # told of transports of those that are no strangers
+    served: ShareChannels | None = field(default=None, init=False)
+
+    def serve(self, served: FoolscapStorage, storage: IStorageServer) -> None:
+        """Let clients of *served* send and fetch the bytes of shares beside foolscap."""
+        if self.seats is None:
+            return
+        try:
+            context = server_context(self._pem)
+            fingerprint = fingerprint_of(self._pem.read_bytes())
+        except (OSError, ValueError) as error:
+            # Very old keys, for instance, which OpenSSL refuses by now.
+            log.warn("There are no share channels: {error}", error=str(error))
+            return
+        self.served = served.channels = ShareChannels(
+            storage,
+            served.sink,
+            context,
+            fingerprint,
+            self._reactor,
+            self._random,
+            self._proved,
+        )
+        for port in self._ports:
+            port.others[GREETING] = self.served.factory()
+
+    def stop(self) -> None:
+        """End those of clients."""
+        if self.served is not None:
+            self.served.stop()

@@ -1,0 +1,288 @@
+"""
+Share channels, as a server has them: writes and reads of shares on TLS connections.
+
+Source: ``docs/formats/share-channel.md``.  Each has a thread, which receives a question,
+has the event loop see to it, and sends the answer.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar, cast
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Protocol as Conversation
+from twisted.internet.threads import blockingCallFromThread
+from twisted.logger import Logger
+
+from truckee.codec.hashes import Buffer
+from truckee.errors import Misuse, TruckeeError, Unavailable
+from truckee.flow.together import Work
+from truckee.net.blocking_tls import STALL, Ended, Line, News
+from truckee.storage.channel_frames import (
+    GREETING,
+    QUESTION_SIZE,
+    READY,
+    TICKET_SIZE,
+    Answer,
+    Failure,
+    Kind,
+    Question,
+)
+from truckee.storage.interfaces import ILocalReader, IStorageServer
+
+log = Logger()
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+MOST = 64  # channels, and tickets for some
+MOST_OF_PEER = 4
+TICKET_TIME = 30.0  # seconds
+IDLE = 60.0  # seconds without a question
+_REMEMBERED = 256  # shares, of a channel
+
+
+class Sink(Protocol):
+    """A share that a client has open."""
+
+    def write_here(self, offset: int, data: Buffer) -> None:
+        """Write *data*; blocks."""
+
+
+@define
+class TooManyChannels(Unavailable):
+    """There are too many share channels: these calls go over foolscap."""
+
+
+@define
+class NoSuchShare(Misuse):
+    """Share {share} is not here."""
+
+    share: int
+
+
+@frozen
+class _Ticket:
+    """What lets a peer in once."""
+
+    peer: str
+    timer: IDelayedCall
+
+
+@define(eq=False)
+class ShareChannels:
+    """The channels of one server; ``stop`` ends them."""
+
+    _storage: IStorageServer
+    _sink: Callable[[bytes], Sink]  # that has a handle
+    _context: ssl.SSLContext = field(repr=False)
+    fingerprint: bytes  # the SHA-256 of the certificate
+    _reactor: Any
+    _random: Callable[[int], bytes]
+    _proved: Callable[
+        [Any], object
+    ]  # is told of transports that are no strangers' any more
+    _tickets: dict[bytes, _Ticket] = field(factory=dict, init=False, repr=False)
+    open: set[Channel] = field(factory=set, init=False)
+
+    def __len__(self) -> int:
+        return len(self.open)
+
+    def ticket(self, peer: str) -> bytes:
+        """Return a new ticket for *peer*.  :raises TooManyChannels:"""
+        peers = [channel.peer for channel in self.open]
+        peers += [each.peer for each in self._tickets.values()]
+        if len(peers) >= MOST or peers.count(peer) >= MOST_OF_PEER:
+            raise TooManyChannels
+        ticket = self._random(TICKET_SIZE)
+        timer = self._reactor.callLater(TICKET_TIME, self._tickets.pop, ticket)
+        self._tickets[ticket] = _Ticket(peer, timer)
+        return ticket
+
+    def factory(self) -> Factory:
+        """Return what takes connections that begin with ``GREETING``."""
+        return _GreetedFactory(self)
+
+    def take(self, transport: Any) -> None:
+        """Serve the client at the other end of a connection, which was greeted."""
+        channel = Channel(self, transport)
+        threading.Thread(target=channel.serve, name="channel", daemon=True).start()
+
+    def redeem(self, ticket: bytes, channel: Channel) -> bool:
+        """Let in who has a ticket."""
+        found = self._tickets.pop(ticket, None)
+        if found is None:
+            return False
+        found.timer.cancel()
+        channel.peer = found.peer
+        self.open.add(channel)
+        self._proved(channel.transport)
+        return True
+
+    def handshake(self, raw: socket.socket) -> Line:
+        """Begin TLS; in the thread of a channel."""
+        raw.settimeout(STALL)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.sendall(READY)
+        return Line.serving(raw, self._context)
+
+    # In the thread of a channel
+
+    def sink(self, handle: bytes) -> Sink:
+        """Return the share that a client has open.  :raises BadKeptRequest: it is not"""
+
+        async def find() -> Sink:
+            return self._sink(handle)
+
+        return self.in_loop(find)
+
+    def reader(self, storage_index: bytes, share: int) -> ILocalReader:
+        """Return a finished share.  :raises NoSuchShare: it is not here"""
+        found = self.in_loop(lambda: self._storage.buckets(storage_index)).get(share)
+        if found is None or not ILocalReader.providedBy(found):
+            raise NoSuchShare(share)
+        return found
+
+    def in_loop(self, work: Callable[[], Work[T]]) -> T:
+        """Return what *work* returns in the event loop; from the thread of a channel."""
+
+        def begin() -> Any:
+            return Deferred.fromCoroutine(work())
+
+        return cast(
+            T,
+            blockingCallFromThread(self._reactor, begin),
+        )
+
+    def over(self, channel: Channel) -> None:
+        """A thread is done with its channel."""
+
+        def forget() -> None:
+            self.open.discard(channel)
+            channel.transport.loseConnection()
+
+        self._reactor.callFromThread(forget)
+
+    def stop(self) -> None:
+        """End all channels, and let nobody in any more."""
+        for ticket in self._tickets.values():
+            ticket.timer.cancel()
+        self._tickets.clear()
+        for channel in self.open:
+            channel.cut()
+
+
+class _Greeted(Conversation):
+    """The first line of a client; then a thread has the connection."""
+
+    def __init__(self, channels: ShareChannels) -> None:
+        self._channels = channels
+        self._held = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        """See ``IProtocol``."""
+        self._held += data
+        transport = cast(Any, self.transport)
+        if self._held == GREETING:
+            # Twisted keeps the connection open, and does not look at it any more.
+            transport.pauseProducing()
+            self._channels.take(transport)
+        elif not GREETING.startswith(self._held):
+            transport.abortConnection()
+
+
+class _GreetedFactory(Factory):
+    """Makes these."""
+
+    noisy = False
+
+    def __init__(self, channels: ShareChannels) -> None:
+        self._channels = channels
+
+    def buildProtocol(self, addr: IAddress | None) -> _Greeted:
+        """See ``IProtocolFactory``."""
+        return _Greeted(self._channels)
+
+
+@define(eq=False)
+class Channel:
+    """One connection of a client, in a thread."""
+
+    _channels: ShareChannels
+    transport: Any  # Twisted's, which reads nothing
+    peer: str = field(default="", init=False)
+    _raw: socket.socket = field(init=False, repr=False)
+    _sinks: dict[bytes, Sink] = field(factory=dict, init=False, repr=False)
+    _readers: dict[tuple[bytes, int], ILocalReader] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._raw = self.transport.getHandle().dup()
+
+    def serve(self) -> None:
+        """Answer questions until the end; blocks."""
+        try:
+            self._serve(self._channels.handshake(self._raw))
+        except (OSError, Ended, ValueError) as error:
+            log.debug("A share channel has ended: {error}", error=error)
+        finally:
+            self._raw.close()
+            self._channels.over(self)
+
+    def cut(self) -> None:
+        """End it; from any thread."""
+        with suppress(OSError):
+            self._raw.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self, line: Line) -> None:
+        ticket = bytes(line.receive(TICKET_SIZE))
+        channels = self._channels
+
+        async def redeem() -> bool:
+            return channels.redeem(ticket, self)
+
+        if not channels.in_loop(redeem):
+            return
+        while line.wait(IDLE) is News.CAME:
+            question = Question.unpack(line.receive(QUESTION_SIZE))
+            try:
+                if question.kind is Kind.WRITE:
+                    data = self._write(question, line.receive(question.length))
+                else:
+                    data = self._read(question)
+            except (Ended, ConnectionError, TimeoutError):
+                raise
+            except Exception as error:
+                # As over foolscap: whatever it is, the client is told, but nothing of this
+                # machine's files.
+                reason = str(error) if isinstance(error, TruckeeError) else ""
+                line.send([Failure(type(error).__name__, reason).pack()])
+            else:
+                line.send([Answer(False, len(data)).pack(), data])
+
+    def _write(self, question: Question, data: bytearray) -> bytes:
+        def find() -> Sink:
+            return self._channels.sink(question.handle)
+
+        _known(self._sinks, question.handle, find).write_here(question.offset, data)
+        return b""
+
+    def _read(self, question: Question) -> bytes:
+        key = question.storage_index, question.share
+        reader = _known(self._readers, key, lambda: self._channels.reader(*key))
+        return reader.read_here(question.offset, question.length)
+
+
+def _known(known: dict[K, T], key: K, find: Callable[[], T]) -> T:
+    """Return what is *known*, or found now; not too many are remembered."""
+    if key not in known:
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known[key] = find()
+    return known[key]

@@ -1,0 +1,164 @@
+"""
+The share channels to one server: opened when there is something for them, if they can be.
+
+Source: ``docs/formats/share-channel.md``.  What no channel takes goes another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import define, field
+from foolscap.api import Referenceable
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from truckee.codec.hashes import Buffer
+from truckee.errors import TruckeeError
+from truckee.flow.together import Work, together
+from truckee.storage.channel_client import Channel, Door, Seats
+from truckee.storage.channel_frames import MAX_DATA, NO_HANDLE, Kind, Question
+from truckee.storage.interfaces import NotConnected
+
+log = Logger()
+
+METHOD = "truckee_share_channel"
+# After one could not be opened.
+_PAUSE = 60.0  # seconds
+
+
+@define(eq=False)
+class ServerChannels:
+    """One for each kind of question, of those that the server at a *peer* has."""
+
+    _server: str
+    _ask: Callable[..., Work[Any]] = field(repr=False)
+    _canary: Referenceable = field(repr=False)
+    _reactor: Any = field(default=None, init=False, repr=False)
+    _seats: Seats = field(factory=Seats, init=False)
+    _peer: tuple[str, int] | None = field(default=None, init=False)  # None: it has none
+    _channels: dict[Kind, Channel] = field(factory=dict, init=False)
+    _opening: set[Kind] = field(factory=set, init=False)
+    _not_before: float = field(default=0.0, init=False)  # seconds of the reactor's time
+
+    def found(self, host: str, port: int, reactor: Any, seats: Seats) -> None:
+        """The server, which is there, has channels."""
+        self._peer, self._reactor, self._seats = (host, port), reactor, seats
+        self._not_before = 0.0
+
+    def lost(self) -> None:
+        """There is no connection to the server any more."""
+        self._peer = None
+        for channel in self._channels.values():
+            channel.cut()
+
+    def is_open(self, kind: Kind) -> bool:
+        """Whether there is a channel for this *kind*."""
+        return kind in self._channels and self._channels[kind].is_open
+
+    def prepare(self, kind: Kind) -> None:
+        """Something of this *kind* will be asked in a moment."""
+        self._of(kind)
+
+    async def write(
+        self,
+        storage_index: bytes,
+        share: int,
+        handle: bytes,
+        offset: int,
+        parts: Sequence[Buffer],
+    ) -> bool:
+        """
+        Write *parts* to the share that is open under *handle*; return whether it was done.
+
+        :raises CallFailed:
+        """
+        channel = self._of(Kind.WRITE)
+        if channel is None:
+            return False
+        asked = []
+        for some in _pieces(parts):
+            size = sum(map(len, some))
+            question = Question(Kind.WRITE, share, storage_index, handle, offset, size)
+            asked.append(channel.ask(question, some))
+            offset += size
+        try:
+            await together(asked)
+        except NotConnected:
+            return False
+        return True
+
+    async def read(
+        self, storage_index: bytes, share: int, offset: int, length: int
+    ) -> bytes | None:
+        """Return bytes of a finished share; None: ask elsewhere.  :raises CallFailed:"""
+        channel = self._of(Kind.READ)
+        if channel is None:
+            return None
+        asked = []
+        for start in range(offset, offset + length, MAX_DATA):
+            size = min(MAX_DATA, offset + length - start)
+            question = Question(Kind.READ, share, storage_index, NO_HANDLE, start, size)
+            asked.append(channel.ask(question))
+        try:
+            return b"".join(await together(asked))
+        except NotConnected:
+            return None
+
+    def _of(self, kind: Kind) -> Channel | None:
+        """Return the open channel for this *kind*; begin to open it if there is none."""
+        found = self._channels.get(kind)
+        if found is not None:
+            return found if found.is_open else None
+        wanted = self._peer is not None and kind not in self._opening
+        if wanted and self._reactor.seconds() >= self._not_before and self._seats.take():
+            self._opening.add(kind)
+            Deferred.fromCoroutine(self._open(kind)).addErrback(
+                lambda failure: log.failure("No share channel could be opened", failure)
+            )
+        return None
+
+    async def _open(self, kind: Kind) -> None:
+        channel = None
+        try:
+            fingerprint, ticket = await self._ask(METHOD, self._canary)
+            if self._peer is not None:
+                door = Door(*self._peer, fingerprint, ticket)
+                channel = Channel(self._server, door, self._reactor, self._over)
+                self._channels[kind] = channel
+                channel.start()
+        except TruckeeError:
+            self._pause()
+        finally:
+            self._opening.discard(kind)
+            if channel is None:
+                self._seats.free += 1
+
+    def _over(self, channel: Channel) -> None:
+        self._seats.free += 1
+        for kind, found in list(self._channels.items()):
+            if found is channel:
+                del self._channels[kind]
+        if not channel.was_open:
+            self._pause()
+
+    def _pause(self) -> None:
+        self._not_before = self._reactor.seconds() + _PAUSE
+
+
+def _pieces(parts: Sequence[Buffer]) -> list[list[Buffer]]:
+    """Return *parts* in groups of as many bytes as a question may have."""
+    groups: list[list[Buffer]] = [[]]
+    room = MAX_DATA
+    for part in parts:
+        rest = memoryview(part)
+        while rest:
+            if not room:
+                groups.append([])
+                room = MAX_DATA
+            groups[-1].append(rest[:room])
+            size = len(groups[-1][-1])
+            room -= size
+            rest = rest[size:]
+    return [group for group in groups if group]
