@@ -93,6 +93,11 @@ class Channel:
     _queue: deque[_Asked] = field(factory=deque, init=False, repr=False)
     _sent: deque[_Asked] = field(factory=deque, init=False, repr=False)  # no answers yet
     _weight: int = field(default=0, init=False)  # bytes of data of these
+    # Results that the reactor was not told of yet, and whether it will look at them.
+    _answers: deque[tuple[_Asked, bytearray | Exception]] = field(
+        factory=deque, init=False, repr=False
+    )
+    _woken: bool = field(default=False, init=False)
     _line: Line | None = field(default=None, init=False)
     _waker: Waker = field(factory=Waker, init=False, repr=False)
     _ended: bool = field(default=False, init=False)
@@ -127,6 +132,11 @@ class Channel:
 
     def _opened(self) -> None:
         self.is_open = self.was_open = not self._ended
+
+    def _tell(self) -> None:
+        self._woken = False
+        for _ in range(len(self._answers)):
+            self._answered(*self._answers.popleft())
 
     def _answered(self, asked: _Asked, result: bytearray | Exception) -> None:
         if asked.answer.called:  # by a cancellation
@@ -235,4 +245,8 @@ class Channel:
             result = CallFailed(
                 self._server, call, ascii(failure.reason)[:200], failure.name[:50]
             )
-        self._reactor.callFromThread(self._answered, asked, result)
+        self._answers.append((asked, result))
+        # In this order: who does not wake the reactor was before it looked.
+        if not self._woken:
+            self._woken = True
+            self._reactor.callFromThread(self._tell)

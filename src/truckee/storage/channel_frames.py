@@ -15,7 +15,7 @@ from attrs import field, frozen
 GREETING = b"TRUCKEE CHANNEL 1\n"
 READY = b"READY\n"
 TICKET_SIZE = 32  # bytes
-MAX_DATA = 1 << 20  # bytes of a write, or of what is read
+MAX_DATA = (1 << 20) + 4096  # bytes of a write, or of what is read
 
 _QUESTION = Struct(">BB16s32sQI")
 _ANSWER = Struct(">BI")

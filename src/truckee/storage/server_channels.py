@@ -84,7 +84,7 @@ class ServerChannels:
             asked.append(channel.ask(question, some))
             offset += size
         try:
-            await together(asked)
+            await _all(asked)
         except NotConnected:
             return False
         return True
@@ -102,7 +102,7 @@ class ServerChannels:
             question = Question(Kind.READ, share, storage_index, NO_HANDLE, start, size)
             asked.append(channel.ask(question))
         try:
-            return b"".join(await together(asked))
+            return b"".join(await _all(asked))
         except NotConnected:
             return None
 
@@ -145,6 +145,11 @@ class ServerChannels:
 
     def _pause(self) -> None:
         self._not_before = self._reactor.seconds() + _PAUSE
+
+
+async def _all(asked: Sequence[Work[bytearray]]) -> Sequence[bytearray]:
+    """Return all answers; most often there is one."""
+    return [await asked[0]] if len(asked) == 1 else await together(asked)
 
 
 def _pieces(parts: Sequence[Buffer]) -> list[list[Buffer]]:

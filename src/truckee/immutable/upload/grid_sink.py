@@ -204,6 +204,7 @@ class GridSink:
     _window: Budget = field(factory=lambda: Budget(WINDOW), init=False)
     _received: int = field(default=0, init=False)  # bytes
     _segments: int = field(default=0, init=False)  # begun so far
+    _coding: int = field(default=0, init=False)  # segments that are being coded
     _stored: int = field(default=0, init=False)  # bytes whose blocks are on servers
     # The end of all shares, once they were written with their only block.
     _whole: EncodedFile | None = field(default=None, init=False, repr=False)
@@ -276,8 +277,12 @@ class GridSink:
 
     async def _segment(self, number: int, ciphertext: Buffer, cost: int) -> None:
         """Code one segment and store its blocks."""
+        self._coding += 1
         try:
-            encoded, digest = await self._cpu.run(self._code, number, ciphertext)
+            try:
+                encoded, digest = await self._cpu.run(self._code, number, ciphertext)
+            finally:
+                self._coding -= 1
             self._samples.take(self._offset(number), encoded.blocks)
             self._hashes.add(number, encoded)
             absorbing = self._absorb(number, ciphertext, encoded, digest)
@@ -289,7 +294,8 @@ class GridSink:
                 await absorbing
                 await self._shares.store(self._offset(number), encoded.blocks)
             else:
-                store = self._shares.store(self._offset(number), encoded.blocks)
+                offset, more = self._offset(number), self._coding > 0
+                store = self._shares.store(offset, encoded.blocks, more)
                 await together([absorbing, store])
             self._stored += len(ciphertext)
             status = self._file.status

@@ -59,6 +59,11 @@ class NotGivenBack(Corrupt):
     reason: str
 
 
+# Segments of a fast file whose blocks go to a server in one call: half of the window, so
+# that others are coded meanwhile.
+_TOGETHER = 2
+
+
 @define(eq=False)
 class OutgoingShares:
     """
@@ -81,6 +86,9 @@ class OutgoingShares:
     _streams: list[ShareStream] = field(factory=list, init=False)
     # Blocks by offset that not all servers have, until the first segment has passed.
     _first: dict[int, Sequence[Buffer]] = field(factory=dict, init=False, repr=False)
+    _gathered: int = field(default=0, init=False)  # segments that wait for the next
+    # Of shares that were begun again: they have to take what has not passed yet.
+    _again: list[Deferred[None]] = field(factory=list, init=False, repr=False)
     _passed: bool = field(default=False, init=False)
     _look: IDelayedCall | None = field(default=None, init=False)
 
@@ -98,11 +106,27 @@ class OutgoingShares:
         """Where the live ones go, by share number."""
         return {stream.share: stream.server for stream in self.live}
 
-    async def store(self, offset: int, blocks: Sequence[Buffer]) -> None:
-        """Write the *blocks* of one segment, one to each share."""
+    async def store(
+        self, offset: int, blocks: Sequence[Buffer], more: bool = False
+    ) -> None:
+        """
+        Write the *blocks* of one segment, one to each share.
+
+        If there are *more* in a moment, what they have for a share goes in one call.
+        """
         if not self._passed:
             self._first[offset] = blocks
-        await together(each.put(offset, blocks[each.share]) for each in self._streams)
+        queued = [each.queue(offset, blocks[each.share]) for each in self._streams]
+        self._gathered += 1
+        if not more or self._gathered >= _TOGETHER:
+            self._gathered = 0
+            for stream in list(self._streams):
+                stream.go()
+        for written in queued:
+            if written is not None:
+                await written
+        while self._again:
+            await self._again.pop()
         # From now on a share that is lost cannot be had again from here.
         self._passed = True
         self._first.clear()
@@ -198,7 +222,10 @@ class OutgoingShares:
         stream = self._begin(share, server, writer)
         for offset, blocks in self._first.items():
             # A copy: the segment's memory is counted only until the others have it.
-            self._group.start(stream.put(offset, bytes(blocks[share])))
+            written = stream.queue(offset, bytes(blocks[share]))
+            if written is not None:
+                self._again.append(written)
+        stream.go()
 
     def _happiness_without(self, lost: ShareStream, spare: IStorageServer | None) -> int:
         """Return the happiness if *lost* were given up, and *spare* took its share."""

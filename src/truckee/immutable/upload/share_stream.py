@@ -61,15 +61,29 @@ class ShareStream:
 
         That is when the share was given up, or its group ended: ask ``Group.check``.
         """
+        written = self.queue(offset, data)
+        self.go()
+        if written is not None:
+            await written
+
+    def queue(self, offset: int, data: Buffer) -> Deferred[None] | None:
+        """
+        Have *data* written with what is written next, at the latest after ``go``.
+
+        Return what ``put`` waits for; None: nothing.
+        """
         self._group.check()
         if self.error is not None or not data:
-            return
+            return None
         piece = _Piece(offset, data)
         self._queue.append(piece)
-        if not self._busy:
+        return piece.written
+
+    def go(self) -> None:
+        """Write what is queued."""
+        if self._queue and not self._busy:
             self._busy = True
             self._group.start(self._work())
-        await piece.written
 
     def keep_alive(self) -> None:
         """Write something again when nothing was written for long, as for a slow client."""
