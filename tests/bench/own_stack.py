@@ -152,7 +152,7 @@ def _measure(
         for stack in stacks:
             digest = _make(source, size)
             up = measured.setdefault((_UP, stack.kind), Measured())
-            cap = up.run(stack, lambda: _put(stack, source))  # noqa: B023
+            cap = up.run(stack, lambda: put(stack, source))  # noqa: B023
             down = measured.setdefault((_DOWN, stack.kind), Measured())
             url = stack.gateway.file_url(cap)
             if down.run(stack, lambda: _digest(url)) != digest:  # noqa: B023
@@ -161,7 +161,8 @@ def _measure(
     return measured
 
 
-def _put(stack: Stack, source: Path) -> str:
+def put(stack: Stack, source: Path) -> str:
+    """Have the gateway store a file; return its cap."""
     return curl("-T", str(source), f"{stack.gateway.url}uri").decode()
 
 
@@ -204,7 +205,7 @@ def _print_layers(
     def upload() -> None:
         for _ in range(options.runs):
             _make(source, size)
-            caps.append(_put(stack, source))
+            caps.append(put(stack, source))
         stack.settle()
 
     def download() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from twisted.internet.threads import deferToThread
 
+from tests.grids import new_directory
 from tests.storage.gbs_served import certificate
 from tests.storage.test_server_channels import DATA, INDEX, ChannelCase
 from truckee.net.blocking_tls import (
@@ -21,6 +22,7 @@ from truckee.net.blocking_tls import (
     server_context,
 )
 from truckee.node.tub import new_identity
+from truckee.storage import channel_server
 from truckee.storage.channel_client import Seats
 from truckee.storage.channel_frames import (
     GREETING,
@@ -101,6 +103,20 @@ class ClientTests(ChannelCase):
         for line in lines:
             line.close()
 
+    async def test_dropped(self) -> None:
+        """A stranger that is dropped has no connection any more; there are not many."""
+        lines = [await deferToThread(self.greeted) for _ in range(2)]
+        for channel in list(self.served.channels._greeted):
+            self.served.admission._drop(channel.transport)
+        for line in lines:
+            self.assertTrue(await deferToThread(self.ended, line))
+        self.patch(channel_server, "MOST_GREETED", 1)
+        first = await deferToThread(self.greeted)
+        with self.assertRaises((OSError, AssertionError)):
+            await deferToThread(self.greeted)
+        first.close()
+        await self.store()
+
     async def test_other_shares(self) -> None:
         """A handle that was not given out opens nothing."""
         await self.writer()
@@ -142,7 +158,7 @@ class ServerTests(ChannelCase):
 
     async def liar(self, pem: bytes, answer: Callable[[Question], bytes]) -> None:
         """Have the client's channels end at a server with this key and these answers."""
-        path = Path(self.mktemp())
+        path = Path(new_directory(self)) / "node.pem"
         path.write_bytes(pem)
         context = server_context(path)
         listener = socket.create_server(("127.0.0.1", 0))

@@ -11,9 +11,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.trial.unittest import TestCase
 
-from tests.grids import REACTOR, until
+from tests.grids import REACTOR, new_directory, until
 from tests.ports import free_port
 from tests.storage.gbs_served import certificate
+from truckee.net.connection_admission import Admission
 from truckee.net.port_sharing import SharedEndpoint
 from truckee.node.share_channels import NodeChannels
 from truckee.node.tub import make_tub
@@ -38,6 +39,7 @@ class Channelled:
     theirs: Tub = field(init=False)
     ours: Tub = field(init=False)
     furl: str = field(init=False)
+    admission: Admission = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         key = certificate()
@@ -49,13 +51,14 @@ class Channelled:
         shared = SharedEndpoint(inner, REACTOR)
         quotas = ShareQuotas(REACTOR.seconds, QuotaLimits(space_part=1))
         served = FoolscapStorage(self.storage, REACTOR, quotas=quotas)
-        pem = Path(self.case.mktemp())
+        pem = Path(new_directory(self.case)) / "node.pem"
         pem.write_bytes(key)
         proved = shared.admission.proved
         node = NodeChannels(Seats(), pem, [shared], REACTOR, os.urandom, proved)
         node.serve(served, self.storage)
         assert node.served is not None
         self.channels = node.served
+        self.admission = shared.admission
         self.theirs.listenOn(shared)
         self.theirs.setLocation(f"tcp:127.0.0.1:{self.port}")
         self.furl = str(self.theirs.registerReference(served))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
+from unittest import mock
 
 from twisted.trial.unittest import TestCase
 
@@ -17,8 +19,10 @@ from truckee.storage.channel_server import MOST_OF_PEER
 from truckee.storage.foolscap_client import FoolscapServer
 from truckee.storage.foolscap_kept import RemoteKeptWriter
 from truckee.storage.foolscap_server import BucketReader
-from truckee.storage.interfaces import CallFailed, IKeptWriter
+from truckee.storage.interfaces import CallFailed, IKeptWriter, ShareClosed
+from truckee.storage.kept_files import KeptFile
 from truckee.storage.kept_shares import KeptShares
+from truckee.storage.server import DiskWriter
 
 INDEX = b"i" * 16
 DATA = os.urandom(3 * (1 << 20) + 5)
@@ -27,6 +31,16 @@ DATA = os.urandom(3 * (1 << 20) + 5)
 def refuse(*_: object) -> None:
     """Stand for a method that is not to be called."""
     raise AssertionError("this goes over a channel")
+
+
+def _write_late(writer: DiskWriter, outcomes: list[Exception | None]) -> None:
+    """Write to a share, in a thread, and note what comes of it."""
+    try:
+        writer.write_here(0, [b"late"])
+    except Exception as error:
+        outcomes.append(error)
+    else:
+        outcomes.append(None)
 
 
 class ChannelCase(TestCase):
@@ -103,6 +117,45 @@ class BesideTests(ChannelCase):
         self.assertEqual(await self.read(), b"1")
 
 
+class EndTests(ChannelCase):
+    async def test_stop(self) -> None:
+        """A server that stops ends all channels, and lets nobody in any more."""
+        await self.store()
+        self.served.channels.stop()
+        await until(lambda: not any(map(self.far.channels.is_open, Kind)))
+        await until(lambda: not len(self.served.channels))
+        with self.assertRaises(CallFailed):
+            await self.far.ask("truckee_share_channel", self.far._canary)
+        self.assertEqual(await self.read(), DATA)
+
+    async def test_after_the_end(self) -> None:
+        """A write that waited for the file while it was ended is not done."""
+        for method, end in (("leave", "leave"), ("discard", "abort"), ("publish", "close")):
+            writer = await self.writer(4)
+            await writer.write(0, [b"1234"])
+            outcomes: list[Exception | None] = []
+            ended = getattr(KeptFile, method)
+
+            def ending(
+                *arguments: Any, ended: Any = ended, outcomes: list[Any] = outcomes
+            ) -> Any:
+                # In the worker, which has the file: another thread wants it now.
+                threading.Thread(target=_write_late, args=(self.late, outcomes)).start()
+                return ended(*arguments)
+
+            with mock.patch.object(KeptFile, method, ending):
+                await (writer.close(4) if end == "close" else getattr(writer, end)())
+            await until(lambda: outcomes)  # noqa: B023
+            self.assertIsInstance(outcomes[0], ShareClosed, method)
+
+    @property
+    def late(self) -> DiskWriter:
+        """Who writes the share."""
+        inner = self.disk.writer(INDEX, 0)
+        assert inner is not None
+        return inner
+
+
 class WithoutTests(ChannelCase):
     async def test_cut(self) -> None:
         """What a channel does not bring goes over foolscap; then there is a new one."""
@@ -171,8 +224,14 @@ class WithoutTests(ChannelCase):
 
     async def test_silent_server(self) -> None:
         """Who waits for a channel that does not open does not wait."""
-        self.patch(channel_server.ShareChannels, "take", lambda *_: None)
+        silent: list[Any] = []
+        self.patch(
+            channel_server.ShareChannels, "take", lambda _, each: silent.append(each)
+        )
         self.far.channels.lost()
         await until(lambda: not any(map(self.far.channels.is_open, Kind)))
         self.far.channels.found("127.0.0.1", self.served.port, *self.found)
         await self.store()
+        await until(lambda: len(silent) == len(Kind))
+        for transport in silent:
+            transport.abortConnection()

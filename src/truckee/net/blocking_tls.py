@@ -111,9 +111,12 @@ class Line:
 
     @classmethod
     def serving(cls, raw: socket.socket, context: ssl.SSLContext) -> Line:
-        """Shake hands as the server."""
+        """Return the server's end, which has not shaken hands; does not block."""
         raw.settimeout(STALL)
-        return cls(context.wrap_socket(raw, server_side=True))
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return cls(
+            context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        )
 
     @classmethod
     def asking(
@@ -131,6 +134,11 @@ class Line:
             wrapped.close()
             raise ssl.SSLError("the server has another certificate than its own")
         return cls(wrapped)
+
+    def begin(self, greeting: bytes) -> None:
+        """Send *greeting* as it is, and shake hands."""
+        socket.socket.sendall(self._socket, greeting)
+        self._socket.do_handshake()
 
     def send(self, parts: Sequence[Buffer]) -> None:
         """Send *parts*, one behind the other."""

@@ -100,8 +100,9 @@ class Channel:
     _woken: bool = field(default=False, init=False)
     _line: Line | None = field(default=None, init=False)
     _waker: Waker = field(factory=Waker, init=False, repr=False)
+    _heard: float = field(default=0.0, init=False)  # when something came; seconds
     _ended: bool = field(default=False, init=False)
-    _stopping: bool = field(default=False, init=False)
+    was_cut: bool = field(default=False, init=False)
 
     def start(self) -> None:
         """Begin to open it."""
@@ -116,14 +117,24 @@ class Channel:
         """
         if self._ended:
             raise NotConnected(self._server)
-        answer: Deferred[bytearray] = Deferred()
-        self._queue.append(_Asked(question, parts, answer))
+        answer: Deferred[bytearray] = Deferred(lambda _: self._forget(asked))
+        asked = _Asked(question, parts, answer)
+        self._queue.append(asked)
         self._waker.wake()
         return await answer
 
+    def _forget(self, asked: _Asked) -> None:
+        """Let go of what is not waited for any more, and of its data."""
+        try:
+            self._queue.remove(asked)
+        except ValueError:
+            if asked.parts:
+                # It is being sent; its memory counts for nobody from now on.
+                self.cut()
+
     def cut(self) -> None:
         """End it."""
-        self._stopping = True
+        self.was_cut = True
         line = self._line
         if line is not None:
             line.cut()
@@ -196,18 +207,25 @@ class Channel:
 
     def _pump(self, line: Line) -> None:
         """Send what is asked and receive what is answered, until there is nothing more."""
-        while not self._stopping:
+        while not self.was_cut:
             more = self._send_next(line)
-            seconds = 0 if more else STALL if self._sent else IDLE
-            news = line.wait(seconds, self._waker)
+            news = line.wait(0 if more else self._patience(), self._waker)
             if news is News.CAME:
                 self._receive(line)
+                self._heard = self._reactor.seconds()
             elif news is News.WOKEN:
                 self._waker.clear()
             elif not more:
                 if self._sent:
                     raise TimeoutError("the server does not answer")
                 return
+
+    def _patience(self) -> float:
+        """Return for how many seconds nothing may come."""
+        if not self._sent:
+            return IDLE
+        silent: float = self._reactor.seconds() - self._heard
+        return max(0.0, STALL - silent)
 
     def _send_next(self, line: Line) -> bool:
         """Send a question if one may be sent; return whether another may be."""
@@ -223,6 +241,8 @@ class Channel:
     def _send(self, line: Line, asked: _Asked) -> None:
         if asked.answer.called:
             return
+        if not self._sent:
+            self._heard = self._reactor.seconds()
         self._sent.append(asked)
         self._weight += asked.weight
         parts = [asked.question.pack(), *asked.parts]

@@ -7,34 +7,35 @@ has the event loop see to it, and sends the answer.
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from typing import Any, Protocol, TypeVar, cast
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as Conversation
 from twisted.internet.threads import blockingCallFromThread
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from truckee.codec.hashes import Buffer
 from truckee.errors import Misuse, TruckeeError, Unavailable
 from truckee.flow.together import Work
-from truckee.net.blocking_tls import STALL, Ended, Line, News
+from truckee.net.blocking_tls import Ended, Line, News
 from truckee.storage.channel_frames import (
     GREETING,
     QUESTION_SIZE,
     READY,
     TICKET_SIZE,
     Answer,
-    Failure,
     Kind,
     Question,
+)
+from truckee.storage.channel_frames import (
+    Failure as Refusal,
 )
 from truckee.storage.interfaces import ILocalReader, IStorageServer
 
@@ -44,6 +45,7 @@ K = TypeVar("K", bound=Hashable)
 
 MOST = 64  # channels, and tickets for some
 MOST_OF_PEER = 4
+MOST_GREETED = 64  # connections without a ticket, each with a thread for 30 seconds
 TICKET_TIME = 30.0  # seconds
 IDLE = 60.0  # seconds without a question
 _REMEMBERED = 256  # shares, of a channel
@@ -91,6 +93,8 @@ class ShareChannels:
     ]  # is told of transports that are no strangers' any more
     _tickets: dict[bytes, _Ticket] = field(factory=dict, init=False, repr=False)
     open: set[Channel] = field(factory=set, init=False)
+    _greeted: set[Channel] = field(factory=set, init=False)  # without a ticket yet
+    _stopped: bool = field(default=False, init=False)
 
     def __len__(self) -> int:
         return len(self.open)
@@ -99,7 +103,7 @@ class ShareChannels:
         """Return a new ticket for *peer*.  :raises TooManyChannels:"""
         peers = [channel.peer for channel in self.open]
         peers += [each.peer for each in self._tickets.values()]
-        if len(peers) >= MOST or peers.count(peer) >= MOST_OF_PEER:
+        if self._stopped or len(peers) >= MOST or peers.count(peer) >= MOST_OF_PEER:
             raise TooManyChannels
         ticket = self._random(TICKET_SIZE)
         timer = self._reactor.callLater(TICKET_TIME, self._tickets.pop, ticket)
@@ -110,10 +114,18 @@ class ShareChannels:
         """Return what takes connections that begin with ``GREETING``."""
         return _GreetedFactory(self)
 
-    def take(self, transport: Any) -> None:
-        """Serve the client at the other end of a connection, which was greeted."""
-        channel = Channel(self, transport)
+    def take(self, transport: Any) -> Channel | None:
+        """Serve the client at the other end of a connection; None: there are too many."""
+        if self._stopped or len(self._greeted) >= MOST_GREETED:
+            transport.abortConnection()
+            return None
+        # Twisted keeps the connection open, and does not look at it any more.
+        transport.pauseProducing()
+        line = Line.serving(transport.getHandle().dup(), self._context)
+        channel = Channel(self, transport, line)
+        self._greeted.add(channel)
         threading.Thread(target=channel.serve, name="channel", daemon=True).start()
+        return channel
 
     def redeem(self, ticket: bytes, channel: Channel) -> bool:
         """Let in who has a ticket."""
@@ -122,16 +134,10 @@ class ShareChannels:
             return False
         found.timer.cancel()
         channel.peer = found.peer
+        self._greeted.discard(channel)
         self.open.add(channel)
         self._proved(channel.transport)
         return True
-
-    def handshake(self, raw: socket.socket) -> Line:
-        """Begin TLS; in the thread of a channel."""
-        raw.settimeout(STALL)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.sendall(READY)
-        return Line.serving(raw, self._context)
 
     # In the thread of a channel
 
@@ -166,16 +172,18 @@ class ShareChannels:
 
         def forget() -> None:
             self.open.discard(channel)
+            self._greeted.discard(channel)
             channel.transport.loseConnection()
 
         self._reactor.callFromThread(forget)
 
     def stop(self) -> None:
         """End all channels, and let nobody in any more."""
+        self._stopped = True
         for ticket in self._tickets.values():
             ticket.timer.cancel()
         self._tickets.clear()
-        for channel in self.open:
+        for channel in (*self.open, *self._greeted):
             channel.cut()
 
 
@@ -185,15 +193,19 @@ class _Greeted(Conversation):
     def __init__(self, channels: ShareChannels) -> None:
         self._channels = channels
         self._held = b""
+        self._channel: Channel | None = None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See ``IProtocol``; whoever dropped it, as a stranger for instance."""
+        if self._channel is not None:
+            self._channel.cut()
 
     def dataReceived(self, data: bytes) -> None:
         """See ``IProtocol``."""
         self._held += data
         transport = cast(Any, self.transport)
         if self._held == GREETING:
-            # Twisted keeps the connection open, and does not look at it any more.
-            transport.pauseProducing()
-            self._channels.take(transport)
+            self._channel = self._channels.take(transport)
         elif not GREETING.startswith(self._held):
             transport.abortConnection()
 
@@ -217,28 +229,25 @@ class Channel:
 
     _channels: ShareChannels
     transport: Any  # Twisted's, which reads nothing
+    _line: Line
     peer: str = field(default="", init=False)
-    _raw: socket.socket = field(init=False, repr=False)
     _sinks: dict[bytes, Sink] = field(factory=dict, init=False, repr=False)
     _readers: dict[tuple[bytes, int], ILocalReader] = field(factory=dict, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._raw = self.transport.getHandle().dup()
 
     def serve(self) -> None:
         """Answer questions until the end; blocks."""
         try:
-            self._serve(self._channels.handshake(self._raw))
+            self._line.begin(READY)
+            self._serve(self._line)
         except (OSError, Ended, ValueError) as error:
             log.debug("A share channel has ended: {error}", error=error)
         finally:
-            self._raw.close()
+            self._line.close()
             self._channels.over(self)
 
     def cut(self) -> None:
         """End it; from any thread."""
-        with suppress(OSError):
-            self._raw.shutdown(socket.SHUT_RDWR)
+        self._line.cut()
 
     def _serve(self, line: Line) -> None:
         ticket = bytes(line.receive(TICKET_SIZE))
@@ -251,20 +260,19 @@ class Channel:
             return
         while line.wait(IDLE) is News.CAME:
             question = Question.unpack(line.receive(QUESTION_SIZE))
+            is_write = question.kind is Kind.WRITE
+            came = line.receive(question.length) if is_write else bytearray()
             try:
-                if question.kind is Kind.WRITE:
-                    data = self._write(question, line.receive(question.length))
-                else:
-                    data = self._read(question)
-            except (Ended, ConnectionError, TimeoutError):
-                raise
+                data = self._write(question, came) if is_write else self._read(question)
             except Exception as error:
                 # As over foolscap: whatever it is, the client is told, but nothing of this
                 # machine's files.
                 reason = str(error) if isinstance(error, TruckeeError) else ""
-                line.send([Failure(type(error).__name__, reason).pack()])
+                line.send([Refusal(type(error).__name__, reason).pack()])
             else:
                 line.send([Answer(False, len(data)).pack(), data])
+                del data
+            del came
 
     def _write(self, question: Question, data: bytearray) -> bytes:
         def find() -> Sink:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
+from threading import Lock
 from typing import Any, cast
 
 from attrs import define, field, frozen
@@ -162,6 +163,7 @@ class RemoteKeptWriter(RemoteWriter):
     handle: bytes = field(repr=False)  # names it on share channels
     _ended: Callable[[RemoteKeptWriter], None]  # may be called twice
     _new: int = field(default=0, init=False)  # bytes that were not counted yet
+    _counting: Lock = field(factory=Lock, init=False, repr=False)
 
     def remote_close(self, size: int) -> Deferred[None]:
         if size < 0:
@@ -170,9 +172,11 @@ class RemoteKeptWriter(RemoteWriter):
 
     def write_here(self, offset: int, data: Buffer) -> None:
         """Write *data*, in the thread of a share channel; blocks."""
-        self._new += len(data)
-        if ILocalWriter(self._writer).write_here(offset, [data]):
-            new, self._new = self._new, 0
+        due = ILocalWriter(self._writer).write_here(offset, [data])
+        with self._counting:
+            self._new += len(data)
+            new, self._new = (self._new, 0) if due else (0, self._new)
+        if due:
             cast(IReactorFromThreads, self._reactor).callFromThread(self.note, new)
 
     def note(self, count: int) -> None:

@@ -50,6 +50,7 @@ T = TypeVar("T")
 
 # So many bytes are written by a thread before they are taken off what is promised.
 _NOTED = 8 << 20
+_NOTE_AGE = 30.0  # seconds, after which fewer are
 
 # Beside its data a share file has a header and a lease.
 OVERHEAD = container.HEADER_SIZE + container.LEASE_SIZE
@@ -372,7 +373,9 @@ class DiskWriter:
     _open: bool = field(default=True, init=False)
     _turn: DeferredLock = field(factory=DeferredLock, init=False, repr=False)
     _using: Lock = field(factory=Lock, init=False, repr=False)  # the file, by a thread
+    _over: bool = field(default=False, init=False)  # nothing more goes to the file
     _noted: int = field(default=0, init=False)  # of what ``write_here`` wrote, bytes
+    _noted_at: float = field(default=0.0, init=False)  # Unix seconds
 
     async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
         """See ``IShareWriter``."""
@@ -390,7 +393,12 @@ class DiskWriter:
             self._check_write(offset, parts)
             with disk_errors(self._server.name):
                 self._write(offset, parts)
-        return self.file.written - self._noted >= _NOTED
+            now = self._now()
+            due = self.file.written - self._noted >= _NOTED
+            due = due or not 0 <= now - self._noted_at < _NOTE_AGE
+            if due:
+                self._noted_at = now
+        return due
 
     def note(self) -> None:
         """See ``ILocalWriter``."""
@@ -433,6 +441,7 @@ class DiskWriter:
     def _publish(self, size: int) -> None:
         self._server.check_there()
         self.file.publish(size, self._secrets, self._now())
+        self._over = True
 
     async def abort(self) -> None:
         """See ``IShareWriter``.  Cancelled, it is done all the same."""
@@ -444,6 +453,13 @@ class DiskWriter:
 
     async def _end_with(self, work: Callable[[], None]) -> None:
         """Do *work* in its turn, if it is open, and close it; cancelled, all the same."""
+
+        def end() -> None:
+            try:
+                work()
+            finally:
+                self._over = True
+
         cancelled: CancelledError | None = None
         while True:
             try:
@@ -455,7 +471,7 @@ class DiskWriter:
         try:
             if self._open:
                 try:
-                    await self._run(work)
+                    await self._run(end)
                 except OSError as error:
                     # What is left is removed when the directory is opened again.
                     log.warn("A share was left unfinished: {error}", error=str(error))
@@ -467,7 +483,8 @@ class DiskWriter:
             raise cancelled
 
     def _check_open(self) -> None:
-        if not self._open:
+        # A thread that waited for the file may be the first one after its end.
+        if not self._open or self._over:
             raise ShareClosed(self._share)
 
     def _end(self) -> None:

@@ -15,17 +15,20 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from truckee.codec.hashes import Buffer
-from truckee.errors import TruckeeError
 from truckee.flow.together import Work, together
 from truckee.storage.channel_client import Channel, Door, Seats
 from truckee.storage.channel_frames import MAX_DATA, NO_HANDLE, Kind, Question
 from truckee.storage.interfaces import NotConnected
+from truckee.storage.limited import in_time
 
 log = Logger()
 
 METHOD = "truckee_share_channel"
 # After one could not be opened.
 _PAUSE = 60.0  # seconds
+_ANSWER = 15.0  # seconds in which the server gives a ticket
+# No share has bytes beyond.
+_MOST = 1 << 62
 
 
 @define(eq=False)
@@ -75,7 +78,7 @@ class ServerChannels:
         :raises CallFailed:
         """
         channel = self._of(Kind.WRITE)
-        if channel is None:
+        if channel is None or not 0 <= offset <= _MOST:
             return False
         asked = []
         for some in _pieces(parts):
@@ -94,7 +97,7 @@ class ServerChannels:
     ) -> bytes | None:
         """Return bytes of a finished share; None: ask elsewhere.  :raises CallFailed:"""
         channel = self._of(Kind.READ)
-        if channel is None:
+        if channel is None or not 0 <= offset <= offset + length <= _MOST:
             return None
         asked = []
         for start in range(offset, offset + length, MAX_DATA):
@@ -120,27 +123,30 @@ class ServerChannels:
         return None
 
     async def _open(self, kind: Kind) -> None:
-        channel = None
         try:
-            fingerprint, ticket = await self._ask(METHOD, self._canary)
-            if self._peer is not None:
-                door = Door(*self._peer, fingerprint, ticket)
-                channel = Channel(self._server, door, self._reactor, self._over)
-                self._channels[kind] = channel
-                channel.start()
-        except TruckeeError:
+            asking = self._ask(METHOD, self._canary)
+            told = await in_time(asking, _ANSWER, self._reactor, self._server)
+            if self._peer is None:
+                raise NotConnected(self._server)
+            door = Door(*self._peer, *told)
+            channel = Channel(self._server, door, self._reactor, self._over)
+            channel.start()
+        except Exception as error:
+            # Whatever it is: bytes go over foolscap.
+            log.debug("No share channel: {error}", error=repr(error))
+            self._seats.free += 1
             self._pause()
+        else:
+            self._channels[kind] = channel
         finally:
             self._opening.discard(kind)
-            if channel is None:
-                self._seats.free += 1
 
     def _over(self, channel: Channel) -> None:
         self._seats.free += 1
         for kind, found in list(self._channels.items()):
             if found is channel:
                 del self._channels[kind]
-        if not channel.was_open:
+        if not channel.was_open and not channel.was_cut:
             self._pause()
 
     def _pause(self) -> None:

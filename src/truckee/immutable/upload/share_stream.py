@@ -113,8 +113,10 @@ class ShareStream:
 
     @property
     def idle(self) -> float | None:
-        """Seconds since the last call, None while one is under way."""
-        return self._now() - self._last if self._since is None else None
+        """Seconds since the last call, None while one is under way or will be."""
+        if self._since is not None or self._queue:
+            return None
+        return self._now() - self._last
 
     def leave_behind(self, error: Exception) -> None:
         """Give the share up because of *error*, in the middle of a call."""
