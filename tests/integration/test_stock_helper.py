@@ -40,9 +40,9 @@ SHAPES = (Shape(2, 3, 4, segment=20_001), Shape(3, 3, 4))
 # Every fifth size, another one for each shape, unless there is time.
 FILES, EVERY = (50, 1) if WHOLE else (10, 5)
 
-# Large enough to be cut in the middle, and where that is.
-LARGE = 48 * MIB
-CUT = 12 * MIB
+# Large enough to be cut in the middle on a busy machine, and where that begins.
+LARGE = 60 * MIB
+CUT = 2 * MIB
 
 LIMIT = 64 * MIB  # of one file at our helper
 
