@@ -27,6 +27,8 @@ METHOD = "truckee_share_channel"
 # After one could not be opened.
 _PAUSE = 60.0  # seconds
 _ANSWER = 15.0  # seconds in which the server gives a ticket
+# A longer read, of more than there is perhaps, is one question over foolscap.
+_LONGEST = 16 << 20  # bytes
 # No share has bytes beyond.
 _MOST = 1 << 62
 
@@ -97,7 +99,8 @@ class ServerChannels:
     ) -> bytes | None:
         """Return bytes of a finished share; None: ask elsewhere.  :raises CallFailed:"""
         channel = self._of(Kind.READ)
-        if channel is None or not 0 <= offset <= offset + length <= _MOST:
+        within = 0 <= offset <= offset + length <= _MOST and length <= _LONGEST
+        if channel is None or not within:
             return None
         asked = []
         for start in range(offset, offset + length, MAX_DATA):
