@@ -15,6 +15,7 @@ import psutil
 from attrs import define
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.helper_line import Line
 from tests.integration.stock_grid import (
     MIB,
     Grid,
@@ -40,20 +41,24 @@ SHAPES = (Shape(2, 3, 4, segment=20_001), Shape(3, 3, 4))
 # Every fifth size, another one for each shape, unless there is time.
 FILES, EVERY = (50, 1) if WHOLE else (10, 5)
 
-# Large enough to be cut in the middle on a busy machine, and where that begins.
-LARGE = 60 * MIB
-CUT = 2 * MIB
+# Large enough to be cut in the middle, and where that begins.
+LARGE = 48 * MIB
+CUT = 12 * MIB
+# What a line carries while a file is to be cut: the rest takes seconds, which is longer
+# than a busy machine takes to see that the time has come.
+RATE = 6 * MIB  # bytes per second
 
 LIMIT = 64 * MIB  # of one file at our helper
 
 
 @define(eq=False)
 class _Way:
-    """A gateway and the helper that it uses."""
+    """A gateway, the helper that it uses, and the line between them."""
 
     gateway: NodeProcess
     program: Program  # of the gateway
     helper: Helper
+    line: Line
     other: NodeProcess  # reads what was stored
 
     @property
@@ -77,7 +82,7 @@ class _Way:
 
     def put_again(self, data: bytes, arguments: str = "") -> str:
         """Store what was cut off; a gateway may not know yet that its helper is back."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + START_TIME
         while True:
             try:
                 return self.gateway.put(data, arguments=arguments)
@@ -89,7 +94,7 @@ class _Way:
     def _linked(self) -> bool:
         links = psutil.Process(self.gateway.process.pid).net_connections("tcp4")
         return any(
-            link.status == psutil.CONN_ESTABLISHED and link.raddr.port == self.helper.port
+            link.status == psutil.CONN_ESTABLISHED and link.raddr.port == self.line.port
             for link in links
         )
 
@@ -130,11 +135,13 @@ def setUpModule() -> None:
             stack.callback(_end, helper)
         config = mine.directory / "tahoe.cfg"
         config.write_text(config.read_text() + f"max-size = {LIMIT}\n")
-        use_helper(made.stock, mine.helper_furl)
-        use_helper(made.ours, theirs.helper_furl)
+        near, far = (stack.enter_context(Line(helper.port)) for helper in (mine, theirs))
         _Shared.grid = made
-        _Shared.from_stock = _Way(made.stock, "stock", mine, made.ours)
-        _Shared.from_ours = _Way(made.ours, "ours", theirs, made.stock)
+        _Shared.from_stock = _Way(made.stock, "stock", mine, near, made.ours)
+        _Shared.from_ours = _Way(made.ours, "ours", theirs, far, made.stock)
+        for way in (_Shared.from_stock, _Shared.from_ours):
+            furl = way.helper.helper_furl.replace(f":{way.helper.port}/", f":{way.line.port}/")
+            use_helper(way.gateway, furl)
         mine.spawn("ours")
         theirs.spawn("stock")
         for helper in (mine, theirs):
@@ -286,7 +293,12 @@ class UnhappyTests(_Case):
 def _putting(
     way: _Way, data: bytes, arguments: str = ""
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Send a file in the background, until the helper has some of it."""
+    """
+    Send a file in the background, until the helper has some of it.
+
+    The line is slow while that is looked for, and until whoever asked has done the rest.
+    """
+    way.line.rate = RATE
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
@@ -299,6 +311,7 @@ def _putting(
             eventually(lambda: way.held() > CUT, START_TIME)
             yield sending
         finally:
+            way.line.rate = 0.0
             sending.kill()
             sending.wait()
 
