@@ -140,7 +140,9 @@ def setUpModule() -> None:
         _Shared.from_stock = _Way(made.stock, "stock", mine, near, made.ours)
         _Shared.from_ours = _Way(made.ours, "ours", theirs, far, made.stock)
         for way in (_Shared.from_stock, _Shared.from_ours):
-            furl = way.helper.helper_furl.replace(f":{way.helper.port}/", f":{way.line.port}/")
+            furl = way.helper.helper_furl.replace(
+                f":{way.helper.port}/", f":{way.line.port}/"
+            )
             use_helper(way.gateway, furl)
         mine.spawn("ours")
         theirs.spawn("stock")
