@@ -48,9 +48,6 @@ EXCEPTIONS: Mapping[str, Allowed] = {
     "immutable/upload/grid_sink.py GridSink": Allowed(_ONE, fields=25),
     "immutable/upload/grid_sink.py open": Allowed(_ONE, 61),
     "immutable/upload/uploader.py upload": Allowed(_ONE, 65),
-    "storage/channel_client.py Channel": Allowed(
-        "one connection, as its thread and the event loop see it", fields=16
-    ),
     "net/foolscap/broker.py BoundedBroker": Allowed(_THEIRS, 306, 21),
     "net/http/channel.py StreamingChannel": Allowed(_THEIRS, 435, 24),
     "net/http/limits.py HttpLimits": Allowed(_TABLE, fields=17),

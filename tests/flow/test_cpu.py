@@ -5,14 +5,11 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable
-from functools import partial
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import TestCase
-from zope.interface import implementer
 
+from tests.flow.busy_reactor import BusyReactor
 from tests.grids import REACTOR, new_workers, pause, until
 from truckee.flow.cpu import Workers
 from truckee.flow.together import together
@@ -155,17 +152,3 @@ class WorkersTests(TestCase):
         workers.stop()
         busy.calls.pop()()
         self.assertEqual(self.successResultOf(last), 0)
-
-
-@implementer(IReactorFromThreads)
-class BusyReactor:
-    """Keeps what it is to call until somebody else does."""
-
-    def __init__(self) -> None:
-        self.calls: list[Callable[[], object]] = []
-
-    def callFromThread(
-        self, callable: Callable[..., object], *args: object, **kwargs: object
-    ) -> None:
-        """Keep a call."""
-        self.calls.append(partial(callable, *args, **kwargs))

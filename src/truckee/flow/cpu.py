@@ -8,16 +8,17 @@ and one for disks.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, ParamSpec, TypeVar
 
-from attrs import define, field
+from attrs import Factory, define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFromThreads
+
+from truckee.flow.handover import Handover
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,9 +64,11 @@ class Workers:
     name: str
     _jobs: SimpleQueue[Job | None] = field(factory=SimpleQueue, init=False, repr=False)
     _running: list[Thread] = field(factory=list, init=False, repr=False)
-    # Outcomes that the reactor was not told of yet, and whether it will look at them.
-    _ended: deque[_Outcome] = field(factory=deque, init=False, repr=False)
-    _woken: bool = field(default=False, init=False)
+    _handover: Handover = field(
+        default=Factory(lambda self: Handover(self._reactor), takes_self=True),
+        init=False,
+        repr=False,
+    )
 
     def start(self) -> None:
         """Start the threads."""
@@ -124,13 +127,4 @@ class Workers:
     def _do(self, outcome: _Outcome, work: Callable[[], object]) -> None:
         outcome.take(work)
         del work
-        self._ended.append(outcome)
-        # In this order: who does not wake the reactor was before it looked.
-        if not self._woken:
-            self._woken = True
-            self._reactor.callFromThread(self._tell)
-
-    def _tell(self) -> None:
-        self._woken = False
-        for _ in range(len(self._ended)):
-            self._ended.popleft().tell()
+        self._handover.give(outcome.tell)

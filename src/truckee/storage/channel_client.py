@@ -11,13 +11,15 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from truckee.codec.hashes import Buffer
+from truckee.flow.handover import Handover
 from truckee.net.blocking_tls import STALL, Ended, Line, News, Waker, client_context
 from truckee.storage.channel_frames import (
     ANSWER_SIZE,
@@ -88,21 +90,25 @@ class Channel:
     _door: Door
     _reactor: Any
     _over: Callable[[Channel], None]
-    is_open: bool = field(default=False, init=False)
+    _handover: Handover = field(
+        default=Factory(lambda self: Handover(self._reactor), takes_self=True),
+        init=False,
+        repr=False,
+    )
     was_open: bool = field(default=False, init=False)
     _queue: deque[_Asked] = field(factory=deque, init=False, repr=False)
     _sent: deque[_Asked] = field(factory=deque, init=False, repr=False)  # no answers yet
     _weight: int = field(default=0, init=False)  # bytes of data of these
-    # Results that the reactor was not told of yet, and whether it will look at them.
-    _answers: deque[tuple[_Asked, bytearray | Exception]] = field(
-        factory=deque, init=False, repr=False
-    )
-    _woken: bool = field(default=False, init=False)
     _line: Line | None = field(default=None, init=False)
     _waker: Waker = field(factory=Waker, init=False, repr=False)
     _heard: float = field(default=0.0, init=False)  # when something came; seconds
     _ended: bool = field(default=False, init=False)
     was_cut: bool = field(default=False, init=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether questions can be asked, as far as the event loop knows."""
+        return self.was_open and not self._ended
 
     def start(self) -> None:
         """Begin to open it."""
@@ -139,15 +145,10 @@ class Channel:
         if line is not None:
             line.cut()
 
-    # In the event loop, called from the thread
+    # In the event loop, handed over by the thread
 
     def _opened(self) -> None:
-        self.is_open = self.was_open = not self._ended
-
-    def _tell(self) -> None:
-        self._woken = False
-        for _ in range(len(self._answers)):
-            self._answered(*self._answers.popleft())
+        self.was_open = True
 
     def _answered(self, asked: _Asked, result: bytearray | Exception) -> None:
         if asked.answer.called:  # by a cancellation
@@ -158,7 +159,7 @@ class Channel:
             asked.answer.callback(result)
 
     def _finish(self) -> None:
-        self._ended, self.is_open = True, False
+        self._ended = True
         self._waker.close()
         left, self._queue = [*self._sent, *self._queue], deque()
         self._over(self)
@@ -171,7 +172,7 @@ class Channel:
         try:
             line = self._line = self._connect()
             try:
-                self._reactor.callFromThread(self._opened)
+                self._handover.give(self._opened)
                 self._pump(line)
             finally:
                 line.close()
@@ -182,7 +183,7 @@ class Channel:
                 error=repr(error),
             )
         finally:
-            self._reactor.callFromThread(self._finish)
+            self._handover.give(self._finish)
 
     def _connect(self) -> Line:
         door = self._door
@@ -265,8 +266,4 @@ class Channel:
             result = CallFailed(
                 self._server, call, ascii(failure.reason)[:200], failure.name[:50]
             )
-        self._answers.append((asked, result))
-        # In this order: who does not wake the reactor was before it looked.
-        if not self._woken:
-            self._woken = True
-            self._reactor.callFromThread(self._tell)
+        self._handover.give(partial(self._answered, asked, result))
