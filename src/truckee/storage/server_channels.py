@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from truckee.codec.hashes import Buffer
+from truckee.flow.parts import in_groups
 from truckee.flow.together import Work, together
 from truckee.storage.channel_client import Channel, Door, Seats
 from truckee.storage.channel_frames import MAX_DATA, NO_HANDLE, Kind, Question
@@ -83,7 +84,7 @@ class ServerChannels:
         if channel is None or not 0 <= offset <= _MOST:
             return False
         asked = []
-        for some in _pieces(parts):
+        for some in in_groups(parts, MAX_DATA):
             size = sum(map(len, some))
             question = Question(Kind.WRITE, share, storage_index, handle, offset, size)
             asked.append(channel.ask(question, some))
@@ -159,20 +160,3 @@ class ServerChannels:
 async def _all(asked: Sequence[Work[bytearray]]) -> Sequence[bytearray]:
     """Return all answers; most often there is one."""
     return [await asked[0]] if len(asked) == 1 else await together(asked)
-
-
-def _pieces(parts: Sequence[Buffer]) -> list[list[Buffer]]:
-    """Return *parts* in groups of as many bytes as a question may have."""
-    groups: list[list[Buffer]] = [[]]
-    room = MAX_DATA
-    for part in parts:
-        rest = memoryview(part)
-        while rest:
-            if not room:
-                groups.append([])
-                room = MAX_DATA
-            groups[-1].append(rest[:room])
-            size = len(groups[-1][-1])
-            room -= size
-            rest = rest[size:]
-    return [group for group in groups if group]

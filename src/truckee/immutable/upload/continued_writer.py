@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from truckee.codec.hashes import Buffer
 from truckee.errors import Corrupt, TruckeeError, Unavailable
+from truckee.flow.parts import take
 from truckee.flow.together import Work
 from truckee.storage.interfaces import (
     BadAnswer,
@@ -38,8 +39,6 @@ _FIRST_PAUSE = 0.25  # seconds, doubled each time
 _LONGEST_PAUSE = 4.0  # seconds
 # Hashes of one question: 8 KiB of them stand for 11 MiB at 3-of-10.
 _AT_ONCE = 256
-
-
 # What one call brings: as much as goes in so many seconds, within these bounds.
 _SHORT = 0.5  # seconds
 _LEAST, _MOST = 64 << 10, 2 << 20  # bytes
@@ -66,19 +65,6 @@ class _Hashes:
         if size != self.piece or between or not 0 <= place < len(self.hashes):
             return None
         return self.hashes[place]
-
-
-def _take(rest: list[memoryview], most: int) -> list[memoryview]:
-    """Take the first *most* bytes out of *rest*."""
-    some = []
-    while rest and most:
-        head = rest[0][:most]
-        some.append(head)
-        most -= len(head)
-        rest[0] = rest[0][len(head) :]
-        if not rest[0]:
-            del rest[0]
-    return some
 
 
 def _is_full(error: TruckeeError) -> bool:
@@ -133,7 +119,7 @@ class ContinuedWriter:
         """Send *parts* in short calls: what one brings is lost when it is cut."""
         rest = [memoryview(part) for part in parts]
         while rest:
-            some = _take(rest, self._most)
+            some = take(rest, self._most)
             size, began = sum(map(len, some)), self._clock.seconds()
             await self._lasting(partial(_write, offset, some))
             seconds = self._clock.seconds() - began
