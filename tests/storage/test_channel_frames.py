@@ -11,9 +11,9 @@ from truckee.storage.channel_frames import (
     MAX_DATA,
     QUESTION_SIZE,
     Answer,
-    Failure,
     Kind,
     Question,
+    Refusal,
 )
 
 
@@ -60,14 +60,14 @@ class AnswerTests(SynchronousTestCase):
             with self.assertRaises(ValueError):
                 Answer.unpack(bad, 5)
 
-    def test_failure(self) -> None:
-        """A failure has a name and a reason, however long the reason is."""
-        data = Failure("NoSpace", "There is none.\nAt all.").pack()
+    def test_refusal(self) -> None:
+        """A refusal has a name and a reason, however long the reason is."""
+        data = Refusal("NoSpace", "There is none.\nAt all.").pack()
         head, rest = data[:ANSWER_SIZE], data[ANSWER_SIZE:]
         self.assertEqual(Answer.unpack(head, 0), Answer(True, len(rest)))
         self.assertEqual(
-            Failure.unpack(rest), Failure("NoSpace", "There is none.\nAt all.")
+            Refusal.unpack(rest), Refusal("NoSpace", "There is none.\nAt all.")
         )
-        long = Failure("E", "x" * 5000).pack()
+        long = Refusal("E", "x" * 5000).pack()
         self.assertEqual(Answer.unpack(long[:ANSWER_SIZE], 0).length, 1000)
-        self.assertEqual(Failure.unpack(b"\xff").name, "\N{REPLACEMENT CHARACTER}")
+        self.assertEqual(Refusal.unpack(b"\xff").name, "\N{REPLACEMENT CHARACTER}")

@@ -37,7 +37,8 @@ class NodeChannels:
     _ports: Iterable[SharedEndpoint]
     _reactor: Any
     _random: Callable[[int], bytes]
-    _proved: Callable[[Any], object]  # told of transports of those that are no strangers
+    # Is told of the transport of each client that had a ticket.
+    _proved: Callable[[Any], None]
     served: ShareChannels | None = field(default=None, init=False)
 
     def serve(self, served: FoolscapStorage, storage: IStorageServer) -> None:

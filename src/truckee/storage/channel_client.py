@@ -26,9 +26,9 @@ from truckee.storage.channel_frames import (
     GREETING,
     READY,
     Answer,
-    Failure,
     Kind,
     Question,
+    Refusal,
 )
 from truckee.storage.interfaces import CallFailed, NotConnected
 
@@ -261,9 +261,9 @@ class Channel:
         self._weight -= asked.weight
         result: bytearray | Exception = data
         if answer.failed:
-            failure = Failure.unpack(data)
+            refusal = Refusal.unpack(data)
             call = asked.question.kind.name.lower()
             result = CallFailed(
-                self._server, call, ascii(failure.reason)[:200], failure.name[:50]
+                self._server, call, ascii(refusal.reason)[:200], refusal.name[:50]
             )
         self._handover.give(partial(self._answered, asked, result))

@@ -21,7 +21,7 @@ _QUESTION = Struct(">BB16s32sQI")
 _ANSWER = Struct(">BI")
 QUESTION_SIZE = _QUESTION.size
 ANSWER_SIZE = _ANSWER.size
-_MAX_FAILURE = 1000  # bytes of a failure's name and reason
+_MAX_REFUSAL = 1000  # bytes of its name and reason
 HANDLE_SIZE = 32
 NO_HANDLE = bytes(HANDLE_SIZE)
 
@@ -83,13 +83,13 @@ class Answer:
         :raises ValueError: when it is no answer to that.
         """
         failed, length = _ANSWER.unpack(data)
-        if failed > 1 or length > (_MAX_FAILURE if failed else most):
+        if failed > 1 or length > (_MAX_REFUSAL if failed else most):
             raise ValueError("this is no answer")
         return cls(bool(failed), length)
 
 
 @frozen
-class Failure:
+class Refusal:
     """Why something was not done, in the words of the server."""
 
     name: str
@@ -97,11 +97,11 @@ class Failure:
 
     def pack(self) -> bytes:
         """Return the answer, head and all."""
-        text = f"{self.name}\n{self.reason}".encode("utf-8", "replace")[:_MAX_FAILURE]
+        text = f"{self.name}\n{self.reason}".encode("utf-8", "replace")[:_MAX_REFUSAL]
         return Answer(True, len(text)).pack() + text
 
     @classmethod
-    def unpack(cls, data: bytes | bytearray) -> Failure:
+    def unpack(cls, data: bytes | bytearray) -> Refusal:
         """Return what a failed answer says; nobody vouches for it."""
         name, _, reason = bytes(data).decode("utf-8", "replace").partition("\n")
         return cls(name, reason)

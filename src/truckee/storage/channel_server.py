@@ -2,7 +2,8 @@
 Share channels, as a server has them: writes and reads of shares on TLS connections.
 
 Source: ``docs/formats/share-channel.md``.  Each has a thread, which receives a question,
-has the event loop see to it, and sends the answer.
+writes or reads the file of the share itself, and sends the answer.  It needs the event loop
+only to find a share for the first time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Callable, Hashable
 from typing import Any, Protocol, TypeVar, cast
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as Conversation
@@ -23,7 +23,6 @@ from twisted.python.failure import Failure
 
 from truckee.codec.hashes import Buffer
 from truckee.errors import Misuse, TruckeeError, Unavailable
-from truckee.flow.together import Work
 from truckee.net.blocking_tls import Ended, Line, News
 from truckee.storage.channel_frames import (
     GREETING,
@@ -33,9 +32,7 @@ from truckee.storage.channel_frames import (
     Answer,
     Kind,
     Question,
-)
-from truckee.storage.channel_frames import (
-    Failure as Refusal,
+    Refusal,
 )
 from truckee.storage.interfaces import ILocalReader, IStorageServer
 
@@ -88,9 +85,8 @@ class ShareChannels:
     fingerprint: bytes  # the SHA-256 of the certificate
     _reactor: Any
     _random: Callable[[int], bytes]
-    _proved: Callable[
-        [Any], object
-    ]  # is told of transports that are no strangers' any more
+    # Is told of the transport of each client that had a ticket.
+    _proved: Callable[[Any], None]
     _tickets: dict[bytes, _Ticket] = field(factory=dict, init=False, repr=False)
     open: set[Channel] = field(factory=set, init=False)
     _greeted: set[Channel] = field(factory=set, init=False)  # without a ticket yet
@@ -143,11 +139,8 @@ class ShareChannels:
 
     def sink(self, handle: bytes) -> Sink:
         """Return the share that a client has open.  :raises BadKeptRequest: it is not"""
-
-        async def find() -> Sink:
-            return self._sink(handle)
-
-        return self.in_loop(find)
+        found: Sink = self.in_loop(lambda: self._sink(handle))
+        return found
 
     def reader(self, storage_index: bytes, share: int) -> ILocalReader:
         """Return a finished share.  :raises NoSuchShare: it is not here"""
@@ -156,16 +149,9 @@ class ShareChannels:
             raise NoSuchShare(share)
         return found
 
-    def in_loop(self, work: Callable[[], Work[T]]) -> T:
-        """Return what *work* returns in the event loop; from the thread of a channel."""
-
-        def begin() -> Any:
-            return Deferred.fromCoroutine(work())
-
-        return cast(
-            T,
-            blockingCallFromThread(self._reactor, begin),
-        )
+    def in_loop(self, work: Callable[[], Any]) -> Any:
+        """Return what *work*, a coroutine perhaps, returns in the event loop; blocks."""
+        return blockingCallFromThread(self._reactor, work)
 
     def over(self, channel: Channel) -> None:
         """A thread is done with its channel."""
@@ -252,11 +238,7 @@ class Channel:
     def _serve(self, line: Line) -> None:
         ticket = bytes(line.receive(TICKET_SIZE))
         channels = self._channels
-
-        async def redeem() -> bool:
-            return channels.redeem(ticket, self)
-
-        if not channels.in_loop(redeem):
+        if not channels.in_loop(lambda: channels.redeem(ticket, self)):
             return
         while line.wait(IDLE) is News.CAME:
             question = Question.unpack(line.receive(QUESTION_SIZE))
@@ -275,10 +257,9 @@ class Channel:
             del came
 
     def _write(self, question: Question, data: bytearray) -> bytes:
-        def find() -> Sink:
-            return self._channels.sink(question.handle)
-
-        _known(self._sinks, question.handle, find).write_here(question.offset, data)
+        handle = question.handle
+        sink = _known(self._sinks, handle, lambda: self._channels.sink(handle))
+        sink.write_here(question.offset, data)
         return b""
 
     def _read(self, question: Question) -> bytes:
