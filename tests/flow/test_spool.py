@@ -142,7 +142,8 @@ class SpoolTests(TestCase):
         def cancelled(directory: str) -> int:
             descriptor = opening(directory)
             inside.set()
-            blockingCallFromThread(REACTOR, appending.cancel)
+            # The event loop comes to it when the name is bound, this thread perhaps before.
+            blockingCallFromThread(REACTOR, lambda: appending.cancel())
             return descriptor
 
         self.patch(spools, "open_nameless", cancelled)

@@ -27,7 +27,7 @@ from tests.grids import (
 )
 from truckee.codec.secrets import LeaseSecrets
 from truckee.flow.together import together
-from truckee.storage.interfaces import Allocation, NoSpace
+from truckee.storage.interfaces import NoSpace
 
 INDEX = b"i" * 16
 MIB = 1 << 20
@@ -209,11 +209,11 @@ class SpaceTests(_Case):
     async def cancel_allocation(self, begin: int) -> None:
         """Cancel an allocation in each job that it has done, from number *begin* on."""
         jobs = count(1)
-        asking: Deferred[Allocation] | None = None
 
         def watch() -> None:
-            if next(jobs) >= begin and asking is not None:
-                blockingCallFromThread(REACTOR, asking.cancel)
+            if next(jobs) >= begin:
+                # The event loop comes to it when the name is bound, a fast job before.
+                blockingCallFromThread(REACTOR, lambda: asking.cancel())
 
         server = new_server(new_directory(self), new_workers(self, watch=watch))
         asking = Deferred.fromCoroutine(server.allocate(INDEX, SECRETS, {0, 1, 2, 3}, 8))

@@ -800,7 +800,8 @@ class FailureTests(_Case):
             nonlocal jobs
             jobs += 1
             if jobs == step:
-                blockingCallFromThread(REACTOR, upload.cancel)
+                # The event loop comes to it when the name is bound, a fast job before.
+                blockingCallFromThread(REACTOR, lambda: upload.cancel())
 
         grid = Grid.new(self, Encoding(1, 2, 64), servers=2, watch=watch, sized=sized)
         upload = Deferred.fromCoroutine(store(grid, some_bytes(300), choice, False))
