@@ -68,28 +68,40 @@ class Stack:
 
 
 @define
-class Measured:
-    """What each run took, in seconds."""
+class Cost:
+    """The processor time that each run took at both ends; in seconds, unless scaled."""
 
-    seconds: list[float] = field(factory=list)
-    gateway: list[float] = field(factory=list)  # processor time
+    gateway: list[float] = field(factory=list)
     servers: list[float] = field(factory=list)  # of all of them
 
-    def run(self, stack: Stack, work: Callable[[], str]) -> str:
-        """Do *work* with *stack*, and return what it returns."""
+    @contextmanager
+    def counted(self, stack: Stack, scale: float = 1.0) -> Iterator[None]:
+        """Count what is done within with *stack*, and after it, as one run."""
         gateway, servers = stack.settle()
-        started = time.perf_counter()
-        result = work()
-        self.seconds.append(time.perf_counter() - started)
+        yield
         gateway_after, servers_after = stack.settle()
-        self.gateway.append(gateway_after - gateway)
-        self.servers.append(servers_after - servers)
-        return result
+        self.gateway.append(scale * (gateway_after - gateway))
+        self.servers.append(scale * (servers_after - servers))
 
     @property
     def whole(self) -> float:
         """Return the median of the processor time at both ends."""
         return median(map(sum, zip(self.gateway, self.servers, strict=True)))
+
+
+@define
+class Measured(Cost):
+    """What each run took."""
+
+    seconds: list[float] = field(factory=list)
+
+    def run(self, stack: Stack, work: Callable[[], str]) -> str:
+        """Do *work* with *stack*, and return what it returns."""
+        with self.counted(stack):
+            started = time.perf_counter()
+            result = work()
+            self.seconds.append(time.perf_counter() - started)
+        return result
 
 
 def main() -> None:

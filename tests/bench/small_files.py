@@ -30,26 +30,19 @@ from urllib.parse import urlsplit
 
 from attrs import define, field
 
-from tests.bench.own_stack import NAMES, Stack, add_transport, both_stacks
+from tests.bench.own_stack import NAMES, Cost, Stack, add_transport, both_stacks
 from tests.report import report
 
 _COUNTED = "fsync,fdatasync,sendto,recvfrom,epoll_wait,futex"
 
 
 @define
-class Measured:
-    """What each run took."""
+class Measured(Cost):
+    """What each run took; the processor's time in milliseconds for a file."""
 
     rates: list[float] = field(factory=list)  # files a second
-    gateway: list[float] = field(factory=list)  # milliseconds of the processor for a file
-    servers: list[float] = field(factory=list)  # the same, of all of them
     slowest: list[float] = field(factory=list)  # milliseconds that one of a hundred took
     refused: int = 0  # files in all runs, which were sent again
-
-    @property
-    def whole(self) -> float:
-        """Return the median of the processor time at both ends."""
-        return median(map(sum, zip(self.gateway, self.servers, strict=True)))
 
 
 def main() -> None:
@@ -100,14 +93,11 @@ def main() -> None:
 
 
 def _run(stack: Stack, measured: Measured, options: argparse.Namespace) -> None:
-    gateway, servers = stack.settle()
-    started = time.perf_counter()
-    times, refused = _put_all(stack, options, options.files)
+    with measured.counted(stack, 1000 / options.files):
+        started = time.perf_counter()
+        times, refused = _put_all(stack, options, options.files)
+        measured.rates.append(options.files / (time.perf_counter() - started))
     measured.refused += refused
-    measured.rates.append(options.files / (time.perf_counter() - started))
-    gateway_after, servers_after = stack.settle()
-    measured.gateway.append(1000 * (gateway_after - gateway) / options.files)
-    measured.servers.append(1000 * (servers_after - servers) / options.files)
     measured.slowest.append(1000 * sorted(times)[int(0.99 * len(times))])
     stack.nodes.clear()
 

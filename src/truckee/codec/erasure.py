@@ -27,11 +27,16 @@ def _decoder(needed: int, total: int) -> zfec.Decoder:
     return zfec.Decoder(needed, total)
 
 
+def _units(needed: int) -> list[bytes]:
+    """Return the k unit vectors, of k factors each."""
+    return [bytes(int(i == j) for j in range(needed)) for i in range(needed)]
+
+
 @lru_cache(maxsize=16)
 def _matrix(needed: int, total: int) -> list[bytes]:
     """Return the N rows of k factors: what zfec makes of the unit vectors."""
-    units = [bytes(int(i == j) for j in range(needed)) for i in range(needed)]
-    return [bytes(row) for row in _encoder(needed, total).encode(units, list(range(total)))]
+    rows = _encoder(needed, total).encode(_units(needed), list(range(total)))
+    return [bytes(row) for row in rows]
 
 
 # What multiplies, and its class; none: zfec itself.
@@ -63,8 +68,7 @@ def _check_row(kind: _Kind, needed: int, total: int, number: int) -> _Product:
 @lru_cache(maxsize=64)
 def _missing_rows(kind: _Kind, needed: int, total: int, order: tuple[int, ...]) -> _Product:
     """Return what makes the primary blocks that *order* lacks from those it has."""
-    units = [bytes(int(i == j) for j in range(needed)) for i in range(needed)]
-    rows = _decoder(needed, total).decode(units, list(order))
+    rows = _decoder(needed, total).decode(_units(needed), list(order))
     return kind([bytes(rows[i]) for i in range(needed) if order[i] != i])
 
 

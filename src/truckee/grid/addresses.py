@@ -86,13 +86,17 @@ def host_of(hint: str) -> str | None:
     return None if reach_of(host) is Reach.NOWHERE else host
 
 
+def _hints(furl: str) -> list[str]:
+    """Return all connection hints of *furl*; none when it is no furl."""
+    found = _FURL.fullmatch(furl)
+    return found["hints"].split(",") if found else []
+
+
 def tcp_ports(furl: str) -> set[int]:
     """Return the ports to which the hints of *furl* lead over plain TCP."""
-    found = _FURL.fullmatch(furl)
-    hints = found["hints"].split(",") if found else []
     return {
         int(hint.rpartition(":")[2])
-        for hint in hints
+        for hint in _hints(furl)
         if host_of(hint) is not None and not hint.startswith("tor:")
     }
 
@@ -122,7 +126,6 @@ def policy_of(furl: str) -> AddressPolicy:
     They may be as near as the farthest that it has itself: whoever is in a local network
     tells of servers in it, and nobody on the Internet of our own ports.
     """
-    found = _FURL.fullmatch(furl)
-    hosts = [host_of(hint) for hint in found["hints"].split(",")] if found else []
+    hosts = map(host_of, _hints(furl))
     reaches = [reach_of(host) for host in hosts if host is not None]
     return AddressPolicy(max(reaches, default=Reach.PUBLIC))
