@@ -27,9 +27,23 @@ class Counter(Referenceable):  # type: ignore[misc]
         self.taken += len(data)
         return self.taken
 
+    def remote_push_told(self, data: bytes, observer: Any) -> int:
+        observer.callRemoteOnly("progress", len(data))
+        return self.remote_push(data)
+
     def remote_ask(self) -> Deferred[bytes]:
         self.waiting.append(Deferred())
         return self.waiting[-1]
+
+
+class Observer(Referenceable):  # type: ignore[misc]
+    """What is called beside the answers."""
+
+    def __init__(self) -> None:
+        self.progress = 0
+
+    def remote_progress(self, size: int) -> None:
+        self.progress += size
 
 
 class PushTests(TestCase):
@@ -49,6 +63,28 @@ class PushTests(TestCase):
     async def test_answers_are_read_at_once(self) -> None:
         counter = Counter()
         _, remote = await self.reach(counter)
+        pauses = self.pauses_of(remote)
+        for _ in range(5):
+            pushes = [remote.callRemote("push", bytes(PIECE)) for _ in range(4)]
+            await gatherResults(pushes)
+        self.assertEqual(counter.taken, 20 * PIECE)
+        self.assertEqual(pauses, [])
+
+    async def test_answers_are_read_beside_calls(self) -> None:
+        """A peer that also calls, now and then, is read as well."""
+        counter, observer = Counter(), Observer()
+        _, remote = await self.reach(counter)
+        pauses = self.pauses_of(remote)
+        for _ in range(5):
+            pushes = [
+                remote.callRemote("push_told", bytes(PIECE), observer) for _ in range(4)
+            ]
+            await gatherResults(pushes)
+        await until(lambda: observer.progress == 20 * PIECE)
+        self.assertEqual(pauses, [])
+
+    def pauses_of(self, remote: Any) -> list[BoundedBroker]:
+        """Return what grows whenever the connection of *remote* is not read any more."""
         pauses: list[BoundedBroker] = []
         broker = remote.tracker.broker
         pause = broker._pause
@@ -58,11 +94,7 @@ class PushTests(TestCase):
             pause()
 
         self.patch(broker, "_pause", counted)
-        for _ in range(5):
-            pushes = [remote.callRemote("push", bytes(PIECE)) for _ in range(4)]
-            await gatherResults(pushes)
-        self.assertEqual(counter.taken, 20 * PIECE)
-        self.assertEqual(pauses, [])
+        return pauses
 
     async def test_no_more_is_begun_for_one_who_takes_nothing(self) -> None:
         """A peer that asks and does not read is not read either."""
