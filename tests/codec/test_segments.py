@@ -35,6 +35,18 @@ class SegmenterTests(SynchronousTestCase):
         self.assertEqual(segmenter.feed(b"abcd"), [b"abcd"])
         self.assertEqual(segmenter.finish(), b"")
 
+    def test_another_size(self) -> None:
+        """It counts from the next piece, also when something waits for one to fill."""
+        segmenter = Segmenter(2)
+        self.assertEqual(segmenter.feed(b"abc"), [b"ab"])
+        segmenter.piece_size = 4
+        self.assertEqual(segmenter.feed(b"defgh"), [b"cd", b"efgh"])
+        segmenter.piece_size = 3
+        self.assertEqual(segmenter.feed(b"i"), [])
+        segmenter.piece_size = 1
+        self.assertEqual(segmenter.feed(b"jkl"), [b"ijk", b"l"])
+        self.assertEqual(segmenter.finish(), b"")
+
     def test_nothing(self) -> None:
         """No chunks make no pieces."""
         self.assertEqual(pieces_of(4, []), [])

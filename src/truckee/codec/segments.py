@@ -14,7 +14,8 @@ class Segmenter:
 
     Every piece is *piece_size* bytes but the last, which may be shorter and is never
     empty.  A piece is the caller's to keep.  Bytes are copied once, and not at all when a
-    bytearray comes that is a whole piece.
+    bytearray comes that is a whole piece.  Another *piece_size* counts from the next piece
+    that begins.
     """
 
     piece_size: int  # bytes, > 0
@@ -31,11 +32,11 @@ class Segmenter:
         while view:
             if not self.held:
                 self._piece = bytearray(self.piece_size)
-            taken = min(len(view), self.piece_size - self.held)
+            taken = min(len(view), len(self._piece) - self.held)
             self._piece[self.held : self.held + taken] = view[:taken]
             self.held += taken
             view = view[taken:]
-            if self.held == self.piece_size:
+            if self.held == len(self._piece):
                 pieces.append(self.finish())
         return pieces
 

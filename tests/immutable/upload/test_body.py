@@ -125,5 +125,11 @@ class PiecesTests(_Case):
             piece = self.successResultOf(Deferred.fromCoroutine(pieces.__anext__()))
             given.append(bytes(piece))
             sizes[0] = size
-        self.assertEqual(given, [b"abc", b"def", b"ghi"])
-        self.assertEqual([bytes(piece) for piece in self.rest(pieces)], [b"j"])
+        self.assertEqual(given, [b"abc", b"def", b"gh"])
+        self.assertEqual([bytes(piece) for piece in self.rest(pieces)], [b"ij"])
+
+    def test_odd_chunks(self) -> None:
+        """Pieces grow though no chunk ends where a piece does."""
+        sizes = iter([2, 2, 2, *[9] * 10])
+        pieces = self.rest(Pieces(Chunks(*[b"abcde"] * 8), lambda: next(sizes)))
+        self.assertEqual([len(piece) for piece in pieces], [2, 2, 2, 2, 2, 9, 9, 9, 3])

@@ -111,7 +111,7 @@ class Pieces:
     """
     A stream of chunks as pieces; the last one may be shorter.
 
-    How large they are is asked before each one.
+    How large they are is asked before each chunk, and counts from the next piece.
     """
 
     _chunks: AsyncIterator[bytes]
@@ -128,8 +128,7 @@ class Pieces:
 
     async def __anext__(self) -> bytearray:
         while not self._ready and not self._ended:
-            if not self._segmenter.held:
-                self._segmenter.piece_size = self._size()
+            self._segmenter.piece_size = self._size()
             try:
                 self._ready = self._segmenter.feed(await self._chunks.__anext__())
             except StopAsyncIteration:
