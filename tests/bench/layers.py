@@ -38,7 +38,8 @@ _NATIVE = {
 # A sampler wakes those who wait here, so that they seem to work.
 _WAITING = re.compile(
     r"PyThread_acquire_lock\w*|take_gil|PyEval_RestoreThread|_*(sem|pthread_cond)_\w*wait\w*"
-    r"|select_epoll_poll_impl|epoll_wait|time_sleep|clock_nanosleep"
+    r"|select_epoll_poll_impl|epoll_wait|_*p?poll|select_poll_poll\w*|time_sleep"
+    r"|clock_nanosleep"
 )
 
 # Of Python's files, by how their path begins; the first that fits.
