@@ -9,9 +9,12 @@ from hashlib import blake2b
 from pathlib import Path
 from struct import pack
 
+from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.grids import OTHER_SECRETS, SECRETS, files_below, new_directory
+from tests.powercut.recorder import Recorder
+from tests.powercut.replay import cut_at
 from tests.storage.test_open_files import descriptors_below
 from truckee.codec.secrets import LeaseSecrets
 from truckee.storage.open_files import OpenFiles
@@ -47,10 +50,11 @@ class _Case(SynchronousTestCase):
         self.directory.clear_incoming()
         self.path = self.directory.home(INDEX) / "7"
 
-    def incoming(self, name: str = "7") -> IncomingShare:
+    def incoming(self, name: str = "7", files: OpenFiles | None = None) -> IncomingShare:
         """Return a share on its way."""
-        home, incoming = self.directory.home(INDEX), self.directory.incoming(INDEX)
-        share = IncomingShare(incoming / name, home / name)
+        path = self.directory.incoming(INDEX) / name
+        files = files or OpenFiles()
+        share = IncomingShare(path, self.directory, INDEX, int(name), files)
         share.create()
         return share
 
@@ -222,6 +226,54 @@ class WriteTests(_Case):
             self.incoming()
         share.discard()
 
+    def publish(self, name: str) -> None:
+        """Store a share."""
+        share = self.incoming(name)
+        share.write(0, [b"abcde"])
+        share.publish(5, SECRETS, NOW)
+
+    def test_syncs(self) -> None:
+        """The top directory is synced for the first share of a prefix, or of a new one."""
+        real, synced = os.fsync, list[int]()
+
+        def fsync(descriptor: int) -> None:
+            synced.append(os.fstat(descriptor).st_ino)
+            real(descriptor)
+
+        self.patch(os, "fsync", fsync)
+        top, home = (self.root / "shares").stat().st_ino, self.directory.home(INDEX)
+        for name, times in (("1", 1), ("2", 0)):
+            synced.clear()
+            self.publish(name)
+            self.assertEqual(synced.count(top), times)
+            for each in (home / name, home, home.parent):
+                self.assertEqual(synced.count(each.stat().st_ino), 1)
+        shutil.rmtree(home.parent)
+        self.publish("3")
+        self.assertEqual(synced.count(top), 1)
+
+    def test_power_cuts(self) -> None:
+        """A share that was published outlives a cut; before, it is whole or not there."""
+        recorder = Recorder(self.root)
+        with recorder.recording():
+            for name in ("7", "8"):
+                self.publish(name)
+                recorder.mark(name)
+        whole = self.path.read_bytes()
+
+        async def check(left: Path, promises: list[object]) -> list[str]:
+            home = ShareDirectory(left).home(INDEX)
+            found = list(home.iterdir()) if home.exists() else []
+            missing = {*map(str, promises)} - {path.name for path in found}
+            return [f"{name} is gone" for name in missing] + [
+                f"{path.name} is torn" for path in found if path.read_bytes() != whole
+            ]
+
+        for step in range(len(recorder.steps) + 1):
+            for seed in range(5):
+                cut = ensureDeferred(cut_at(recorder, step, seed, check))
+                self.assertIsNone(self.successResultOf(cut))
+
     def test_written(self) -> None:
         """Bytes written are counted."""
         share = self.incoming()
@@ -339,13 +391,7 @@ class DescriptorTests(_Case):
     def test_few(self) -> None:
         """Any number of shares can be written at once with a few descriptors."""
         files = OpenFiles(kept=2)
-        home, incoming = self.directory.home(INDEX), self.directory.incoming(INDEX)
-        shares = [
-            IncomingShare(incoming / str(number), home / str(number), files)
-            for number in range(10)
-        ]
-        for share in shares:
-            share.create()
+        shares = [self.incoming(str(number), files) for number in range(10)]
         for offset in range(3):
             for number, share in enumerate(shares):
                 share.write(offset, [b"%d" % number])
@@ -359,18 +405,15 @@ class DescriptorTests(_Case):
     def test_lost_write(self) -> None:
         """An error that the disk had while a share had no descriptor is not forgotten."""
         files = OpenFiles(kept=1)
-        home, incoming = self.directory.home(INDEX), self.directory.incoming(INDEX)
-        first = IncomingShare(incoming / "1", home / "1", files)
-        first.create()
+        first = self.incoming("1", files)
         first.write(0, [b"x"])
         # A pipe takes no fdatasync: the only such error that can be had without a bad disk.
-        (descriptor, _), end = files._idle[incoming / "1"], os.pipe()
+        (descriptor, _), end = files._idle[self.directory.incoming(INDEX) / "1"], os.pipe()
         os.dup2(end[0], descriptor)
         self.addCleanup(os.close, end[1])
         os.close(end[0])
         self.incoming("2")  # of another cache
-        other = IncomingShare(incoming / "3", home / "3", files)
-        other.create()
+        self.incoming("3", files)
         for refused in (
             lambda: first.write(1, [b"y"]),
             lambda: first.publish(2, SECRETS, NOW),

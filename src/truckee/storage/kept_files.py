@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 from truckee.codec import base32, container
 from truckee.codec.hashes import block_hash_of, tagged_hash
 from truckee.codec.secrets import LeaseSecrets
-from truckee.storage.sharefiles import IncomingShare, ShareDirectory
+from truckee.storage.sharefiles import IncomingShare, ShareDirectory, tidy
 
 _AT_ONCE = 1 << 20  # bytes that are read for a hash
 # Modes of the files.
@@ -117,8 +117,14 @@ def remove_if_untouched(share: IdleShare) -> bool:
             return False
     except FileNotFoundError:
         return True
-    KeptFile(share.path, share.path).discard()
+    remove_idle(share.path)
     return True
+
+
+def remove_idle(path: Path) -> None:
+    """Remove a share that nobody writes."""
+    path.unlink(missing_ok=True)
+    tidy(path)
 
 
 @define(eq=False)

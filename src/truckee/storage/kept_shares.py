@@ -33,6 +33,7 @@ from truckee.storage.kept_files import (
     KeptFile,
     KeptName,
     owner_of,
+    remove_idle,
     remove_if_untouched,
 )
 from truckee.storage.promises import Promise
@@ -112,9 +113,11 @@ class KeptShares:
         owner = owner_of(upload_secret)
 
         def new(share: int, promise: Promise) -> KeptWriter:
-            home = self._server.directory.home(storage_index) / str(share)
+            server = self._server
             path = self._files.path(storage_index, KeptName(share, owner))
-            file = KeptFile(path, home, self._server.open_files, brief)
+            file = KeptFile(
+                path, server.directory, storage_index, share, server.open_files, brief
+            )
             return self._new_writer(
                 storage_index, share, secrets, size, promise, owner, file
             )
@@ -206,7 +209,7 @@ class KeptShares:
         for share in shares:
             path = self._files.path(storage_index, KeptName(share, owner))
             self._idle -= 1
-            await self._disk.run(KeptFile(path, path).discard)
+            await self._disk.run(remove_idle, path)
 
     async def _expire(self, share: IdleShare) -> bool:
         """Remove *share* if nobody writes it; return whether it is gone."""

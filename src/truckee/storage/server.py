@@ -119,10 +119,11 @@ class DiskServer:
         promised = 0 if open_ended else size + OVERHEAD
 
         def new(share: int, promise: Promise) -> DiskWriter:
-            name = str(share)
             file = IncomingShare(
-                self.directory.incoming(storage_index) / name,
-                self.directory.home(storage_index) / name,
+                self.directory.incoming(storage_index) / str(share),
+                self.directory,
+                storage_index,
+                share,
                 self.open_files,
             )
             return DiskWriter(

@@ -211,12 +211,18 @@ class IncomingShare:
     """
 
     _incoming: Path
-    _final: Path
+    _directory: ShareDirectory
+    _storage_index: bytes
+    _share: int
     _files: OpenFiles = field(factory=OpenFiles)
     written: int = field(default=0, init=False)  # bytes, those written twice count twice
     _unsynced: int = field(default=0, init=False)
     _failed: OSError | None = field(default=None, init=False)
     _named: bool = field(default=False, init=False)  # it has its final name
+
+    @property
+    def _final(self) -> Path:
+        return self._directory.home(self._storage_index) / str(self._share)
 
     def create(self) -> None:
         """Make the file."""
@@ -268,12 +274,11 @@ class IncomingShare:
             os.pwrite(descriptor, lease.pack(), container.HEADER_SIZE + size)
             os.fsync(descriptor)
         self._close()
-        ensure_directories(self._final.parent)
+        self._directory.make_home(self._storage_index)
         os.rename(self._incoming, self._final)
         self._named = True
-        for directory in list(self._final.parents)[:3]:  # the file's, the prefix's, shares/
-            sync_directory(directory)
-        self._tidy()
+        self._directory.sync_names(self._storage_index)
+        tidy(self._incoming)
 
     def discard(self) -> None:
         """Remove the file."""
@@ -282,7 +287,7 @@ class IncomingShare:
         if self._named:
             # Nobody was told that it is there: publishing it was cut short.
             self._final.unlink(missing_ok=True)
-        self._tidy()
+        tidy(self._incoming)
 
     @contextlib.contextmanager
     def _open(self, flags: int = 0) -> Iterator[int]:
@@ -308,10 +313,11 @@ class IncomingShare:
     def _close(self) -> None:
         self._files.close(self._incoming)
 
-    def _tidy(self) -> None:
-        """Remove the directories above it that are empty now."""
-        for directory in (self._incoming.parent, self._incoming.parent.parent):
-            try:
-                directory.rmdir()
-            except OSError:
-                return
+
+def tidy(gone: Path) -> None:
+    """Remove the two directories above a share that is *gone*, if they are empty now."""
+    for directory in (gone.parent, gone.parent.parent):
+        try:
+            directory.rmdir()
+        except OSError:
+            return
