@@ -39,7 +39,7 @@ _LONG = 4096
 # What one call costs beside its bytes.
 _CALL = 2048
 # So many small calls of a peer keep nobody from reading what it answers.
-_FEW = 16
+_FEW = 8
 # How often it is looked whether a peer took its answers.
 _LOOK = 0.02  # seconds
 # What waits for a peer may leave for so long after the end of a connection.
@@ -173,14 +173,11 @@ class BoundedBroker(Broker):
 
     def _owes(self) -> bool:
         """
-        Tell whether the peer waits for more than a few small answers.
+        Tell whether the peer waits for more than a few answers.
 
-        What has not left may be calls of ours, such as those of a push.  Then their answers
-        are read, though the peer calls now and then as well.
+        What has not left may be calls of ours.  Then their answers must be read.
         """
-        return (
-            self._load is None or self._load.calls > _FEW * _CALL or len(self._held) > _FEW
-        )
+        return self._load is None or max(self._load.calls // _CALL, len(self._held)) > _FEW
 
     def look(self) -> None:
         """See ``Connection``."""
