@@ -37,7 +37,7 @@ class NodeChannels:
     _ports: Iterable[SharedEndpoint]
     _reactor: Any
     _random: Callable[[int], bytes]
-    # Is told of the transport of each client that had a ticket.
+    # Called with the transport of each client that had a ticket.
     _proved: Callable[[Any], None]
     served: ShareChannels | None = field(default=None, init=False)
 

@@ -60,7 +60,7 @@ class Seats:
 
 @frozen(eq=False)
 class _Asked:
-    """A question, its data, and who waits for the answer."""
+    """A question, its data, and what fires with the answer."""
 
     question: Question
     parts: Sequence[Buffer] = field(repr=False)

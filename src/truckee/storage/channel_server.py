@@ -85,7 +85,7 @@ class ShareChannels:
     fingerprint: bytes  # the SHA-256 of the certificate
     _reactor: Any
     _random: Callable[[int], bytes]
-    # Is told of the transport of each client that had a ticket.
+    # Called with the transport of each client that had a ticket.
     _proved: Callable[[Any], None]
     _tickets: dict[bytes, _Ticket] = field(factory=dict, init=False, repr=False)
     open: set[Channel] = field(factory=set, init=False)
@@ -124,7 +124,7 @@ class ShareChannels:
         return channel
 
     def redeem(self, ticket: bytes, channel: Channel) -> bool:
-        """Let in who has a ticket."""
+        """Let the client in that has a ticket, once; return whether it has."""
         found = self._tickets.pop(ticket, None)
         if found is None:
             return False
@@ -247,8 +247,8 @@ class Channel:
             try:
                 data = self._write(question, came) if is_write else self._read(question)
             except Exception as error:
-                # As over foolscap: whatever it is, the client is told, but nothing of this
-                # machine's files.
+                # As over foolscap: the client gets the name of any error, but the text of
+                # ours alone, which has nothing of this machine's files.
                 reason = str(error) if isinstance(error, TruckeeError) else ""
                 line.send([Refusal(type(error).__name__, reason).pack()])
             else:

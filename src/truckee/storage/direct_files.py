@@ -50,7 +50,7 @@ def store_share(
     try:
         directory.sync_names(storage_index)
     except OSError:
-        # Nobody was told that it is there.
+        # It was not acknowledged to anybody.
         with suppress(OSError):
             final.unlink(missing_ok=True)
         raise

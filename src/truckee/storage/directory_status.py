@@ -1,4 +1,4 @@
-"""How a storage directory of the node's own grid is, as people and programs are told."""
+"""The state of a storage directory of the node's own grid, as it is reported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DirectoryStatus:
         return self.fault not in (DiskFault.MISSING, DiskFault.OTHER)
 
     def in_state(self, state: str) -> DirectoryStatus:
-        """Return the same in a *state* that a node told; itself if there is no such one."""
+        """Return the same in a *state* that a node reported; itself if it is unknown."""
         known = [fault for fault, name in _STATES.items() if name == state]
         return evolve(self, fault=known[0]) if known else self
 

@@ -76,7 +76,7 @@ class GbsServer:
     """
     One server; connections come and go as they are needed.
 
-    *lease_seed* is its tub id: what has another certificate is told nothing.  *random*
+    *lease_seed* is its tub id: one with another certificate is sent nothing.  *random*
     makes so many secret bytes.  *to* connects to its address, without it plain TCP does.
     ``stop`` closes what is open.
     """

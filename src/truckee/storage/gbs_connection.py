@@ -145,7 +145,7 @@ class _Connection(HTTP11ClientProtocol):
     One connection; nothing is sent over it before it was checked who its server is.
 
     The NURL says which key it has, the furl which certificate.  Both are looked at, for a
-    server chooses the NURLs that it announces, and the furl says whose secrets it is told.
+    server chooses the NURLs that it announces, and the furl says whose secrets it gets.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ class Question(Request):
     So no client is still sending when the answer goes out.
     """
 
-    length: int | None  # of the body; None: not told
+    length: int | None  # of the body; None: not sent
     body: Inbound
     _work: Deferred[None] | None = None
 

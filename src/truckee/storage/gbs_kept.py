@@ -184,7 +184,7 @@ class GbsKept:
 
 @frozen
 class _Owner:
-    """Who writes: what proves his upload, and what tells him from earlier writers of it."""
+    """A writer: what proves whose upload it is, and what sets it apart from others."""
 
     secret: bytes = field(repr=False)
     writer: bytes

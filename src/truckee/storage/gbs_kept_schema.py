@@ -25,7 +25,7 @@ from truckee.storage.gbs_cbor import (
 )
 from truckee.storage.interfaces import MAX_KEPT_SIZE
 
-# The header by which a writer is told from the one that had a share before.
+# The header that distinguishes a writer from the one that had a share before.
 WRITER = "X-Truckee-Writer"
 WRITER_SIZE = 16  # bytes, whose base32 is its value
 _WRITER = re.compile(rb"[a-z2-7]{26}")
@@ -34,7 +34,7 @@ _HASH = 32  # bytes
 
 @frozen
 class Opening:
-    """What is asked when shares are begun, or gone on with."""
+    """What is asked when shares are begun, or continued."""
 
     shares: Set[int]
     size: int  # bytes, of each; at most that if it is open-ended

@@ -64,7 +64,7 @@ class GbsStorage:
     _quotas: ShareQuotas = Factory(
         lambda self: ShareQuotas(self._reactor.seconds), takes_self=True
     )
-    # Is told of the transport of each client that knows the swissnum.
+    # Called with the transport of each client that knows the swissnum.
     _proved: Callable[[Any], None] = lambda transport: None
     _uploads: Uploads = field(init=False)
     _slots: GbsSlots = field(init=False)

@@ -310,7 +310,7 @@ MAX_KEPT_SIZE = 1 << 62  # bytes
 
 @frozen
 class Opened(Allocation):
-    """What a server answered to the wish to begin kept shares, or to go on with them."""
+    """What a server answered to the wish to begin kept shares, or to continue them."""
 
     writers: Mapping[int, IKeptWriter]
 
@@ -337,9 +337,9 @@ class IKeptShares(Interface):
         brief: bool = False,
     ) -> Opened:
         """
-        Begin *shares*, or go on with what is kept of them; see ``IStorageServer.allocate``.
+        Begin *shares*, or continue what is kept of them; see ``IStorageServer.allocate``.
 
-        *brief* ones go half an hour after their last byte: nobody goes on with them once
+        *brief* ones expire half an hour after their last byte: nobody continues them once
         the process of their writer has ended.  A writer that has one of them with the same
         secret loses it.
         :raises BadKeptRequest: for a size that no share has

@@ -57,7 +57,7 @@ class IdleShare:
     path: Path
     length: int  # bytes
     touched: float  # Unix seconds, of its last byte
-    brief: bool  # nobody goes on with it once its writer's process has ended
+    brief: bool  # nobody continues it once its writer's process has ended
 
 
 @frozen

@@ -1,5 +1,5 @@
 """
-Shares on our disk that outlive who writes them.
+Shares on our disk that outlive their writers.
 
 Source: ``docs/formats/kept-shares.md``.
 """

@@ -49,7 +49,7 @@ class KeptSweeper:
         self._later(self.first)
 
     async def stop(self) -> None:
-        """Return when nothing goes on any more; may be called twice."""
+        """Return when nothing is running any more; may be called twice."""
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None

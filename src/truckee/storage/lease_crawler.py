@@ -93,7 +93,7 @@ class LeaseCrawler:
         return (high * 32 + low + 1) / 1024
 
     def start(self) -> None:
-        """Go on where a process before was, in a while; blocks for a moment."""
+        """Continue in a while where an earlier process was; blocks for a moment."""
         try:
             self.state = load_state(self._path)
         except FileNotFoundError:
@@ -106,7 +106,7 @@ class LeaseCrawler:
         self._later(self._pace.first)
 
     async def stop(self) -> None:
-        """Return when nothing goes on any more."""
+        """Return when nothing is running any more."""
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None

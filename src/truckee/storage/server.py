@@ -221,7 +221,7 @@ class DiskServer:
 
     async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
         """See ``IStorageServer``; the text is left in ``corruption-advisories``."""
-        log.warn("{server} was told of a corrupt share", server=self.name)
+        log.warn("A corrupt share was reported to {server}", server=self.name)
         with descriptor_errors():
             await self._disk.run(self._note_corruption, storage_index, share, reason)
 

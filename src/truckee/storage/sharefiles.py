@@ -285,7 +285,7 @@ class IncomingShare:
         self._close()
         self._incoming.unlink(missing_ok=True)
         if self._named:
-            # Nobody was told that it is there: publishing it was cut short.
+            # It was not acknowledged to anybody: publishing it was cut short.
             self._final.unlink(missing_ok=True)
         tidy(self._incoming)
 

@@ -148,7 +148,7 @@ class DiskSlots:
 
     async def advise_corrupt(self, storage_index: bytes, share: int, reason: str) -> None:
         """See ``ISlotServer``; the text is left in ``corruption-advisories``."""
-        log.warn("{server} was told of a corrupt share", server=self.name)
+        log.warn("A corrupt share was reported to {server}", server=self.name)
         note = self._slots.directory.note_corruption
         await self._disk.run(note, storage_index, share, reason, "mutable")
 
@@ -168,7 +168,7 @@ class DiskSlots:
         return {n: file for n, file in found.items() if n in shares or not shares}
 
     def _report(self, path: Path) -> None:
-        # Once: who asks again and again must not fill the log.
+        # Once: a client that asks again and again must not fill the log.
         if path not in self._reported and len(self._reported) < _MOST_REPORTS:
             self._reported.add(path)
             log.error(

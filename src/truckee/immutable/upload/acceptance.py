@@ -125,7 +125,7 @@ class Acceptance:
         self._tell(holders, with_streams(existing, self._shares.live))
 
     def _tell(self, proved: Placed, written: Placed) -> None:
-        """Fill in what the file's owner is told."""
+        """Fill in the status that the file's owner sees."""
         status = self._file.status
         ordered = {
             share: sorted(servers, key=lambda server: (server.name, server.lease_seed))

@@ -40,7 +40,7 @@ class TooManyUploads(Unavailable):
 class GaveWay(Unavailable):
     """
     This upload was given up for another one: so many were under way that there was no more
-    memory, and it was the slowest. Send it again, or in pieces that can be gone on with.
+    memory, and it was the slowest. Send it again, or in pieces, which can be resumed.
     """
 
 

@@ -53,7 +53,7 @@ class NotKept(Corrupt):
 
 @define(eq=False)
 class _Hashes:
-    """The hashes that the server told of some blocks, one behind the other."""
+    """The hashes that the server sent of some blocks, one behind the other."""
 
     start: int = 0  # the offset of the first
     piece: int = 1  # bytes of each
@@ -82,8 +82,8 @@ class ContinuedWriter:
     """
     See ``IShareWriter``; whoever uses it makes one call at a time.
 
-    *reopen* returns a writer that goes on, None when the share is finished.  *hash_of* is
-    told offset and size of bytes and returns their hash; None when they are no block.
+    *reopen* returns a writer that continues the share, None when it is finished.  *hash_of*
+    takes offset and size of bytes and returns their hash; None when they are no block.
     """
 
     _server: str
@@ -182,7 +182,7 @@ class ContinuedWriter:
 
     async def _lasting(self, ask: Callable[[IKeptWriter], Work[T]]) -> T | None:
         """
-        Return what *ask* returns, after a cut that of the writer that goes on.
+        Return what *ask* returns, after a cut that of the writer that continues.
 
         None when the share is finished meanwhile.
         """
@@ -203,7 +203,7 @@ class ContinuedWriter:
                 cut = error
 
     async def _return(self, cut: TruckeeError) -> IKeptWriter | None:
-        """Wait for the server; return the writer that goes on.  :raises NotKept:"""
+        """Wait for the server; return the writer that continues.  :raises NotKept:"""
         self.away = True
         try:
             end, pause = self._clock.seconds() + RETURN, _FIRST_PAUSE

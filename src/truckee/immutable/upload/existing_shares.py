@@ -241,7 +241,7 @@ class ExistingShares:
         """
         Let a file end at *size* bytes, after all its segments.
 
-        :raises KeyReused: when another one goes on, or ended, elsewhere.
+        :raises KeyReused: when the file that is stored under the key has another size.
         """
         if any(size_in_ueb(ueb) != size for ueb in self._same):
             raise KeyReused

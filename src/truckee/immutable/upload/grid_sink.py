@@ -168,7 +168,7 @@ class GridSinks:
 def _keep(file: NewFile) -> Keep:
     """Return for how long servers are to keep what they were sent of a file."""
     if file.guarded:
-        # What another file was to have under a given key must not be gone on with.
+        # Shares begun for another file under a given key must not be continued.
         return Keep.NOT
     if file.resumable:
         return Keep.LONG

@@ -16,7 +16,7 @@ from truckee.storage.interfaces import IKeptWriter, IShareWriter, IStorageServer
 
 @frozen(eq=False)
 class LastingShares:
-    """Makes writers that go on after a cut of those that servers give."""
+    """Makes writers that continue after a cut, of those that servers give."""
 
     _request: ShareRequest
     _hashes: BlockHashes

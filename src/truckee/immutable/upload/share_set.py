@@ -161,7 +161,7 @@ class OutgoingShares:
         await together(_end(stream.writer, keep) for stream in self._streams)
 
     def watch(self) -> None:
-        """Keep idle shares alive; go on without a server that all the others wait for."""
+        """Keep idle shares alive; leave behind a server that all the others wait for."""
         self._look = self._clock.callLater(LOOK, self.watch)
         live = self.live
         for stream in live:
@@ -186,7 +186,7 @@ class OutgoingShares:
         return stream
 
     def _on_lost(self, lost: ShareStream) -> None:
-        """Place a share elsewhere, or go on without it while there is happiness enough."""
+        """Place a share elsewhere, or continue without it while happiness is enough."""
         self._name_lost(lost)
         spare = self._spare(lost)
         if spare is not None:

@@ -41,7 +41,7 @@ class ShareStream:
     writer: IShareWriter
     _group: Group
     _now: Callable[[], float]  # seconds
-    _lost: Callable[[ShareStream], None]  # told of the first error; may raise
+    _lost: Callable[[ShareStream], None]  # called at the first error; may raise
     # Bytes, and where they stand, that may be written at any time without harm.
     _harmless: tuple[int, Buffer] | None = None
     error: Exception | None = field(default=None, init=False)  # why it was given up

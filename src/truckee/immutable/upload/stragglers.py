@@ -1,5 +1,5 @@
 """
-Which servers an upload goes on without.  Pure.
+Which servers an upload leaves behind as stragglers.  Pure.
 
 A slow line is no server's fault, and a slow client neither: what counts is that a server is
 slow while the others wait for it.
