@@ -51,7 +51,6 @@ EXCEPTIONS: Mapping[str, Allowed] = {
     "net/foolscap/broker.py BoundedBroker": Allowed(_THEIRS, 306, 21),
     "net/http/channel.py StreamingChannel": Allowed(_THEIRS, 435, 24),
     "net/http/limits.py HttpLimits": Allowed(_TABLE, fields=17),
-    "net/http/request.py StreamingRequest": Allowed(_THEIRS, 260, 20),
     "net/ssh/transport.py BoundedTransport": Allowed(_THEIRS, fields=18),
     "node/gateway_parts.py build_gateway": Allowed(_WIRING, 85),
     "node/site.py build_site": Allowed(_WIRING, 66),

@@ -210,7 +210,7 @@ class StreamingChannel(RequestChannel):
             return
         self._phase = Phase.BODY
         self._decoder = decoder(head.length)
-        self._wire.bufferSize = self.site.limits.read_size
+        self._wire.bufferSize = self.site.read_size
         self._source.start()
         request.begin()
         if self._buffer and self._phase in (Phase.BODY, Phase.SWALLOW):
@@ -469,7 +469,7 @@ class StreamingChannel(RequestChannel):
         self._phase = Phase.CLOSING
         self._debt.wait()
         # What still comes is dropped, soon, for the client to come to our last answer.
-        self._wire.bufferSize = self.site.limits.read_size
+        self._wire.bufferSize = self.site.read_size
         self._deadline.cancel()
         self._quiet.cancel()
         self._turn.cancel()

@@ -18,7 +18,7 @@ from truckee.net.http.respond import Responder
 
 
 class ChannelRequest(Protocol):
-    """A request, as its connection sees it; see ``StreamingRequest``."""
+    """A request, as its connection sees it; see ``Exchange``."""
 
     bodyLength: int | None
     received: int
@@ -78,7 +78,7 @@ class RequestSite(Protocol):
 
 
 class ChannelSite(Protocol):
-    """A site, as connections see it; see ``StreamingSite``."""
+    """A site, as connections see it; see ``ChannelFactory``."""
 
     limits: HttpLimits
     headers: Any
@@ -87,5 +87,7 @@ class ChannelSite(Protocol):
     draining: bool
     requestFactory: Any
 
+    @property
+    def read_size(self) -> int: ...
     def opened(self, channel: Any) -> None: ...
     def closed(self, channel: Any) -> None: ...

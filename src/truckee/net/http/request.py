@@ -7,7 +7,6 @@ from io import BytesIO
 from typing import Any, AnyStr
 from urllib.parse import unquote_to_bytes
 
-from attrs import define
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
@@ -16,15 +15,14 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 
 from truckee.errors import TruckeeError
-from truckee.flow.inbound import Inbound
+from truckee.net.http.exchange import Exchange
 from truckee.net.http.forwarded import client_of
 from truckee.net.http.head import Head
-from truckee.net.http.interfaces import ChannelRequest, RequestConnection, RequestSite
+from truckee.net.http.interfaces import RequestSite
 from truckee.net.http.origin import Asked, Sender, admit, check_use
 from truckee.net.http.own_url import Connection, own_path, own_url, told
-from truckee.net.http.refusals import BodyAborted
 from truckee.net.http.respond import TEXT, BodyTooLarge, WrongMethod
-from truckee.net.http.upload_head import CONTINUE, check_upload, members
+from truckee.net.http.upload_head import check_upload
 
 log = Logger()
 
@@ -38,20 +36,6 @@ _UPLOADS = (b"PUT", b"POST", b"PATCH")
 _PLAYER = "identity;q=1, *;q=0"
 
 
-@define(eq=False)
-class _Network:
-    """The connection as the source of one request's body."""
-
-    _channel: RequestConnection
-    _request: ChannelRequest
-
-    def pauseProducing(self) -> None:
-        self._channel.pause_body(self._request)
-
-    def resumeProducing(self) -> None:
-        self._channel.resume_body(self._request)
-
-
 class _Server(Resource):
     """The target ``*``: the server itself, which is asked by OPTIONS only."""
 
@@ -60,7 +44,7 @@ class _Server(Resource):
         return b""
 
 
-class StreamingRequest(server.Request):
+class StreamingRequest(Exchange, server.Request):
     """
     Looked up once and rendered once.
 
@@ -68,40 +52,22 @@ class StreamingRequest(server.Request):
     not stream, in memory, and empty for GET and HEAD.
     """
 
-    channel: RequestConnection  # type: ignore[assignment]  # in place of Twisted's
     content: BytesIO
     prepath: list[bytes]
     postpath: list[bytes]
     site: RequestSite  # type: ignore[assignment]  # in place of Twisted's
     defaultContentType = TEXT.encode()
-    bodyLength: int | None = 0  # None for chunked
-    received: int = 0  # bytes of the body that came
-    owes_continue: bool = False  # the client waits for our word to send the body
-    endless: bool = False  # the answer has no end, so a client that hangs up is gone
-    # What comes of the body counts, whatever becomes of its client: so says a resource that
-    # keeps it for the next request.  All of it is received, and the work is not cancelled.
-    keeps_parts: bool = False
     sender: Sender = Sender.OURS
-    _body: Inbound | None = None
     _found: Any = None  # a resource that waits for its body in memory
 
     # From the channel
 
     def head_received(self, head: Head) -> None:
-        """Take the whole head."""
-        self.method, self.uri, self.clientproto = head.method, head.target, head.version
+        super().head_received(head)
         self.path, _, query = self.uri.partition(b"?")
         self.args = parse_qs(query, 1) if query else {}
-        self.bodyLength = head.length
         self.content = BytesIO()
         self.site = self.channel.site
-        for name, value in head.headers:
-            self.requestHeaders.addRawHeader(name, value)
-        self.owes_continue = (
-            head.length != 0
-            and head.version == b"HTTP/1.1"
-            and CONTINUE in map(str.lower, members(self.header_lines("expect")))
-        )
         for name, value in self.site.headers.items():
             self.setHeader(name, value)
         self.setHeader(b"Date", datetimeToString())
@@ -124,57 +90,24 @@ class StreamingRequest(server.Request):
             self.processingFailed(Failure())
 
     def part_received(self, data: bytes) -> None:
-        """Take the next bytes of the body."""
-        self.received += len(data)
+        super().part_received(data)
         limit = self.site.limits.max_plain_body
-        if self.finished or self._disconnected:
+        if self.finished or self._disconnected or self._body is not None:
             return
-        if self._body is not None:
-            self._body.received(data)
-        elif self.received > limit:
+        if self.received > limit:
             self.processingFailed(Failure(BodyTooLarge(limit)))
         elif self.method not in (b"GET", b"HEAD"):
             self.content.write(data)
 
     def body_received(self) -> None:
-        """The body, if there is one, has come to its end."""
-        if self.finished or self._disconnected:
+        if self._found is None or self.finished or self._disconnected:
+            super().body_received()
             return
-        if self._body is not None:
-            self._body.finished()
-        elif self._found is None:
-            self.begin()
-        else:
-            self.content.seek(0)
-            try:
-                self.render(self._found)
-            except Exception:
-                self.processingFailed(Failure())
-
-    def take_continue(self) -> bool:
-        """Return whether to send 100 Continue now; it is owed only once."""
-        owed = self.owes_continue and not self.startedWriting and not self.received
-        self.owes_continue = False
-        return owed
-
-    def abandon(self, error: TruckeeError) -> None:
-        """End the work with *error*; the channel has answered, or nobody will."""
-        self._disconnected = True
-        self.body_broken(error)
-        self.connectionLost(Failure(error))
-
-    def body_broken(self, error: TruckeeError) -> None:
-        """No more of the body will come, for *error*."""
-        if self._body is None:
-            return
-        if self.keeps_parts:
-            self._body.broken(error)
-        else:
-            self._body.failed(error)
-
-    def connectionLost(self, reason: Failure) -> None:
-        super().connectionLost(reason)
-        self.body_broken(BodyAborted())
+        self.content.seek(0)
+        try:
+            self.render(self._found)
+        except Exception:
+            self.processingFailed(Failure())
 
     # Who sends it
 
@@ -222,11 +155,6 @@ class StreamingRequest(server.Request):
         port = getattr(self.channel.transport.getHost(), "port", None)
         return Connection(scheme, self.channel.client, port)
 
-    def header_lines(self, name: str) -> list[str]:
-        """Return all values of a header; bytes that are no UTF-8 are in none of ours."""
-        lines = self.requestHeaders.getRawHeaders(name.encode("ascii"), [])
-        return [line.decode("utf-8", "replace") for line in lines]
-
     def getHeader(self, key: AnyStr) -> AnyStr | None:
         """Return the last value of a header; Twisted fails on what is no UTF-8."""
         if isinstance(key, bytes):
@@ -250,10 +178,7 @@ class StreamingRequest(server.Request):
 
     def _stream(self, found: Any) -> None:
         found.accept(self)
-        self._body = Inbound(_Network(self.channel, self))
-        if self.bodyLength == 0:
-            self._body.finished()
-        self.site.responder.run(self, found.receive(self, self._body))
+        self.site.responder.run(self, found.receive(self, self.receive_body()))
 
     def _needs_no_body(self, found: Any) -> bool:
         """Whether *found* will refuse the method, so that the body need not come."""
@@ -288,16 +213,6 @@ class StreamingRequest(server.Request):
             self, status, reason, told
         )
 
-    def write(self, data: bytes) -> None:
-        if not self.startedWriting and not self._disconnected:
-            self.channel.response_starts(self)
-        super().write(data)
-
-    def unregisterProducer(self) -> None:
-        # A connection that is gone has no producer, and Twisted's fails then.
-        if not self._disconnected:
-            super().unregisterProducer()
-
     def processingFailed(self, reason: Failure) -> Failure:
         """Answer with *reason* in plain text; only our own errors say what it was."""
         if not isinstance(reason.value, TruckeeError):
@@ -310,11 +225,6 @@ class StreamingRequest(server.Request):
             answer = self.site.responder.of_error(reason.value or Exception())
             self.site.responder.send(self, answer)
         return reason
-
-    def __repr__(self) -> str:
-        # A URL may be a cap.
-        method = self.method.decode("ascii", "replace")
-        return f"<{type(self).__name__} {method} at 0x{id(self):x}>"
 
 
 def _renders_by_name(found: Any) -> bool:

@@ -5,17 +5,13 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Protocol
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.http import Request
 from twisted.web.resource import IResource, Resource
 
-from truckee.flow.fair import Yielding
-from truckee.flow.turns import Turns
-from truckee.net.http.channel import StreamingChannel
+from truckee.net.http.channel_factory import ChannelFactory
 from truckee.net.http.isolation import USUAL
 from truckee.net.http.limits import HttpLimits
 from truckee.net.http.origin import AllowedHosts
@@ -26,14 +22,7 @@ from truckee.net.http.streaming import IStreamingResource
 log = Logger()
 
 
-class _TurnedAway(Protocol):
-    """A connection that is one too many, or too late."""
-
-    def connectionMade(self) -> None:
-        self.transport.abortConnection()  # type: ignore[union-attr]
-
-
-class StreamingSite(server.Site):
+class StreamingSite(ChannelFactory, server.Site):
     """
     A site whose resources may take bodies while they arrive.
 
@@ -42,11 +31,8 @@ class StreamingSite(server.Site):
         which may be a cap.
     """
 
-    protocol: Any = StreamingChannel
     requestFactory = StreamingRequest
     displayTracebacks = False
-    reactor: IReactorTime
-
     headers = USUAL  # on each response
 
     def __init__(
@@ -59,44 +45,13 @@ class StreamingSite(server.Site):
         hosts: AllowedHosts | None = None,
         access_log: bool = False,
     ) -> None:
-        super().__init__(root, parsePOSTFormSubmission=False, reactor=reactor)
+        server.Site.__init__(self, root, parsePOSTFormSubmission=False, reactor=reactor)
+        ChannelFactory.__init__(self, limits or HttpLimits(), reactor)
         # The channel has deadlines of its own for each phase.
         self.timeOut = None
         self.responder = responder
-        self.limits = limits or HttpLimits()
         self.hosts = hosts or AllowedHosts()
-        self.turns = Turns(reactor)
-        self.draining = False
         self._access_log = access_log
-        self._channels: set[StreamingChannel] = set()
-        self._yielding: Yielding[StreamingChannel] = Yielding()
-        self._drained: list[Deferred[None]] = []
-
-    @property
-    def connections(self) -> int:
-        """How many connections are open."""
-        return len(self._channels)
-
-    def drain(self) -> Deferred[None]:
-        """
-        Take no more requests; fire when all that are in progress are answered.
-
-        It fires when the last connection is closed, which a client that neither reads its
-        answer nor goes away can delay by the limit's ``linger``.
-        """
-        self.draining = True
-        for channel in list(self._channels):
-            if channel.idle or channel.answered:
-                channel.close_idle()
-        done: Deferred[None] = Deferred()
-        self._drained.append(done)
-        self._tell_if_drained()
-        return done
-
-    def abort(self) -> None:
-        """Drop all connections; the requests in progress are cancelled."""
-        for channel in list(self._channels):
-            channel.abort()
 
     # From the requests
 
@@ -104,39 +59,7 @@ class StreamingSite(server.Site):
         """Return whether *resource* wants bodies while they arrive."""
         return bool(IStreamingResource.providedBy(resource))
 
-    # From the channels
-
-    def opened(self, channel: StreamingChannel) -> None:
-        """Count *channel* in."""
-        self._channels.add(channel)
-
-    def closed(self, channel: StreamingChannel) -> None:
-        """Count *channel* out."""
-        self._channels.discard(channel)
-        self._tell_if_drained()
-
-    def _tell_if_drained(self) -> None:
-        if not self._channels:
-            waiting, self._drained = self._drained, []
-            for done in waiting:
-                done.callback(None)
-
-    def _has_room(self) -> bool:
-        """Tell whether there is room for a connection, made by dropping the slowest."""
-        most = self.limits.max_connections
-        if len(self._channels) >= most:
-            channel = self._yielding.next(self._channels)
-            if channel is not None:
-                channel.abort()
-                self._channels.discard(channel)
-        return len(self._channels) < most
-
     # From Twisted
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        if self.draining or not self._has_room():
-            return _TurnedAway()
-        return super().buildProtocol(addr)
 
     def getResourceFor(self, request: StreamingRequest) -> Any:
         """
