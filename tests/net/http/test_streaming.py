@@ -354,6 +354,20 @@ class AnswerTests(_Case):
 class TlsAnswerTests(AnswerTests):
     tls = True
 
+    async def test_lingering_is_bounded_by_bytes(self) -> None:
+        """A client that goes on sending is dropped once so much was, however fast it is."""
+        served = self.serve(HttpLimits(linger_size=MIB))
+        served.sink.enough = 1
+        wire = await served.connect()
+        wire.write(put(b"a", length=MIB * 1000))
+        self.assertEqual((await wire.reply()).body, b"enough")
+        wire.write(bytes(MIB // 2))
+        await sleep(0.1)
+        self.assertIsNone(wire.lost)
+        wire.write(bytes(MIB * 16))
+        await wire.until(lambda: wire.lost)
+        await eventually(lambda: served.site.connections == 0)
+
 
 class PlainTests(_Case):
     """Resources that do not stream."""

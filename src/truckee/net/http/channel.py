@@ -136,7 +136,7 @@ class StreamingChannel(RequestChannel):
 
     def dataReceived(self, data: bytes) -> None:
         if self._phase is Phase.CLOSING:
-            self._closing.heard()
+            self._closing.heard(len(data))
         elif self._phase is Phase.SWITCHED:
             self._receive(data)
         elif self._phase in (Phase.BODY, Phase.SWALLOW) and not self._buffer:

@@ -51,6 +51,7 @@ class HttpLimits:
     # After the last response, for the client to read it while it still sends.
     linger: float = 30.0
     linger_quiet: float = 5.0
+    linger_size: int | None = None  # bytes that are dropped in that time; None: all
 
     # To flush what is left once a connection is given up.
     close_deadline: float = 15.0

@@ -31,6 +31,7 @@ class Closing:
     _limits: HttpLimits
     _quiet: Timer = field(init=False)
     _end: Timer = field(init=False)
+    _dropped: int = field(default=0, init=False)  # bytes
 
     def __attrs_post_init__(self) -> None:
         self._quiet = Timer(self._call_later)
@@ -50,9 +51,14 @@ class Closing:
         self._quiet.start(self._limits.linger_quiet, self.close)
         self._end.start(self._limits.linger, self.close)
 
-    def heard(self) -> None:
-        """Note that bytes came and were dropped."""
-        self._quiet.extend(self._limits.linger_quiet)
+    def heard(self, count: int) -> None:
+        """Note that *count* bytes came and were dropped."""
+        self._dropped += count
+        most = self._limits.linger_size
+        if most is not None and self._dropped > most:
+            self.close()
+        else:
+            self._quiet.extend(self._limits.linger_quiet)
 
     def close(self) -> None:
         """Flush what is written and close, without waiting for the client."""
