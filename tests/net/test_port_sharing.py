@@ -192,6 +192,17 @@ class SniffingTests(SynchronousTestCase):
         self.assertFalse(left.disconnected)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_read_size(self) -> None:
+        """A known peer is read as before, unless who speaks with it reads it otherwise."""
+        for chosen in (None, 100, 1 << 20):
+            guest = self.connect()
+            before = guest.bufferSize
+            self.assertEqual(before, self.shared.admission.limits.stranger_read)
+            if chosen is not None:
+                guest.bufferSize = chosen
+            self.shared.admission.proved(guest)
+            self.assertEqual(guest.bufferSize, 0 if chosen is None else chosen)
+
     def test_nobody(self) -> None:
         """A factory that takes no connection closes it."""
         self.https.buildProtocol = lambda addr: None  # type: ignore[assignment, method-assign, return-value]

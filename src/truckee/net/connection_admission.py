@@ -99,7 +99,9 @@ class Admission:
         guest = self._guests.get(transport)
         if guest is not None and guest.is_stranger:
             guest.timer.cancel()
-            transport.bufferSize = guest.read_size
+            # Unless who speaks on it has chosen otherwise.
+            if transport.bufferSize == self.limits.stranger_read:
+                transport.bufferSize = guest.read_size
 
     def stop(self) -> None:
         """Watch nothing any more."""

@@ -263,17 +263,17 @@ class Network:
         if storage is None or storage.force_foolscap:
             return []
         certificate = self._tub.getCertData()
-        swissnum = furl.rpartition("/")[2]
         self._https = GbsStorage(
             server.immutable,
-            swissnum,
+            furl.rpartition("/")[2],
             self._reactor,
             server.mutable,
             quotas,
             self.admission.proved,
         )
+        https = self._https.https(certificate)
         for port in self._ports:
-            port.https = self._https.https(certificate)
+            port.https = https
         return [nurl.text for nurl in nurls_of(furl, certificate_hash(certificate))]
 
     async def stop(self) -> None:

@@ -49,6 +49,6 @@ def _range(question: Question, size: int) -> tuple[int, int]:
         raise Refusal(416, str(error)) from None
     if end > size:
         raise Refusal(416, "The range ends behind the end of the share.")
-    if question.length is not None and question.length < end - begin:
+    if question.bodyLength is not None and question.bodyLength < end - begin:
         raise Refusal(400, "The body is shorter than its range.")
     return begin, end

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="no-untyped-call"
 """
-HTTP as a storage server speaks it: questions, and clients that wait with their bodies.
+HTTP as a storage server speaks it: questions, and their answers.
 
 It knows nothing of storage.  Source: ``docs/formats/storage-https.md``, "Requests".
 """
@@ -8,19 +8,19 @@ It knows nothing of storage.  Source: ``docs/formats/storage-https.md``, "Reques
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Set
-from io import BytesIO
 from typing import Any, TypeVar, cast
 
 from attrs import define
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import connectionDone
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, HTTPFactory, Request
 
 from truckee.flow.inbound import Inbound
 from truckee.flow.outbound import Outbound
+from truckee.net.http.channel import StreamingChannel
+from truckee.net.http.channel_factory import ChannelFactory
+from truckee.net.http.exchange import Exchange
+from truckee.net.http.limits import HttpLimits
 from truckee.storage import gbs_schema
 from truckee.storage.share_reads import piece_of
 
@@ -28,13 +28,18 @@ log = Logger()
 T = TypeVar("T")
 B = TypeVar("B")
 
-# Bytes of a body that are read only to be thrown away, so that its sender hears why.
-_MAX_DISCARD = 1 << 20
-_SILENCE = 60  # seconds in which a client sends nothing of a request, or none at all
-# Of a body that is waited for this many bytes have to come in each window of seconds.
-_WINDOW, _LEAST = 60, 6000
-_STALL = 300  # seconds in which a client takes nothing of an answer
-_MAX_HEAD = 16 * 1024  # bytes; ten secrets fit
+LIMITS = HttpLimits(
+    # Of the 512 that the port takes in all: foolscap has room beside them.
+    max_connections=384,
+    # Only the client's own line is waited for, so it sends something all the time.
+    body_window=60.0,
+    body_minimum=6000,
+    stalled_output=300.0,
+    # Writes of stock clients are shorter: refused ones cost them no connection.
+    swallow=1 << 20,
+    # What the systems of both ends hold at most, which was sent before the client heard us.
+    linger_size=16 << 20,
+)
 
 
 @define
@@ -45,61 +50,32 @@ class Refusal(Exception):
     text: str
 
 
-class Question(Request):
-    """
-    One request; it is looked at when its head is there, and answered when all of it is.
+class Question(Exchange):
+    """One request; it is looked at when its head is there, and its body while it comes."""
 
-    So no client is still sending when the answer goes out.
-    """
-
-    length: int | None  # of the body; None: not sent
     body: Inbound
     _work: Deferred[None] | None = None
 
-    def gotLength(self, length: int | None) -> None:
-        """See ``Request``."""
-        self.content = BytesIO()
-        self.length = length
-        channel = cast(_Channel, self.channel)
-        self.method, self.uri = channel._command, channel._path
-        channel.factory.active += 1
-        channel.in_body = True
-        self.body = Inbound(channel.body, self.piece)
-        channel.hold()
-        self._work = Deferred.fromCoroutine(self._serve(channel.factory.serve))
+    # From the channel
+
+    def begin(self) -> None:
+        """See ``Exchange``."""
+        site = self._site
+        site.active += 1
+        self.body = self.receive_body(self.piece)
+        self._work = Deferred.fromCoroutine(self._serve(site))
         self._work.addErrback(self._fail)
 
-    @property
-    def piece(self) -> int:
-        """Bytes of this request's body, or of its answer, that are in memory at once."""
-        return piece_of(cast(_Channel, self.channel).factory.active)
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """See ``Request``."""
-        cast(_Channel, self.channel).received += len(data)
-        self.body.received(data)
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """See ``Request``."""
-        self.clientproto = version
-        self.body.finished()
-
     def connectionLost(self, reason: Failure) -> None:
-        """See ``Request``."""
+        """See ``Exchange``."""
         super().connectionLost(reason)
         if self._work is not None:
             self._work.cancel()
 
-    def unregisterProducer(self) -> None:
-        """See ``Request``, which cannot do it when the connection is gone."""
-        if not self._disconnected:
-            super().unregisterProducer()
-
-    async def _serve(self, serve: Serve) -> None:
-        factory = cast(_Channel, self.channel).factory
+    async def _serve(self, site: Site) -> None:
         try:
-            await serve(self)
-        except (CancelledError, TimeoutError):
+            await site.serve(self)
+        except CancelledError:
             raise
         except Exception as error:
             if self._disconnected:
@@ -110,26 +86,36 @@ class Question(Request):
                 log.failure("A request over HTTPS failed")
                 refusal = Refusal(500, "The server failed; its log says why.")
             if self.startedWriting:
-                self.channel.forceAbortClient()
+                self.channel.abort()
                 return
-            await self.empty_body()
             kind = b"text/plain; charset=utf-8"
             self.responseHeaders.removeHeader(b"Content-Range")
             self.answer(refusal.status, refusal.text.encode("utf-8") + b"\n", kind)
         finally:
-            factory.active -= 1
+            site.active -= 1
 
     def _fail(self, failure: Failure) -> None:
         """The connection is lost, or must be."""
-        if not failure.check(CancelledError, TimeoutError):
+        if not failure.check(CancelledError):
             log.failure("A request over HTTPS failed", failure)
         if not self._disconnected:
-            self.channel.forceAbortClient()
+            self.channel.abort()
+
+    # What it asks
+
+    @property
+    def _site(self) -> Site:
+        return cast(Site, self.channel.site)
+
+    @property
+    def piece(self) -> int:
+        """Bytes of this request's body, or of its answer, that are in memory at once."""
+        return piece_of(self._site.active)
 
     @property
     def peer(self) -> str:
         """The address from which it comes."""
-        return str(getattr(self.channel.getPeer(), "host", ""))
+        return self.channel.client
 
     def become_known(self, tell: Callable[[Any], None]) -> None:
         """*tell* that the client knows the swissnum, the first time."""
@@ -175,14 +161,7 @@ class Question(Request):
                 raise Refusal(413, f"The body may have {limit} bytes.")
         return body
 
-    async def empty_body(self) -> None:
-        """Return when the whole request is there; a body says nothing to it."""
-        size = 0
-        async for chunk in self.body:
-            size += len(chunk)
-            if size > _MAX_DISCARD:
-                self.channel.forceAbortClient()
-                await Deferred[None]()  # the end of the connection cancels this
+    # To the client
 
     def tell(self, name: bytes, value: bytes) -> None:
         """Set a header of the answer."""
@@ -205,88 +184,14 @@ class Question(Request):
         self.tell(b"Content-Type", kind)
         with Outbound(self) as outbound:
             async for piece in pieces:
-                taken = Deferred.fromCoroutine(outbound.write(piece))
-                taken.addTimeout(_STALL, self.channel.factory.reactor)
-                await taken
+                await outbound.write(piece)
         self.finish()
 
 
-@define(eq=False)
-class _Hold:
-    """The client's sending, as something that stops and goes."""
+class _Channel(StreamingChannel):
+    """A connection of a client that is known or not."""
 
-    _channel: _Channel
-
-    def pauseProducing(self) -> None:
-        """See ``Source``."""
-        self._channel.hold()
-
-    def resumeProducing(self) -> None:
-        """See ``Source``."""
-        self._channel.release()
-
-
-class _Channel(HTTPChannel):
-    """A connection whose client can be told to wait with its body."""
-
-    requestFactory = Question
-    totalHeadersSize = _MAX_HEAD
-    _held = False
-    known = False  # the client has shown the swissnum
-    in_body = False  # a body has not ended
-    received = 0  # bytes of bodies since the last look
-    _listening = False  # to the same body since the last look, without a pause
-    _watch: IDelayedCall | None = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = _Hold(self)
-
-    def connectionMade(self) -> None:
-        """See ``HTTPChannel``."""
-        super().connectionMade()
-        self._watch = self.callLater(_WINDOW, self._look)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """See ``HTTPChannel``."""
-        watch, self._watch = self._watch, None
-        if watch is not None and watch.active():
-            watch.cancel()
-        super().connectionLost(reason)
-
-    def _look(self) -> None:
-        """Drop a client that has sent next to nothing of its body in a whole window."""
-        self._watch = self.callLater(_WINDOW, self._look)
-        slow = self._listening and self.received < _LEAST
-        self.received, self._listening = 0, self.in_body and not self._held
-        if slow:
-            self.forceAbortClient()
-
-    def hold(self) -> None:
-        """Read no more of the body; being slow is our fault now."""
-        self._held, self._listening = True, False
-        self.setTimeout(None)
-        self._networkProducer.pauseProducing()
-
-    def release(self) -> None:
-        """Read on."""
-        if self._held:
-            self._held = False
-            self.setTimeout(_SILENCE)
-            if not self._waitingForTransport:
-                self._networkProducer.resumeProducing()
-
-    def allContentReceived(self) -> None:
-        """See ``HTTPChannel``, which has its own way with the time of an answer."""
-        self.release()
-        self.in_body = self._listening = False
-        super().allContentReceived()
-
-    def resumeProducing(self) -> None:
-        """See ``HTTPChannel``; our sending goes on, and that is no reason to read."""
-        super().resumeProducing()
-        if self._held:
-            self._networkProducer.pauseProducing()
+    known = False  # it has shown the swissnum
 
 
 def parse_body(parse: Callable[[B], T], body: B) -> T:
@@ -301,23 +206,18 @@ def parse_body(parse: Callable[[B], T], body: B) -> T:
 Serve = Callable[[Question], Coroutine[Deferred[Any], Any, None]]
 
 
-class Site(HTTPFactory):
-    """
-    What makes channels, whose questions *serve* answers.
+class Site(ChannelFactory):
+    """What makes channels, whose questions *serve* answers."""
 
-    It keeps no access log, for paths name files.
-    """
-
-    protocol = _Channel  # type: ignore[assignment]
-    noisy = False
+    protocol = _Channel
+    requestFactory = Question
 
     def __init__(self, serve: Serve, reactor: Any) -> None:
-        super().__init__(timeout=_SILENCE, reactor=reactor)
+        super().__init__(LIMITS, reactor)
         self.serve = serve
         self.active = 0  # requests in progress
 
-    def startFactory(self) -> None:
-        """See ``HTTPFactory``; all it does is for its log."""
-
-    def log(self, request: Request) -> None:
-        """See ``HTTPFactory``."""
+    @property
+    def read_size(self) -> int:
+        """See ``ChannelFactory``; while a body waits a piece and a read are in memory."""
+        return piece_of(self.active)

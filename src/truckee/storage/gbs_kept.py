@@ -83,7 +83,6 @@ class GbsKept:
             case [number, "leave" | "abort" as end]:
                 question.check(b"PUT")
                 share = self._find(question, storage_index, number)
-                await question.empty_body()
                 await (share.leave() if end == "leave" else share.abort())
                 question.answer(204)
             case _:
@@ -256,7 +255,6 @@ class OpenShare:
 async def _list(kept: IKeptShares, question: Question, storage_index: bytes) -> None:
     """Answer what is kept of an upload."""
     secrets = question.secrets({gbs_schema.UPLOAD})
-    await question.empty_body()
     found = await kept.unfinished(storage_index, secrets[gbs_schema.UPLOAD])
     question.answer(200, gbs_kept_schema.encode_unfinished(found))
 

@@ -15,7 +15,6 @@ from attrs import Factory, define, field
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.ssl import CertificateOptions, PrivateCertificate, TLSVersion
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.web.http import HTTPFactory
 
 from truckee import __version__
 from truckee.errors import TruckeeError, Unavailable
@@ -82,7 +81,7 @@ class GbsStorage:
         self._uploads.stop()
         self._kept.stop()
 
-    def site(self) -> HTTPFactory:
+    def site(self) -> Site:
         """Return what speaks HTTP for it, without TLS."""
         return Site(self.serve, self._reactor)
 
@@ -143,7 +142,6 @@ class GbsStorage:
     async def _list(self, question: Question, storage_index: bytes) -> None:
         question.check(b"GET")
         question.secrets(set())
-        await question.empty_body()
         found = await self._storage.buckets(storage_index)
         if not found:
             await self._slots.refuse_other_kind(storage_index)
@@ -152,7 +150,6 @@ class GbsStorage:
     async def _version(self, question: Question) -> None:
         question.check(b"GET")
         question.secrets(set())
-        await question.empty_body()
         application = b"truckee/" + __version__.encode("ascii")
         space = await self._storage.available_space()
         most = self._mutable.max_share_size
@@ -165,7 +162,6 @@ class GbsStorage:
     async def _lease(self, question: Question, storage_index: bytes) -> None:
         question.check(b"PUT")
         secrets = question.secrets({gbs_schema.RENEW, gbs_schema.CANCEL})
-        await question.empty_body()
         immutable = bool(await self._storage.buckets(storage_index))
         if not immutable and not await self._mutable.shares(storage_index):
             raise Refusal(404, "There are no shares of this file.")
@@ -202,7 +198,6 @@ class GbsStorage:
     async def _abort(self, question: Question, storage_index: bytes, number: int) -> None:
         question.check(b"PUT")
         secrets = question.secrets({gbs_schema.UPLOAD})
-        await question.empty_body()
         in_progress = (storage_index, number) in self._uploads
         if not in_progress and number in await self._storage.buckets(storage_index):
             raise Refusal(405, "This share is finished.")
@@ -219,7 +214,6 @@ class GbsStorage:
 
     async def _read(self, question: Question, storage_index: bytes, number: int) -> None:
         question.secrets(set())
-        await question.empty_body()
         reader = (await self._storage.buckets(storage_index)).get(number)
         if reader is None:
             await self._slots.refuse_other_kind(storage_index)

@@ -76,7 +76,6 @@ class GbsSlots:
         """Answer which shares there are."""
         question.check(b"GET")
         question.secrets(set())
-        await question.empty_body()
         found = await self._slots.shares(storage_index)
         question.answer(200, gbs_schema.encode_shares(found))
 
@@ -84,7 +83,6 @@ class GbsSlots:
         """Answer with a share, or a range of it."""
         question.check(b"GET")
         question.secrets(set())
-        await question.empty_body()
         text = question.header("Range")
         begin, end = 0, gbs_cbor.MAX_NUMBER
         if text:
