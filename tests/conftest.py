@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import memory_disk
@@ -13,6 +14,10 @@ from tests import memory_disk
 # A suite that runs in the background ignores SIGINT, and so would the nodes that it starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long one example may take says nothing on a machine that does other work besides.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 # What takes longest comes first, so that no worker is left with it at the end.
 FIRST = (

@@ -126,7 +126,7 @@ def sections(encoded: Encoded, number: int, version: int = 2) -> dict[str, bytes
 
 
 class RoundTripTests(SynchronousTestCase):
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(st.binary(min_size=1, max_size=2000), st.integers(1, 40), st.data())
     def test_any_k_shares(self, ciphertext: bytes, total: int, data: st.DataObject) -> None:
         """Any k shares of either layout, mixed too, give the ciphertext back."""
@@ -381,7 +381,7 @@ class CorruptionTests(SynchronousTestCase):
             self.assertFalse(harmless & set(range(layout.data, layout.data + 35)))
             self.assertFalse(harmless & set(range(layout.chain, layout.size)))
 
-    @settings(deadline=None, max_examples=150)
+    @settings(max_examples=150)
     @given(st.data())
     def test_several_bytes(self, data: st.DataObject) -> None:
         """Changes in several places of several shares never give other bytes."""

@@ -85,7 +85,6 @@ class SegmentTests(SynchronousTestCase):
             "7b59609340be4d0a425121db8517790f592d7db693e567a29557edbbdc0bdbd4",
         )
 
-    @settings(deadline=None)
     @given(st.binary(min_size=1, max_size=300), st.integers(1, 30), st.data())
     def test_laws(self, segment: bytes, total: int, data: st.DataObject) -> None:
         """Blocks hold the padded segment; their hashes cover padding, the segment's not."""
@@ -147,7 +146,7 @@ class FileTests(SynchronousTestCase):
             self.assertEqual(len(share), size)
             self.assertEqual(sha256(share).hexdigest(), digest)
 
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(st.binary(min_size=1, max_size=500), st.integers(1, 20), st.data())
     def test_laws(self, ciphertext: bytes, total: int, data: st.DataObject) -> None:
         """The UEB's roots are those of trees over all segments, blocks and shares."""
@@ -186,7 +185,7 @@ class FileTests(SynchronousTestCase):
                 tree = share[layout.crypttext_tree : layout.block_tree]
                 self.assertEqual(tree, file.crypttext_tree)
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.binary(min_size=1, max_size=300), st.integers(1, 60))
     def test_chunks_do_not_matter(self, ciphertext: bytes, chunk: int) -> None:
         """Fed whole, byte by byte and in odd chunks, a file has the same shares."""

@@ -176,7 +176,7 @@ class DecodeTests(SynchronousTestCase):
 
 
 class AnyShareTests(SynchronousTestCase):
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(st.integers(1, 256), st.data())
     def test_any_k_of_n(self, total: int, data: st.DataObject) -> None:
         """Any k of N blocks, in any order, give the k pieces back."""
@@ -227,7 +227,7 @@ class IsalDecodeTests(DecodeTests):
 class WayTests(SynchronousTestCase):
     """All ways to compute give the same blocks."""
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(st.integers(1, 256), st.data())
     def test_same_blocks(self, total: int, data: st.DataObject) -> None:
         """Every block is the same byte for byte, for lengths that fit no vector, too."""

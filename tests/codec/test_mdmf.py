@@ -98,7 +98,7 @@ class ExampleTests(SynchronousTestCase):
 
 
 class UpdateTests(SynchronousTestCase):
-    @settings(deadline=None, max_examples=70)
+    @settings(max_examples=70)
     @given(st.integers(0, 100), st.integers(1, 7), st.integers(0, 60), st.data())
     def test_as_made_anew(
         self, size: int, pieces: int, length: int, data: st.DataObject

@@ -89,7 +89,7 @@ class BuildTests(SynchronousTestCase):
             leaves = leaves_of(count)
             self.assertEqual(build_tree(leaves), b"".join(plain_tree(leaves)), count)
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.integers(1, 3000), st.integers())
     def test_any_tree(self, count: int, seed: int) -> None:
         """Trees of many leaves equal those made in the simplest way."""
@@ -225,7 +225,7 @@ class PagedTreeTests(SynchronousTestCase):
             self.assertEqual(tree.missing(leaf), [])
             self.assertEqual(tree.leaf(leaf), LEAVES[leaf])
 
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(st.integers(1, 5000), st.integers())
     @example(4096, 0)
     @example(4097, 0)
@@ -244,7 +244,7 @@ class PagedTreeTests(SynchronousTestCase):
         self.assertEqual(len(asked), len(set(asked)))
         self.assertTrue(all(offset + size <= len(packed) for offset, size in asked))
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(st.integers(2, 5000), st.data())
     def test_any_leaf_first(self, count: int, data: st.DataObject) -> None:
         """Leaves are found in any order."""
@@ -256,7 +256,7 @@ class PagedTreeTests(SynchronousTestCase):
             self.assertEqual(tree.missing(leaf), [])
             self.assertEqual(tree.leaf(leaf), leaves[leaf])
 
-    @settings(deadline=None, max_examples=100)
+    @settings(max_examples=100)
     @given(st.integers(2, 5000), st.data())
     def test_flipped(self, count: int, data: st.DataObject) -> None:
         """A flipped byte in what was asked for is refused; the true bytes then pass."""

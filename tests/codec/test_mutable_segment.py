@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -45,7 +45,6 @@ class SegmentTests(SynchronousTestCase):
             b"".join(bytes(encoded.blocks[n]) for n in range(3)), ciphertext + bytes(2)
         )
 
-    @settings(deadline=None)
     @given(st.binary(min_size=1, max_size=300), st.booleans(), st.data())
     def test_round_trip(self, plaintext: bytes, salted: bool, data: st.DataObject) -> None:
         """Any k blocks give the plaintext back, and the source is left as it was."""
@@ -60,7 +59,6 @@ class SegmentTests(SynchronousTestCase):
         blocks = {n: StoredBlock(SALT, encoded.blocks[n]) for n in numbers}
         self.assertEqual(decode_segment(blocks, KEY, 0, cut), plaintext)
 
-    @settings(deadline=None)
     @given(st.binary(min_size=1, max_size=300), st.booleans(), st.data())
     def test_blocks_made_later(
         self, plaintext: bytes, salted: bool, data: st.DataObject

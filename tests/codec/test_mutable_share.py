@@ -84,7 +84,7 @@ class ParserTests(SynchronousTestCase):
                 self.assertEqual(verified.signature, whole.signature)
                 self.assertEqual(verified.blocks.root, whole.blocks.root)
 
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(
         st.booleans(),
         st.lists(
@@ -125,7 +125,7 @@ class ParserTests(SynchronousTestCase):
                 with self.assertRaisesRegex(BadShare, f"it ends in its ({name})"):
                     verify(FINGERPRINT, 0, share[:end], 4000)
 
-    @settings(deadline=None, max_examples=70)
+    @settings(max_examples=70)
     @given(
         st.booleans(),
         st.lists(

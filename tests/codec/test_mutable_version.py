@@ -20,7 +20,7 @@ READ = CAP.read_cap()
 
 
 class VersionTests(SynchronousTestCase):
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.integers(0, 200), st.integers(1, 12), st.integers(1, 9), st.data())
     def test_round_trip(
         self, size: int, total: int, pieces: int, data: st.DataObject

@@ -152,7 +152,7 @@ class HashTests(ExtensionCase):
 
 
 class ProductTests(ExtensionCase):
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(st.integers(1, 9), st.integers(0, 9), st.sampled_from(LENGTHS), st.randoms())
     def test_levels(self, k: int, rows: int, size: int, random: Random) -> None:
         """Whatever instructions are used, each byte is the sum of products over GF(256)."""

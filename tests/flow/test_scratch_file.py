@@ -36,7 +36,7 @@ class DirectWorkers:
 
 class ContentTests(SynchronousTestCase):
     @given(WRITES, st.randoms(use_true_random=False))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_as_in_memory(self, writes: list[tuple[str, int, int]], random: Random) -> None:
         """What is read is what was written last, wherever and how often that was."""
         directory = new_directory(self)

@@ -124,7 +124,6 @@ def situations(draw: st.DrawFn, shares: int = 6) -> tuple[int, Holders, list[str
 
 
 class PlanTests(SynchronousTestCase):
-    @settings(deadline=None)
     @given(situations(shares=4))
     def test_best(self, situation: tuple[int, Holders, list[str]]) -> None:
         """No plan makes the file happier."""
@@ -141,7 +140,6 @@ class PlanTests(SynchronousTestCase):
         after = carried_out(existing, plan(total, existing, writeable))
         self.assertEqual(most_pairs(after), best)
 
-    @settings(deadline=None)
     @given(situations())
     def test_sound(self, situation: tuple[int, Holders, list[str]]) -> None:
         """
@@ -160,7 +158,6 @@ class PlanTests(SynchronousTestCase):
         else:
             self.assertEqual(new, {})
 
-    @settings(deadline=None)
     @given(situations())
     def test_no_waste(self, situation: tuple[int, Holders, list[str]]) -> None:
         """A share is stored once more only if the file is happier for it."""
@@ -172,7 +169,6 @@ class PlanTests(SynchronousTestCase):
                 without = {n: server for n, server in new.items() if n != share}
                 self.assertLess(most_pairs(carried_out(existing, without)), after)
 
-    @settings(deadline=None)
     @given(situations())
     def test_even(self, situation: tuple[int, Holders, list[str]]) -> None:
         """
@@ -189,7 +185,6 @@ class PlanTests(SynchronousTestCase):
                     moved = carried_out(existing, {**new, share: other})
                     self.assertLess(most_pairs(moved), most_pairs(after))
 
-    @settings(deadline=None)
     @given(situations())
     def test_done(self, situation: tuple[int, Holders, list[str]]) -> None:
         """When a plan was carried out, nothing is left to do."""
@@ -216,7 +211,6 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(plan(3, {0: ["X"], 1: ["X"]}, "A"), {2: "A"})
         self.assertEqual(plan(3, {0: ["X"], 1: ["X"]}, "AB"), {2: "A", 1: "B"})
 
-    @settings(deadline=None)
     @given(situations(), graphs(6, WRITEABLE))
     def test_refusing(
         self, situation: tuple[int, Holders, list[str]], refusing: Holders
@@ -260,7 +254,7 @@ class PlanTests(SynchronousTestCase):
 
 class MissingTests(SynchronousTestCase):
     @given(graphs(4, WRITEABLE + READ_ONLY), graphs(6, WRITEABLE))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def test_best(self, existing: Holders, refusing: Holders) -> None:
         """
         Missing shares alone are placed, each that anybody takes, none where it is refused,

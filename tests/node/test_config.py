@@ -8,7 +8,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -410,7 +410,6 @@ class BadTests(_Case):
 
 class RenderTests(_Case):
     # It writes a file for each.
-    @settings(deadline=None)
     @given(
         st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1),
         st.integers(1, 20),

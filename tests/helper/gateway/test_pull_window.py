@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -31,7 +31,6 @@ class PullTests(SynchronousTestCase):
         st.lists(st.integers(1, 300), min_size=1),
         st.lists(st.integers(1, 500), min_size=1),
     )
-    @settings(deadline=None)
     def test_any_pieces(self, size: int, fed: list[int], asked: list[int]) -> None:
         """Whatever the pieces in which bytes come and are asked for, all of them go."""
         data = random.Random(size).randbytes(size)

@@ -120,7 +120,7 @@ class ResumeTests(SynchronousTestCase):
         self.assertEqual(bytes(pipe.held), data)
         self.assertEqual(pipe.sent, len(data) - 100_001)
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(st.integers(0, 2**32))
     def test_cuts(self, seed: int) -> None:
         """After any cuts the helper has every byte, and only what was lost went twice."""

@@ -101,7 +101,7 @@ class StrangerTests(SynchronousTestCase):
             self.assertLess(len(link.protocol.buf), 96 << 10)
         self.assertTrue(link.gone)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(data=st.binary(max_size=400), kind=st.integers(0, 255))
     def test_nonsense(self, data: bytes, kind: int) -> None:
         """Whatever a stranger sends, nothing is raised and no time is left behind."""
