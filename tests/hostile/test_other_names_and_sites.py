@@ -77,6 +77,7 @@ class EveryAddressTests(SynchronousTestCase):
             *("/status", "/status?t=json", "/status/events", "/helper_status", "/storage"),
             *("/statistics", "/statistics?t=json", "/status/up-1", "/status/up-1?t=json"),
             *("/report_incident", "/private", "/private/logs/v1"),
+            "/status/down-1/event_json",
             *("/static/upload.js", "/static", "/dav", f"/dav/{self.directory}/name"),
         ]
 

@@ -128,6 +128,38 @@ class StockTests(SynchronousTestCase):
                 gone = ask(f"{url}status/{word}-999999")
                 self.assertEqual(gone.status, 404)
 
+    def test_download_events(self) -> None:
+        """What was read of a file, and when, has fields of the same names."""
+        found = []
+        for url, _ in self.nodes:
+            cap = ask("-T", "-", f"{url}uri", data=b"e" * 3000).text.strip()
+            body = ask("-r", "1000-1499", f"{url}uri/{cap}").body
+            self.assertEqual(len(body), 500)
+            address = f"{url}status/down-"
+            numbers = [n for n in range(50) if ask(f"{address}{n}").status == 200]
+            for method in ("GET", "POST"):
+                reply = ask("-X", method, f"{address}{max(numbers)}/event_json")
+                self.assertEqual(reply.status, 200, (url, method))
+                self.assertTrue(reply.headers["content-type"].startswith("text/plain"))
+            self.assertNotIn(cap.split(":")[2], reply.text)
+            found.append(json.loads(reply.body))
+            self.assertEqual(ask("-I", f"{address}{max(numbers)}/event_json").status, 200)
+            for gone in ("down-999999/event_json", f"down-{max(numbers)}/other"):
+                self.assertEqual(ask(f"{url}status/{gone}").status, 404, (url, gone))
+        stock, ours = found
+        self.assertEqual(ours.keys(), stock.keys())
+        for name in stock:
+            self.assertIs(type(ours[name]), type(stock[name]), name)
+        [mine], [theirs] = ours["read"], stock["read"]
+        self.assertEqual(mine.keys(), theirs.keys())
+        for name in ("start", "length", "bytes_returned", "row"):
+            self.assertEqual(mine[name], theirs[name], name)
+        for told in found:
+            [read], bounds = told["read"], told["bounds"]
+            self.assertLessEqual(bounds["min"], read["start_time"])
+            self.assertLessEqual(read["start_time"], read["finish_time"])
+            self.assertLessEqual(read["finish_time"], bounds["max"])
+
 
 class OwnTests(SynchronousTestCase):
     """What is ours alone."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import define, field, frozen
 
 from truckee.status.gate import Gate
@@ -35,3 +37,19 @@ class Progress:
     unproved: list[int] = field(factory=list)  # shares that were stored and not read back
     happiness: int = 0  # that was reached
     gate: Gate = field(factory=Gate, init=False)  # shut while it is paused
+
+
+@frozen
+class Reading:
+    """Adjacent bytes of a file that a client asked for."""
+
+    start: int
+    length: int
+    before: int = 0  # bytes that are sent before them and are none of the file
+
+
+@define(eq=False)
+class ReadProgress(Progress):
+    """Progress of a download, of which it is known what is read."""
+
+    reads: Sequence[Reading] = ()  # in the order in which they are sent

@@ -28,7 +28,7 @@ from truckee.net.http.isolation import FRAMED
 from truckee.net.http.request import StreamingRequest
 from truckee.net.http.respond import set_head
 from truckee.net.http.unsent import bound_unsent
-from truckee.status.progress import Progress
+from truckee.status.progress import Progress, Reading, ReadProgress
 from truckee.status.run import run_task
 from truckee.status.task import Task
 from truckee.status.tasks import Tasks
@@ -133,7 +133,8 @@ class Sender:
         self, request: Request, content: Content, body: Body, headers: Mapping[str, str]
     ) -> None:
         """Send verified segments as fast as the client takes them."""
-        progress = Progress(size=sum(part.end - part.start for _, part in body.parts))
+        reads = [Reading(part.start, part.length, len(head)) for head, part in body.parts]
+        progress = ReadProgress(size=sum(each.length for each in reads), reads=reads)
         wanted = wanted_id(request, arguments(request))
 
         async def send(task: Task) -> None:

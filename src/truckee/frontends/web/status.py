@@ -1,7 +1,8 @@
 """
 /status: what the gateway does, for people and for programs.
 
-One task is at the address that stock gateways have for it, /status/up-N or /status/down-N.
+One task is at the address that stock gateways have for it, /status/up-N or /status/down-N,
+and what a download read is below it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.template import tags
 
 from truckee.frontends.web.arguments import BadArgument, arguments
+from truckee.frontends.web.download_events import download_events
 from truckee.frontends.web.events import Events, EventsResource
 from truckee.frontends.web.frame import Frame, Frames
 from truckee.frontends.web.live import render_live
@@ -28,12 +30,13 @@ from truckee.frontends.web.task_page import public_task_page
 from truckee.frontends.web.task_tables import active_tasks, ended_tasks
 from truckee.frontends.web.task_words import KINDS
 from truckee.net.http.request import StreamingRequest
-from truckee.net.http.respond import NotFound
+from truckee.net.http.respond import TEXT, NotFound
 from truckee.status.task import Task
 from truckee.status.tasks import Tasks
 
 _STOCK = ("upload", "download")
 _NUMBERED = re.compile(rb"([a-z]+(?:-[a-z]+)?)-([0-9]{1,18})")
+_EVENTS = b"event_json"
 _JSON = b"application/json; charset=utf-8"
 
 
@@ -85,6 +88,27 @@ class NumberedTaskResource(Resource):
     render_POST = render_GET
 
 
+class DownloadEventsResource(Resource):
+    """What one download read, and when."""
+
+    isLeaf = True
+
+    def __init__(self, task: Task) -> None:
+        """:raises NotFound: for what is no download."""
+        if task.kind != "download":
+            raise NotFound
+        super().__init__()
+        self._task = task
+
+    def render_GET(self, request: Request) -> bytes:
+        request.setHeader(b"cache-control", b"no-store")
+        request.setHeader(b"content-type", TEXT.encode("ascii"))
+        return json.dumps(download_events(self._task), indent=1).encode() + b"\n"
+
+    # Stock gateways answer both alike.
+    render_POST = render_GET
+
+
 class StatusResource(Resource):
     """All tasks of the gateway."""
 
@@ -96,11 +120,13 @@ class StatusResource(Resource):
         self.putChild(b"events", EventsResource(events))
 
     def getChild(self, path: bytes, request: StreamingRequest) -> IResource:
-        if request.postpath:
+        if request.postpath not in ([], [_EVENTS]):
             raise NotFound
-        if not path:
+        if not path and not request.postpath:
             return self
         task = find_numbered(self._events.tasks, path)
+        if request.postpath:
+            return DownloadEventsResource(task)
         return NumberedTaskResource(task, self._frames)
 
     def render_GET(self, request: Request) -> bytes:
