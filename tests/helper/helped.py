@@ -13,9 +13,19 @@ from typing import Any
 from attrs import define, evolve, field
 from foolscap.api import Tub, flushEventualQueue
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.trial.unittest import TestCase
 
-from tests.grids import NOW, REACTOR, Grid, files_below, make_file, pause, until
+from tests.grids import (
+    NOW,
+    REACTOR,
+    Grid,
+    files_below,
+    make_file,
+    new_directory,
+    pause,
+    until,
+)
 from tests.ports import free_port
 from truckee.codec import base32
 from truckee.codec.caps import ChkReadCap
@@ -35,6 +45,10 @@ from truckee.helper.server.upload import HelperUpload
 from truckee.helper.wire import Parameters
 from truckee.immutable.upload.grid_sink import GridSinks
 from truckee.immutable.upload.sinks import NewFile
+from truckee.net.port_sharing import SharedEndpoint
+from truckee.node.share_channels import NodeChannels
+from truckee.storage.channel_client import Seats
+from truckee.storage.channel_server import ShareChannels
 
 KEY = b"k" * 16
 INDEX = storage_index_of(KEY)
@@ -103,9 +117,11 @@ class Helped:
     now: Callable[[], float]
     linger: float = 0.0  # seconds
     boot: bytes = b"first"  # which start of its machine this is
+    beside: bool = False  # whether it has share channels
     uploads: Uploads = field(init=False)
     stock: StockUploads = field(init=False)
     helper: Helper = field(init=False)
+    channels: ShareChannels | None = field(default=None, init=False)  # if it has some
     tub: Any = field(default=None, init=False)
     furl: str = field(default="", init=False)
     _port: int = field(factory=free_port, init=False)
@@ -120,12 +136,13 @@ class Helped:
         now: Callable[[], float] = lambda: NOW,
         encoding: Encoding = ENCODING,
         linger: float = 0.0,
+        beside: bool = False,
         **options: Any,
     ) -> Helped:
         """Return a helper that is there until the test ends; *options* are the grid's."""
         grid = Grid.new(case, encoding, **options)
         home = home or grid.root / "helper"
-        helped = cls(case, grid, limits or HelperLimits(), home, now, linger)
+        helped = cls(case, grid, limits or HelperLimits(), home, now, linger, beside=beside)
         helped.start()
         case.addCleanup(lambda: helped.uploads.stop())
         return helped
@@ -158,13 +175,31 @@ class Helped:
     def listen(self) -> None:
         """Be reached, always in the same place."""
         self.tub = new_tub(self.case, 0)
-        self.tub.listenOn(f"tcp:{self._port}:interface=127.0.0.1")
+        endpoint: Any = TCP4ServerEndpoint(REACTOR, self._port, interface="127.0.0.1")
+        if self.beside:
+            endpoint = self._with_channels(endpoint)
+        self.tub.listenOn(endpoint)
         self.tub.setLocation(f"tcp:127.0.0.1:{self._port}")
         self.furl = self.tub.registerReference(self.helper, name="helper")
+
+    def _with_channels(self, endpoint: Any) -> SharedEndpoint:
+        shared = SharedEndpoint(endpoint, REACTOR)
+        pem = Path(new_directory(self.case)) / "node.pem"
+        pem.write_bytes(self.tub.getCertData())
+        proved = shared.admission.proved
+        node = NodeChannels(Seats(), pem, [shared], REACTOR, os.urandom, proved)
+        node.serve_helper(self.helper)
+        assert node.served is not None
+        self.channels = node.served
+        # Before the tub, which waits for its connections.
+        self.case.addCleanup(node.stop)
+        return shared
 
     async def stop(self) -> None:
         """End; what was under way ends without a word, and its files are closed."""
         self.uploads.stop()
+        if self.channels is not None:
+            self.channels.stop()
         if self.tub is not None:
             cut(self.tub)
             # A tub that ends tells nobody of the ends of its connections.
@@ -294,10 +329,11 @@ class Gateway:
         number: int = 1,
         happy: int = 1,
         patience: HelperPatience = PATIENCE,
+        seats: Seats | None = None,
     ) -> Gateway:
         """Return one that is connected to the helper at *furl*."""
         tub = new_tub(case, number)
-        connection = HelperConnection(tub, furl, REACTOR, lambda: NOW)
+        connection = HelperConnection(tub, furl, REACTOR, lambda: NOW, seats)
         connection.start()
         case.addCleanup(connection.stop)
         # Tests do not wait for a second before each new connection.

@@ -38,6 +38,7 @@ class AnswerTests(SynchronousTestCase):
             (Finished(wire.NO_SERVERS, b"1 2"), RIPushUpload, "finish"),
             (PullOpened(None, None), RIHelper, "upload_chk"),
             (Version.ours("1.0"), RIHelper, "get_version"),
+            (Version.ours("1.0", has_channels=True), RIHelper, "get_version"),
         )
         for value, interface, method in values:
             told = value.to_wire()

@@ -8,7 +8,15 @@ Source: ``docs/formats/helper-push.md`` and ``docs/formats/helper-stock.md``.
 
 from __future__ import annotations
 
-from foolscap.api import Any, ChoiceOf, DictOf, ListOf, RemoteInterface, TupleOf
+from foolscap.api import (
+    Any,
+    ChoiceOf,
+    DictOf,
+    ListOf,
+    Referenceable,
+    RemoteInterface,
+    TupleOf,
+)
 from foolscap.constraint import ByteStringConstraint, IntegerConstraint
 
 from truckee.helper.wire import LARGEST_PIECE, LARGEST_PUSH, MOST_PIECES
@@ -45,6 +53,9 @@ class RIPushUpload(RemoteInterface):
 
     def push(offset=Size, data=Data):
         return TupleOf(Size, Code)
+
+    def handle():
+        return Secret
 
     def finish(size=Size, root=Hash):
         return TupleOf(Code, Detail, UebBytes, Shares)
@@ -121,3 +132,6 @@ class RIHelper(RemoteInterface):
         secret=Secret,
     ):
         return Opened
+
+    def truckee_share_channel(canary=Referenceable):
+        return TupleOf(Hash, Secret)

@@ -21,6 +21,8 @@ HELPER = b"http://allmydata.org/tahoe/protocols/helper/v1"
 CHK_UPLOAD = b"http://allmydata.org/tahoe/protocols/helper/chk-upload/v1"
 PUSH = b"truckee/helper-push/v1"
 PUSH_OWNED = b"truckee/helper-push/v2"  # as v1, and uploads have secrets
+# Pushes may go over share channels; see ``docs/formats/share-channel.md``.
+PUSH_CHANNELS = b"truckee/helper-push/channels"
 SOFTWARE = b"application-version"
 
 LARGEST_PUSH = 1 << 20  # bytes of one message
@@ -56,11 +58,12 @@ class Version:
     pushes: bool  # it has open_push
     owns: bool  # and open_push_v2, where uploads have secrets
     software: str  # printable, at most 100 characters
+    has_channels: bool = False  # to push beside foolscap
 
     @classmethod
-    def ours(cls, version: str) -> Version:
+    def ours(cls, version: str, has_channels: bool = False) -> Version:
         """Return that of a helper of ours in this *version*."""
-        return cls(True, True, f"truckee/{version}")
+        return cls(True, True, f"truckee/{version}", has_channels)
 
     @classmethod
     def from_wire(cls, answer: Mapping[bytes, object]) -> Version:
@@ -73,13 +76,15 @@ class Version:
         if not isinstance(told, bytes):
             raise ValueError("a helper says what it is in bytes")
         software = ascii(str(told, "ascii", "replace")[:_LONGEST_NAME])[1:-1]
-        return cls(PUSH in answer, PUSH_OWNED in answer, software)
+        return cls(PUSH in answer, PUSH_OWNED in answer, software, PUSH_CHANNELS in answer)
 
     def to_wire(self) -> dict[bytes, object]:
         """Return it as foolscap carries it."""
         pushes: dict[bytes, object] = {PUSH: {}} if self.pushes else {}
         owns: dict[bytes, object] = {PUSH_OWNED: {}} if self.owns else {}
-        return {HELPER: {}, **pushes, **owns, SOFTWARE: self.software.encode("ascii")}
+        channels: dict[bytes, object] = {PUSH_CHANNELS: {}} if self.has_channels else {}
+        software = self.software.encode("ascii")
+        return {HELPER: {}, **pushes, **owns, **channels, SOFTWARE: software}
 
 
 @frozen

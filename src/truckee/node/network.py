@@ -25,6 +25,7 @@ from truckee.grid.pool import ServerPool
 from truckee.grid.transports import Dialer
 from truckee.grid.ways import Ways
 from truckee.helper.gateway.connection import HelperConnection
+from truckee.helper.server.push_service import Helper
 from truckee.net.connection_admission import Admission
 from truckee.net.foolscap.connection_bounds import ConnectionBounds
 from truckee.net.port_sharing import SharedEndpoint
@@ -186,7 +187,9 @@ class Network:
         if self._config.helper_furl is not None:
             furl = self._config.helper_furl
             check_furl(self._directory.config, "[client] helper.furl", furl)
-            self.helper = HelperConnection(self._tub, furl, self._reactor, self._now)
+            self.helper = HelperConnection(
+                self._tub, furl, self._reactor, self._now, self._channels.seats
+            )
             self.helper.start()
 
     def _report(self, bad: Sequence[BadPeers], nothing_else: bool) -> None:
@@ -251,8 +254,9 @@ class Network:
         """Return the swissnum that a helper is served by; blocks.  :raises OSError:"""
         return keep_furl(self._tub, self._directory.private / "helper.furl", self._random)
 
-    def offer_helper(self, helper: Any, swissnum: str) -> None:
+    def offer_helper(self, helper: Helper, swissnum: str) -> None:
         """Serve a *helper*."""
+        self._channels.serve_helper(helper)
         self._tub.registerReference(helper, name=swissnum)
 
     def _serve_https(

@@ -1,5 +1,5 @@
 """
-Share channels of a node that offers storage.
+Share channels of a node that offers storage, or helps others to store.
 
 Source: ``docs/formats/share-channel.md``.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from attrs import define, field
 from twisted.logger import Logger
 
+from truckee.helper.server.push_service import Helper
 from truckee.net.blocking_tls import fingerprint_of, server_context
 from truckee.net.port_sharing import SharedEndpoint
 from truckee.storage.channel_client import Seats
@@ -43,26 +44,35 @@ class NodeChannels:
 
     def serve(self, served: FoolscapStorage, storage: IStorageServer) -> None:
         """Let clients of *served* send and fetch the bytes of shares beside foolscap."""
-        if self.seats is None:
-            return
+        served.channels = self._channels()
+        if served.channels is not None:
+            served.channels.storage = storage
+            served.channels.sinks.append(served.sink)
+
+    def serve_helper(self, helper: Helper) -> None:
+        """Let clients of *helper* push ciphertext beside foolscap."""
+        handles = helper.handles
+        handles.channels = self._channels()
+        if handles.channels is not None:
+            handles.channels.sinks.append(handles.sink)
+
+    def _channels(self) -> ShareChannels | None:
+        """Return those of clients; None: there are none."""
+        if self.seats is None or self.served is not None:
+            return self.served
         try:
             context = server_context(self._pem)
             fingerprint = fingerprint_of(self._pem.read_bytes())
         except (OSError, ValueError) as error:
             # Very old keys, for instance, which OpenSSL refuses by now.
             log.warn("There are no share channels: {error}", error=str(error))
-            return
-        self.served = served.channels = ShareChannels(
-            storage,
-            served.sink,
-            context,
-            fingerprint,
-            self._reactor,
-            self._random,
-            self._proved,
+            return None
+        self.served = ShareChannels(
+            context, fingerprint, self._reactor, self._random, self._proved
         )
         for port in self._ports:
             port.others[GREETING] = self.served.factory()
+        return self.served
 
     def stop(self) -> None:
         """End those of clients."""

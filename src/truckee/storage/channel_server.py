@@ -1,5 +1,5 @@
 """
-Share channels, as a server has them: writes and reads of shares on TLS connections.
+Share channels, as a server has them: writes and reads of bytes on TLS connections.
 
 Source: ``docs/formats/share-channel.md``.  Each has a thread, which receives a question,
 writes or reads the file of the share itself, and sends the answer.  It needs the event loop
@@ -26,6 +26,7 @@ from truckee.errors import Misuse, TruckeeError, Unavailable
 from truckee.net.blocking_tls import Ended, Line, News
 from truckee.storage.channel_frames import (
     GREETING,
+    HANDLE_SIZE,
     QUESTION_SIZE,
     READY,
     TICKET_SIZE,
@@ -34,7 +35,7 @@ from truckee.storage.channel_frames import (
     Question,
     Refusal,
 )
-from truckee.storage.interfaces import ILocalReader, IStorageServer
+from truckee.storage.interfaces import BadKeptRequest, ILocalReader, IStorageServer
 
 log = Logger()
 T = TypeVar("T")
@@ -49,7 +50,7 @@ _REMEMBERED = 256  # shares, of a channel
 
 
 class Sink(Protocol):
-    """A share that a client has open."""
+    """What a client has open to write to, such as a share."""
 
     def write_here(self, offset: int, data: Buffer) -> None:
         """Write *data*; blocks."""
@@ -77,16 +78,19 @@ class _Ticket:
 
 @define(eq=False)
 class ShareChannels:
-    """The channels of one server; ``stop`` ends them."""
+    """The channels of one node; ``stop`` ends them."""
 
-    _storage: IStorageServer
-    _sink: Callable[[bytes], Sink]  # that has a handle
     _context: ssl.SSLContext = field(repr=False)
-    fingerprint: bytes  # the SHA-256 of the certificate
+    _fingerprint: bytes  # the SHA-256 of the certificate
     _reactor: Any
     _random: Callable[[int], bytes]
     # Called with the transport of each client that had a ticket.
     _proved: Callable[[Any], None]
+    storage: IStorageServer | None = field(
+        default=None, init=False
+    )  # whose shares are read
+    # What is open under a handle, if that is one of theirs.
+    sinks: list[Callable[[bytes], Sink | None]] = field(factory=list, init=False)
     _tickets: dict[bytes, _Ticket] = field(factory=dict, init=False, repr=False)
     open: set[Channel] = field(factory=set, init=False)
     _greeted: set[Channel] = field(factory=set, init=False)  # without a ticket yet
@@ -105,6 +109,18 @@ class ShareChannels:
         timer = self._reactor.callLater(TICKET_TIME, self._tickets.pop, ticket)
         self._tickets[ticket] = _Ticket(peer, timer)
         return ticket
+
+    def door(self, peer: str) -> tuple[bytes, bytes]:
+        """
+        Return the certificate's hash, and a ticket for *peer*.
+
+        :raises TooManyChannels:
+        """
+        return self._fingerprint, self.ticket(peer)
+
+    def new_handle(self) -> bytes:
+        """Return a name for what is written to, which nobody can guess."""
+        return self._random(HANDLE_SIZE)
 
     def factory(self) -> Factory:
         """Return what takes connections that begin with ``GREETING``."""
@@ -138,13 +154,23 @@ class ShareChannels:
     # In the thread of a channel
 
     def sink(self, handle: bytes) -> Sink:
-        """Return the share that a client has open.  :raises BadKeptRequest: it is not"""
-        found: Sink = self.in_loop(lambda: self._sink(handle))
-        return found
+        """Return what a client has open.  :raises BadKeptRequest: when it is not"""
+
+        def find() -> Sink | None:
+            found = (sink(handle) for sink in self.sinks)
+            return next((sink for sink in found if sink is not None), None)
+
+        sink: Sink | None = self.in_loop(find)
+        if sink is None:
+            raise BadKeptRequest("the share is not open")
+        return sink
 
     def reader(self, storage_index: bytes, share: int) -> ILocalReader:
         """Return a finished share.  :raises NoSuchShare: it is not here"""
-        found = self.in_loop(lambda: self._storage.buckets(storage_index)).get(share)
+        storage = self.storage
+        if storage is None:
+            raise NoSuchShare(share)
+        found = self.in_loop(lambda: storage.buckets(storage_index)).get(share)
         if found is None or not ILocalReader.providedBy(found):
             raise NoSuchShare(share)
         return found

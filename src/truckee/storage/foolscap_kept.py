@@ -103,12 +103,9 @@ class KeptAnswers:
                 opened[share] = remote, writer.length, remote.handle
         return set(answer.already), opened
 
-    def sink(self, handle: bytes) -> RemoteKeptWriter:
-        """Return the share that a client has open.  :raises BadKeptRequest: it is not"""
-        writer = self._by_handle.get(handle)
-        if writer is None:
-            raise BadKeptRequest("the share is not open")
-        return writer
+    def sink(self, handle: bytes) -> RemoteKeptWriter | None:
+        """Return the share that a client has open under this *handle*."""
+        return self._by_handle.get(handle)
 
     @property
     def _kept(self) -> IKeptShares:

@@ -90,15 +90,14 @@ class FoolscapStorage(Referenceable):
         takes_self=True,
     )
 
-    def sink(self, handle: bytes) -> RemoteKeptWriter:
-        """Return the share that a client has open, for a share channel."""
+    def sink(self, handle: bytes) -> RemoteKeptWriter | None:
+        """Return the share that a client has open under this *handle*."""
         return self._kept_answers.sink(handle)
 
     def remote_truckee_share_channel(self, canary: Any) -> tuple[bytes, bytes]:
         if self.channels is None:
             raise TooManyChannels
-        peer = str(canary.getRemoteTubID())
-        return self.channels.fingerprint, self.channels.ticket(peer)
+        return self.channels.door(str(canary.getRemoteTubID()))
 
     def remote_get_version(self) -> Deferred[dict[bytes, object]]:
         return run(self._version())

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, field
+from attrs import Factory, define, field
+from foolscap.api import Referenceable
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from truckee.errors import Unavailable
+from truckee.grid.addresses import tcp_ports
 from truckee.helper.protocol import RIHelper
 from truckee.helper.wire import Version
 from truckee.net.foolscap.checked_calls import call
+from truckee.storage.channel_client import Seats
+from truckee.storage.server_channels import ServerChannels
 
 log = Logger()
 
@@ -46,6 +50,14 @@ class HelperConnection:
     _furl: str = field(repr=False)
     _clock: IReactorTime
     _now: Callable[[], float]
+    _seats: Seats | None = None  # of share channels; None: there are to be none
+    channels: ServerChannels = field(
+        default=Factory(
+            lambda self: ServerChannels("the helper", self._ask, Referenceable()),
+            takes_self=True,
+        ),
+        init=False,
+    )
     remote: Any = field(default=None, init=False, repr=False)  # foolscap's reference
     pushes: bool = field(default=False, init=False)  # whether it can be pushed to
     owns: bool = field(default=False, init=False)  # whether uploads there have secrets
@@ -70,6 +82,7 @@ class HelperConnection:
         if reconnector is not None:
             reconnector.stopConnecting()
         self.remote = None
+        self.channels.lost()
 
     async def get(self, seconds: float) -> Any:
         """Return the helper.  :raises NoHelper: when it takes longer than *seconds*."""
@@ -101,6 +114,7 @@ class HelperConnection:
         self.last_received = self._now()
         remote.notifyOnDisconnect(self._lost, remote)
         self.remote = remote
+        self._look_for_channels(told, remote.getPeer())
         waiting, self._waiting = self._waiting, []
         for change in waiting:
             _fire(change)
@@ -108,6 +122,17 @@ class HelperConnection:
     def _lost(self, remote: Any) -> None:
         if self.remote is remote:
             self.remote = None
+            self.channels.lost()
+
+    def _look_for_channels(self, told: Version, peer: Any) -> None:
+        """Note where share channels lead, if there are some, and no proxy between."""
+        # A proxy for Tor has another port.
+        is_direct = getattr(peer, "port", None) in tcp_ports(self._furl)
+        if told.has_channels and is_direct and self._seats is not None:
+            self.channels.found(peer.host, peer.port, self._clock, self._seats)
+
+    async def _ask(self, method: str, *arguments: Any) -> Any:
+        return await call(self.remote, RIHelper, method, *arguments)
 
     def _failed(self, failure: Failure) -> None:
         reason = failure.getErrorMessage()[:_LONGEST]

@@ -22,6 +22,7 @@ from truckee.helper.gateway.push_observer import PushObserver
 from truckee.helper.gateway.push_opening import PushOpening
 from truckee.helper.gateway.push_session import Message, PushSession
 from truckee.helper.gateway.push_state import PushEvent, PushState, after
+from truckee.helper.gateway.push_way import PushWay
 from truckee.helper.protocol import RIPushUpload
 from truckee.helper.wire import Finished, Opened, Pushed
 from truckee.net.foolscap.call_failures import is_lost, reason_of
@@ -49,6 +50,7 @@ class PushLink:
     ueb: bytes = field(default=b"", init=False, repr=False)  # once the file is stored
     changes: Changes = field(factory=Changes, init=False, repr=False)
     _upload: Any = field(default=None, init=False, repr=False)  # of this connection
+    _way: PushWay | None = field(default=None, init=False, repr=False)  # to it
     _marker: Any = field(default=None, init=False, repr=False)  # of who hears of its loss
     _flying: dict[Message, None] = field(factory=dict, init=False, repr=False)
     _refused_at: int = field(default=0, init=False)  # offset of the first one, if any
@@ -67,6 +69,7 @@ class PushLink:
             self._go(PushEvent.STORED)
             return
         self._upload = upload = opened.upload
+        self._way = self._opening.way(upload)
         self._marker = upload.notifyOnDisconnect(self._lost, upload)
         self._observer.opened()
         self._go(PushEvent.OPENED)
@@ -79,23 +82,25 @@ class PushLink:
     def pump(self) -> None:
         """Send what may be sent now."""
         while self.state is PushState.PUSHING:
+            way, upload = self._way, self._upload
+            if way is None or not way.choose(bool(self._flying)):
+                return
+            self.session.line.largest = way.largest
             message = self.session.next(self._clock.seconds())
             if message is None:
                 return
-            upload = self._upload
             self._flying[message] = None
-            pushed = call(upload, RIPushUpload, "push", message.offset, message.data)
+            pushed = Deferred.fromCoroutine(way.push(message))
             pushed.addCallbacks(
                 self._pushed, self._not_pushed, (upload, message), {}, (upload,)
             )
 
-    def _pushed(self, told: tuple[int, bytes], upload: Any, message: Message) -> None:
+    def _pushed(self, answer: Pushed, upload: Any, message: Message) -> None:
         if upload is not self._upload:
             return  # of a connection that is given up
         del self._flying[message]
         if self.state not in (PushState.PUSHING, PushState.REWINDING):
             return  # what was sent behind a refusal says nothing new
-        answer = Pushed.from_wire(told)
         if answer.code in wire.OPEN_AGAIN:
             if self.state is PushState.PUSHING or message.offset < self._refused_at:
                 self._refused_at = message.offset
@@ -107,6 +112,8 @@ class PushLink:
             before = self.session.held
             self.session.acknowledged(message, answer.held, self._clock.seconds())
             self._observer.acknowledged(self.session.held)
+            if self._way is not None:
+                self._way.carried(self.session.line)
             if self.session.held > before:
                 self._observer.sign()
         first = next(iter(self._flying), None)

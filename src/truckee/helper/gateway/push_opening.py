@@ -19,6 +19,7 @@ from truckee.helper import wire
 from truckee.helper.errors import HelperBusy, HelperFailed, HelperSilent, error_of
 from truckee.helper.gateway.connection import HelperConnection
 from truckee.helper.gateway.push_observer import PushObserver
+from truckee.helper.gateway.push_way import PushWay
 from truckee.helper.gateway.timeouts import HelperPatience
 from truckee.helper.ownership import SECRET_SIZE
 from truckee.helper.protocol import RIHelper, RIPushUpload
@@ -76,6 +77,10 @@ class PushOpening:
         if opened.state != wire.RECEIVE or opened.upload is None or opened.held < 0:
             raise error_of(opened.code)
         return opened
+
+    def way(self, upload: Any) -> PushWay:
+        """Return the way to an *upload* that was opened."""
+        return PushWay(upload, self._file.storage_index, self._connection.channels)
 
     async def again(self) -> Opened:
         """Return the same as soon as there is a helper, and a place there."""

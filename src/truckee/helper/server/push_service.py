@@ -17,11 +17,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from truckee import __version__
+from truckee.codec.hashes import Buffer
 from truckee.errors import TruckeeError
 from truckee.helper import wire
 from truckee.helper.errors import Gap, UploadOver, code_of
 from truckee.helper.ownership import Owner
 from truckee.helper.protocol import RIHelper, RIPushUpload
+from truckee.helper.server.push_handles import NoPushChannels, PushHandles
 from truckee.helper.server.registry import Uploads
 from truckee.helper.server.stored import Stored
 from truckee.helper.server.upload import HelperUpload
@@ -65,9 +67,15 @@ class Helper(Referenceable):
     _clock: IReactorTime
     _pull: Any  # begins an upload of a stock client: storage index -> (results, upload)
     _linger: float = LINGER
+    handles: PushHandles = field(factory=PushHandles, init=False)
 
     def remote_get_version(self) -> dict[bytes, object]:
-        return Version.ours(__version__).to_wire()
+        return Version.ours(__version__, self.handles.channels is not None).to_wire()
+
+    def remote_truckee_share_channel(self, canary: Any) -> tuple[bytes, bytes]:
+        if self.handles.channels is None:
+            raise NoPushChannels
+        return self.handles.channels.door(tub_of(canary).decode("ascii"))
 
     def remote_upload_chk(self, si: bytes) -> Deferred[tuple[Any, Any]]:
         return answered(self._pull(si))
@@ -128,7 +136,12 @@ class Helper(Referenceable):
                 _tell(observer, "placed", _shares(upload))
                 return Opened.present(upload.ueb)
             push = PushUpload(
-                upload, observer, self._clock, self._uploads.later, self._linger
+                upload,
+                observer,
+                self._clock,
+                self._uploads.later,
+                self._linger,
+                self.handles,
             )
             push.begin()
             try:
@@ -142,8 +155,9 @@ class Helper(Referenceable):
                 return Opened.receive(held, digest, push)
 
 
+# Foolscap makes a text of it to say that it is not None, of all that it leads to.
 @serves(RIPushUpload)
-@define(eq=False)
+@define(eq=False, repr=False)
 class PushUpload(Referenceable):
     """One gateway's part in an upload, which ends soon after its connection."""
 
@@ -152,6 +166,8 @@ class PushUpload(Referenceable):
     _clock: IReactorTime
     _later: Callable[[float, Callable[[], None]], None]
     _linger: float  # seconds
+    _handles: PushHandles
+    _handle: bytes = field(default=b"", init=False, repr=False)  # on share channels
     _open: bool = field(default=True, init=False)
     _telling: LoopingCall = field(init=False)
     _told: tuple[int, int] = field(default=(-1, -1), init=False)
@@ -175,6 +191,7 @@ class PushUpload(Referenceable):
         was, self._open = self._open, False
         if was:
             self._telling.stop()
+            self._handles.forget(self._handle)
             self._observer.dontNotifyOnDisconnect(self._marker)
         return was
 
@@ -189,10 +206,18 @@ class PushUpload(Referenceable):
         self._upload.leave()
 
     def remote_push(self, offset: int, data: bytes) -> Deferred[tuple[int, bytes]]:
-        pushing = Deferred.fromCoroutine(self._push(offset, data))
+        pushing = Deferred.fromCoroutine(self.push(offset, data))
         return pushing.addCallback(Pushed.to_wire)
 
-    async def _push(self, offset: int, data: bytes) -> Pushed:
+    def remote_handle(self) -> bytes:
+        if not self._open:
+            raise UploadOver
+        self._handles.forget(self._handle)
+        self._handle = self._handles.new(self)
+        return self._handle
+
+    async def push(self, offset: int, data: Buffer) -> Pushed:
+        """See ``Push``."""
         try:
             self._check(offset)
             if self._pending + len(data) > _MOST_PENDING:
