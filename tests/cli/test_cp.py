@@ -259,7 +259,7 @@ class CpTests(GridCase):
         killed.send_signal(signal.SIGINT)
         _, errors = killed.communicate()
         self.assertEqual(killed.returncode, 130, errors)
-        self.assertIn(b"The same command goes on", errors)
+        self.assertIn(b"Run the same command to continue", errors)
         self.do("cp", "large", self.alias)
         self.assertEqual(json.loads(ask(place).body)["state"], "stored")
         part = next((self.place).glob(".truckee-*"), None)

@@ -141,4 +141,4 @@ class ManifestTests(GridCase):
         self.assertIn("of another command", told)
         self.file("state", b"[]")
         told = self.do("manifest", "--state", "state", self.alias, code=1).errors
-        self.assertIn("remove it to start anew", told)
+        self.assertIn("remove it to start over", told)

@@ -224,7 +224,7 @@ class PutGetTests(SynchronousTestCase):
             gateway.go.set()
             out = put.communicate(timeout=30)
         self.assertEqual((put.returncode, out[0]), (130, b""))
-        self.assertIn(b"Nothing of the file is kept", out[1])
+        self.assertIn(b"Nothing of the file is stored", out[1])
         self.assertEqual(
             gateway.asked,
             [

@@ -117,7 +117,7 @@ class ManifestTests(SynchronousTestCase):
         for path, given in ((tree(), "x"), (tree(), cursor[:-5]), (other, cursor)):
             reply = stream(path, cursor=given)
             self.assertEqual(reply.status, 400)
-            self.assertIn("start anew", reply.text)
+            self.assertIn("start over", reply.text)
 
     def test_bad_arguments(self) -> None:
         self.assertEqual(stream(tree(), on_error="perhaps").status, 400)

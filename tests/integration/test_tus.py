@@ -437,7 +437,7 @@ class BreakTests(TusCase):
             reply = self.patch(path, offset, data[offset:])
             self.assertLess(time.monotonic() - began, 2)
             self.check_file(reply.headers["upload-cap"], data)
-            self.check_error(old.reply(), 409, "goes on with this upload")
+            self.check_error(old.reply(), 409, "resumed this upload")
 
     def offset(self, path: str) -> int:
         """Return the offset, and end nothing."""

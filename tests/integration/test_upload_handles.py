@@ -342,7 +342,7 @@ class CutTests(_Case):
             reply = self.ask("PUT", f"{path}?offset={MIB}", data[MIB : 2 * MIB])
             self.assertLess(time.monotonic() - began, 2)
             self.assertEqual(reply.text, str(2 * MIB))
-            self.check_error(old.reply(), 409, "goes on with this upload")
+            self.check_error(old.reply(), 409, "resumed this upload")
         reply = self.send(f"{path}?offset={2 * MIB}&close=true", data[2 * MIB :])
         self.check_file(reply.text, data)
 

@@ -113,7 +113,9 @@ class _Backup:
     def last_words(self) -> str:
         """Return what is to be known after a signal."""
         self._board.clear()
-        return f"Stopped. {self._board.summary('stored')}. The same command goes on."
+        return (
+            f"Stopped. {self._board.summary('stored')}. Run the same command to continue."
+        )
 
     async def work(self, grid: Grid, gateway: Gateway) -> None:
         """Store the tree, and link it."""

@@ -56,7 +56,7 @@ def cp_command(
 
     What has a colon before its first slash is in the grid: ALIAS:PATH or CAP/PATH; write
     ./a:b for such a file here. What is there already, with the same size and time, is not
-    copied, so the same command goes on where one was cut. Symbolic links are followed.
+    copied, so the same command continues where one was cut. Symbolic links are followed.
     Exits with 1 when something could not be copied; all else is.
     """
     board = Board(sys.stderr, time.monotonic, quiet)
@@ -105,7 +105,9 @@ class _Copy:
     def last_words(self) -> str:
         """Return what is to be known after a signal."""
         self._board.clear()
-        return f"Stopped. {self._board.summary('copied')}. The same command goes on."
+        return (
+            f"Stopped. {self._board.summary('copied')}. Run the same command to continue."
+        )
 
     # Into the grid, from here or from the grid.
 

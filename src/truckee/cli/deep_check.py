@@ -19,7 +19,7 @@ from truckee.cli.walking import Unit, path_of, walk
 @click.option("--verify", is_flag=True, help="Read every share, which takes longer.")
 @click.option("--repair", is_flag=True, help="Make again what is missing or damaged.")
 @click.option("--add-lease", is_flag=True, help="Renew the leases meanwhile.")
-@click.option("-v", "--verbose", is_flag=True, help="Tell of what is healthy, too.")
+@click.option("-v", "--verbose", is_flag=True, help="Report what is healthy, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print what the gateway tells.")
 @state_file
 @with_session

@@ -25,7 +25,7 @@ from truckee.codec.caps import (
     parse_cap,
 )
 
-_TAIL = 64 * 1024  # bytes of a part that are compared before it is gone on with
+_TAIL = 64 * 1024  # bytes of a part that are compared before it is resumed
 
 Show = Callable[[int, int | None], None]  # gets the bytes that are there, and the size
 

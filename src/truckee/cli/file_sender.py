@@ -35,7 +35,7 @@ class FileSender:
 
     _gateway: Gateway
     _board: Board
-    _again: str  # the command that goes on
+    _again: str  # the command that resumes it
     _failed: Callable[[Problem], None]
     _takes_pieces: bool | None = field(default=None, init=False)
 

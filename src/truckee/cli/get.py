@@ -30,7 +30,7 @@ _RANGE = re.compile(r"[0-9]+-[0-9]*|-[0-9]+")
 @click.option(
     "--range", "wanted", metavar="A-B", help="Bytes A to B, A- or -N (the last N)."
 )
-@click.option("--resume", is_flag=True, help="Go on with FILE.part of an earlier attempt.")
+@click.option("--resume", is_flag=True, help="Resume from FILE.part of an earlier attempt.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @with_session
 def get_command(
@@ -137,7 +137,7 @@ def _last_words(part: FileIO, path: Path, wanted: str | None) -> str:
         return ""
     return (
         f"Stopped. {amount(have)} are in {part_of(path)}; the same command with --resume "
-        "goes on from there."
+        "resumes from there."
     )
 
 

@@ -51,7 +51,7 @@ class GridTarget:
     _now: Callable[[], float]
 
     async def open(self, entry: Entry, parent: Frame) -> Place:
-        """Begin a directory; one that is there already is gone on with."""
+        """Begin a directory; one that is there already is continued in."""
         above = parent.target
         assert isinstance(above, Place)
         name = above.names.of(entry)

@@ -40,7 +40,7 @@ class Upload:
     _note: ResumeNote | None
     _resumable: bool  # whether the note is kept from the start
     _bar: Bar
-    _again: str  # the command that goes on
+    _again: str  # the command that resumes it
     stored: int = field(default=0, init=False)
     _handle: str = field(default="", init=False, repr=False)
     _offset: int = field(default=0, init=False)
@@ -92,7 +92,7 @@ class Upload:
         return False
 
     def forget(self) -> None:
-        """Remove the note: nothing is to be gone on with."""
+        """Remove the note: nothing is to be resumed."""
         if self._note is not None:
             with suppress(OSError):
                 self._note.remove()
@@ -102,18 +102,18 @@ class Upload:
         done = f"{amount(self.stored)} of {amount(self._size)}"
         if self._resumable:
             return (
-                f"Stopped. {done} are at the gateway; this goes on from there, within a "
+                f"Stopped. {done} are at the gateway; this resumes the upload, within a "
                 f"day: {self._again}"
             )
         if self._removed or not self._handle:
             return (
-                "Stopped. Nothing of the file is kept at the gateway; with --resume it "
-                "would be, to go on from there."
+                "Stopped. Nothing of the file is stored at the gateway; with --resume it "
+                "would be, and the upload could be resumed."
             )
         return f"Stopped. {done} are at the gateway, which removes them within a day."
 
     def stopped(self) -> Deferred[None] | None:
-        """Give up at the gateway what is not gone on with, or look how far it is."""
+        """Abort at the gateway what cannot be resumed, or look how far it is."""
         over, self._over = self._over, True
         if over:
             return None
@@ -138,8 +138,8 @@ class Upload:
         text = f"{reason}{since}, and was tried again for {_PATIENCE:.0f} s"
         if self.keep():
             cure = (
-                f"{amount(self.stored)} of {amount(self._size)} are there, and this goes "
-                f"on from there, within a day: {self._again}"
+                f"{amount(self.stored)} of {amount(self._size)} are there, and this "
+                f"resumes the upload, within a day: {self._again}"
             )
             raise Unreachable(text, self._gateway.url, cure)
         raise Unreachable(text, self._gateway.url)
@@ -160,7 +160,7 @@ class Upload:
             self._since = None
             self._bar.resumed(
                 f"The gateway answers again: {amount(self.stored)} of "
-                f"{amount(self._size)} are there, and it goes on."
+                f"{amount(self._size)} are there, and the upload continues."
             )
 
     async def _open(self) -> None:

@@ -112,7 +112,7 @@ class LineWork:
             if place is None or not await self._input.skip_to(place):
                 raise Problem(
                     "standard input has other lines than those that are done already: give "
-                    "the same ones, or remove the state to start anew"
+                    "the same ones, or remove the state to start over"
                 )
         self._counter.begin(self._part(self._input.place) or 0.0)
 

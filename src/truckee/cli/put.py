@@ -37,11 +37,11 @@ from truckee.cli.session import Session, with_session
     show_default=True,
     help="random, CHK (the same cap for the same content), or 32 hex digits.",
 )
-@click.option("--resume", is_flag=True, help="Go on where an earlier attempt ended.")
+@click.option("--resume", is_flag=True, help="Resume where an earlier attempt ended.")
 @click.option(
     "--no-log",
     is_flag=True,
-    help="Keep nothing on the gateway's disk; what breaks off begins again.",
+    help="Store nothing on the gateway's disk; after a break the upload starts over.",
 )
 @click.option(
     "-o",
@@ -69,7 +69,7 @@ def put_command(
     truckee put holiday.mp4 photos:2026/           # and link it there
     truckee put --root photos.cap holiday.mp4 2026/    # in the directory of that cap
     truckee put holiday.mp4 -o holiday.cap
-    truckee put --resume holiday.mp4 -o holiday.cap    # goes on after a Ctrl-C
+    truckee put --resume holiday.mp4 -o holiday.cap    # resumes after a Ctrl-C
     tar c notes | truckee put > notes.cap
 
     What is no regular file (a pipe, a device, a file of /proc) is read to its end.
@@ -197,8 +197,8 @@ class _Stream:
     def last_words(self) -> str:
         """Return what is to be known after a signal."""
         return (
-            f"Stopped after {amount(self._sent)}. Nothing is stored, and what went in one "
-            "request cannot be gone on with: put it again."
+            f"Stopped after {amount(self._sent)}. Nothing is stored, and an upload in one "
+            "request cannot be resumed: put it again."
         )
 
 
@@ -213,7 +213,7 @@ class _Transfer:
     _key: str
     _resume: bool
     _quiet: bool
-    _again: str  # the command that goes on
+    _again: str  # the command that resumes it
     _link: Link
     _upload: Upload | None = field(default=None, init=False)
     _stream: _Stream | None = field(default=None, init=False)

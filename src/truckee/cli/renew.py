@@ -22,7 +22,7 @@ _MOST = 64 << 20  # bytes of an answer
 @click.command("renew", short_help="Show the renewal of leases, or begin one.")
 @click.argument("alias", required=False)
 @node_directory
-@click.option("--now", is_flag=True, help="Begin a renewal, or go on with one.")
+@click.option("--now", is_flag=True, help="Begin a renewal, or continue one.")
 @click.option("--cancel", is_flag=True, help="End the renewal that is under way.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def renew_command(

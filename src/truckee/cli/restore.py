@@ -37,7 +37,7 @@ def restore_command(
 
     Files and directories get the times and modes that they had. What is there with the
     same size and time stays; other files of the same names are replaced, and nothing is
-    removed. The same command goes on where one was cut. It restores what tahoe backup has
+    removed. The same command continues where one was cut. It restores what tahoe backup has
     stored, too.
     """
     board = Board(sys.stderr, time.monotonic, quiet)
@@ -58,7 +58,7 @@ def restore_command(
 
     def last_words() -> str:
         board.clear()
-        return f"Stopped. {board.summary('restored')}. The same command goes on."
+        return f"Stopped. {board.summary('restored')}. Run the same command to continue."
 
     try:
         session.run_many(work, last_words=last_words)

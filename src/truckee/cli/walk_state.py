@@ -66,7 +66,7 @@ class WalkState:
         except (ValueError, KeyError, TypeError, RecursionError):
             raise Problem(
                 f"{self._path} is no state of a command, or damaged: name another file, or "
-                "remove it to start anew"
+                "remove it to start over"
             ) from None
         if of != self._of:
             raise Problem(
@@ -77,8 +77,8 @@ class WalkState:
             return
         if _length() < output:
             raise Problem(
-                f"the output is shorter than {self._path} says: let it go on in the same "
-                "file, with >> FILE, or remove the state to start anew"
+                f"the output is shorter than {self._path} says: continue in the same "
+                "file, with >> FILE, or remove the state to start over"
             )
         os.ftruncate(sys.stdout.fileno(), output)
 

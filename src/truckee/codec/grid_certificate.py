@@ -97,7 +97,7 @@ class Standing:
     """Until when a server may be given new shares, or why it may not."""
 
     expires: float = inf  # Unix seconds
-    problem: str = ""  # then, in a few words that go on with the server's name
+    problem: str = ""  # then, in a few words that follow the server's name
 
     def refusal(self, now: float) -> str:
         """Return why it is given no shares *now*, in Unix seconds; empty: it is."""

@@ -49,7 +49,7 @@ def lease_secrets(secret: bytes, storage_index: bytes, lease_seed: bytes) -> Lea
 
 def upload_secret(secrets: LeaseSecrets) -> bytes:
     """
-    Return the 32 bytes that let one client go on with its shares on one server.
+    Return the 32 bytes that let one client continue its shares on one server.
 
     Source: ``docs/formats/kept-shares.md``.
     """

@@ -33,7 +33,7 @@ _MOST = 4 << 20  # bytes of names
 class BadCursor(Misuse):
     """
     This cursor is damaged, or it belongs to another directory. Give the "cursor" of a line
-    of a walk that began at this directory, whole, or start anew without one.
+    of a walk that began at this directory, whole, or start over without one.
     """
 
 

@@ -18,8 +18,8 @@ class Budget:
     Those who come soon have a queue of their own, and are served in turns with the others:
     neither queue can starve the other.
 
-    One who asks for more than is left when nobody else has taken anything gets it all the
-    same, so nothing waits for ever.
+    A request larger than the limit is granted when nothing else is outstanding, so no
+    caller blocks forever.
     """
 
     limit: int  # bytes

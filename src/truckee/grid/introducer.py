@@ -1,4 +1,4 @@
-"""One introducer: who tells us of servers, and whom we tell of ours."""
+"""One introducer: it announces servers to us, and we announce ours to it."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ class IntroducerClient(Referenceable):
             self._reconnector.stopConnecting()
 
     def publish(self, envelope: Envelope) -> None:
-        """Tell of our own server, now and after each reconnect."""
+        """Announce our own server, now and after each reconnect."""
         self._published.append(envelope)
         if self.connected:
             self._watch(self._publish(envelope))
 
     @property
     def status(self) -> str:
-        """What people are told of the connection."""
+        """The state of the connection, for people."""
         return "Connected" if self.connected else "Not connected"
 
     @property
@@ -132,7 +132,7 @@ class IntroducerClient(Referenceable):
             if self._clock.seconds() >= end:
                 break
         if self._announced.refused > refused:
-            trouble = "it told of more servers than anybody has"
+            trouble = "it announced more servers than any grid has"
         if trouble:
             log.warn(
                 "Introducer {name} sent bad announcements: {error}",

@@ -12,7 +12,7 @@ MAX_ANNOUNCEMENTS = 10_000
 
 
 class RIIntroducerSubscriberClient(RemoteInterface):
-    """Is told of servers."""
+    """Receives announcements of servers."""
 
     __remote_name__ = "RIIntroducerSubscriberClient_v2.tahoe.allmydata.com"
 

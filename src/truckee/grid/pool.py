@@ -26,7 +26,7 @@ log = Logger()
 
 @frozen
 class ServerStatus:
-    """What people and clients are told of one server."""
+    """What people and clients see of one server."""
 
     server_id: str
     nickname: str
@@ -251,7 +251,7 @@ class ServerPool:
 
     def heard(self, announcement: Announcement, dialer: Dialer | None = None) -> None:
         """
-        An introducer told of a server, or told something new.
+        An introducer announced a server, or something new about one.
 
         A *dialer*, if there is one, connects to the addresses that it may name.
         """

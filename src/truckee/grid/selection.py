@@ -231,7 +231,7 @@ class Selector:
         Servers that take no open ends get none that have one.  What servers have already is
         counted if they *prove* it; others get the shares that are claimed falsely, and who
         has something else under the number of a share gets another one.  Shares
-        that were cut off are gone on with where they are, also on servers that are
+        that were cut off are continued where they are, also on servers that are
         expected to be connected in a moment.
 
         Of a *fresh* file nobody can have shares, as its storage index is new.  Servers are

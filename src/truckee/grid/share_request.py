@@ -28,9 +28,9 @@ class Keep(Enum):
     """For how long servers are to keep shares that were cut off."""
 
     NOT = "not"
-    # As long as the upload lasts that writes them; nobody goes on with them later.
+    # As long as the upload lasts that writes them; no later run continues them.
     BRIEFLY = "briefly"
-    LONG = "long"  # another run goes on with them
+    LONG = "long"  # another run continues them
 
 
 @frozen(eq=False)
@@ -100,7 +100,7 @@ class ShareRequest:
 
     async def again(self, share: int, server: IStorageServer) -> IKeptWriter | None:
         """
-        Go on with a share that *server* keeps; None when it is finished.
+        Continue a share that *server* keeps; None when it is finished.
 
         :raises NotConnected: :raises NoSpace: when that cannot be done, or not now.
         """

@@ -43,7 +43,7 @@ class HelperRefuses(Misuse):
 
 @define
 class Gap(Misuse):
-    """The helper holds {held} bytes of this file, and those that follow are missing."""
+    """The helper has {held} bytes of this file, and those that follow are missing."""
 
     held: int
 
@@ -56,7 +56,7 @@ class UploadOver(Unavailable):
 @define
 class ContentDiffers(Unavailable):
     """
-    What the helper held of this file was not its content, and was forgotten. Upload the
+    What the helper had of this file was not its content, and was deleted. Upload the
     file again.
     """
 

@@ -26,7 +26,7 @@ _NAME = re.compile(r"([a-z2-7]{26})(?:-([a-z2-7]{26})-([a-z2-7]{26}))?")
 
 @frozen
 class Owner:
-    """Who may go on with an upload, and against whose quota it counts."""
+    """Who may resume an upload, and against whose quota it counts."""
 
     id: bytes = field(repr=False)  # 16 bytes
     client: bytes = field(repr=False)  # 16 bytes
@@ -48,7 +48,7 @@ def _client(tub: bytes) -> bytes:
     return tagged_hash(_CLIENT, tub)[:_ID_SIZE]
 
 
-# Of files that a version without owners left: nobody goes on with them.
+# Of files that a version without owners left: no client resumes them.
 NOBODY = Owner(b"", b"")
 
 

@@ -1,4 +1,4 @@
-"""Telling the operators of servers about damaged shares."""
+"""Reports of damaged shares to the operators of servers."""
 
 from __future__ import annotations
 

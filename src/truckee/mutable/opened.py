@@ -99,7 +99,7 @@ class OpenVersion:
 
 
 def not_enough(found: Versions) -> NotEnoughMutableShares:
-    """Return the error that tells of the version of which there are the most shares."""
+    """Return the error that reports the version with the most shares."""
     counts = [
         (len(numbers_of(shares)), prefix.geometry.needed)
         for prefix, shares in found.by_prefix().items()

@@ -207,7 +207,7 @@ class StreamedWrite:
         return found
 
     def _check(self, good: Sequence[Place]) -> None:
-        """Go on with those of *good* that have taken all so far, if they are enough."""
+        """Continue with those of *good* that have stored all so far, if they are enough."""
         if self._writes.surprised:
             raise UncoordinatedWrite
         self._places = [place for place in good if place not in self._writes.failed]

@@ -75,7 +75,9 @@ class AnnouncementCache:
         try:
             await self._disk.run(save_cache, self._path, known)
         except Exception as error:
-            log.error("{path} cannot be kept: {error}", path=str(self._path), error=error)
+            log.error(
+                "{path} cannot be written: {error}", path=str(self._path), error=error
+            )
             self._refuse(fault_of(error))
         else:
             self._refused = False
@@ -92,6 +94,6 @@ class AnnouncementCache:
         if self._problems is not None and fault is not None:
             text = (
                 f"{fault.value[:1].upper()}{fault.value[1:]}. What introducers say is not "
-                "kept for the next start. It goes on by itself when this is over."
+                "stored for the next start. The node retries by itself until it is."
             )
             self._problems.report(self._name, text)

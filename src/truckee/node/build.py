@@ -69,7 +69,7 @@ class Node:
 
     @property
     def web_place(self) -> str:
-        """Where the web API listens, as people are told; empty: it does not."""
+        """Where the web API listens, as people see it; empty: it does not."""
         return "" if self._port is None else self._port.place
 
     @property
@@ -96,7 +96,7 @@ class Node:
             await self.network.pool.arrivals.all()
 
     def status(self) -> GridStatus:
-        """Return what people and clients are told of the grid."""
+        """Return what people and clients see of the grid."""
         disks = self.base.disks
         local, problems = disks.grid.servers_seen(), list(disks.problems)
         cache = None if self.parts is None else self.parts.downloads.cache.status

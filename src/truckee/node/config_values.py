@@ -33,7 +33,7 @@ def parse_memory(text: str) -> int:
     """Return a size for which something fits.  :raises ValueError: when none does."""
     size = parse_size(text)
     if size == 0:
-        raise ValueError("without memory nothing can be done")
+        raise ValueError("must be greater than 0")
     return size
 
 

@@ -27,7 +27,7 @@ from truckee.node.grid_directories import GridDirectories
 from truckee.node.keys import NodeKeys
 from truckee.node.layout import NodeDirectory
 from truckee.node.network import Network
-from truckee.node.recovery import GOES_ON as _GOES_ON
+from truckee.node.recovery import RECOVERS as _RECOVERS
 from truckee.node.recovery import Recovery, log_problem
 from truckee.node.storage import (
     OfferedStorage,
@@ -41,7 +41,7 @@ from truckee.storage.kept_sweeper import KeptSweeper
 
 log = Logger()
 
-_TAKES_NOTHING = f"Nothing more is stored there; what is there can be read. {_GOES_ON}"
+_TAKES_NOTHING = f"Nothing more is stored there; what is there can be read. {_RECOVERS}"
 
 
 @define
@@ -87,7 +87,9 @@ class NodeDisks:
     async def start(self, keys: NodeKeys) -> None:
         """Save new *keys*, and look at the node directory from now on."""
         path = self.directory.path
-        text = f"Nothing is written there, and uploads that need it are refused. {_GOES_ON}"
+        text = (
+            f"Nothing is written there, and uploads that need it are refused. {_RECOVERS}"
+        )
         await self.watch.add(Place("node directory", path, text))
         self.watch.start()
         self.sweeper.start()
@@ -115,7 +117,7 @@ class NodeDisks:
     async def _attempt(
         self, name: str, consequence: str, work: Callable[[], object]
     ) -> None:
-        await self.recovery.attempt_on_disk(name, f"{consequence} {_GOES_ON}", work)
+        await self.recovery.attempt_on_disk(name, f"{consequence} {_RECOVERS}", work)
 
     async def make_ready(self, name: str, opened: OpenedStorage) -> None:
         """Let a directory that can be read take shares too, now or later."""
@@ -149,7 +151,7 @@ class NodeDisks:
         network.check_port()
         await self.recovery.attempt(
             "storage server",
-            f"This node neither stores nor serves shares for others. {_GOES_ON}",
+            f"This node neither stores nor serves shares for others. {_RECOVERS}",
             partial(self._offer_storage, network, opened),
         )
 
@@ -175,14 +177,14 @@ class NodeDisks:
         await self.make_ready("storage", opened)
         hear(offered)
         network.offer(offer, swissnum, offered, number)
-        text = "Other nodes may not hear of a change of this one after its next start."
+        text = "Other nodes may ignore what this one announces after its next start."
         await self._attempt("announcement-seqnum", text, partial(offer.keep_number, number))
 
     def helper_spool(self) -> tuple[OtherDisk, Place]:
         """Return the directory of our helper, which may be on another disk."""
         disk = OtherDisk(self.directory.helper, self.directory.path)
         text = (
-            f"No ciphertext is taken there, so uploads go without this helper. {_GOES_ON}"
+            f"No ciphertext is stored there, so uploads do not use this helper. {_RECOVERS}"
         )
         return disk, Place("helper spool", disk.path, text, is_there=disk.is_there)
 
@@ -200,7 +202,7 @@ class NodeDisks:
             offer(swissnum)
             await self._watch(*self.helper_spool())
 
-        text = f"This node is no helper for others. {_GOES_ON}"
+        text = f"This node is no helper for others. {_RECOVERS}"
         await self.recovery.attempt("helper", text, work)
 
     # Resumable uploads
@@ -208,21 +210,21 @@ class NodeDisks:
     def upload_logs(self) -> tuple[OtherDisk, Place]:
         """Return the directory of resumable uploads, which may be on another disk."""
         disk = OtherDisk(self.directory.upload_logs, self.directory.path)
-        text = f"Resumable uploads are refused. {_GOES_ON}"
+        text = f"Resumable uploads are refused. {_RECOVERS}"
         return disk, Place("uploads", disk.path, text, is_there=disk.is_there)
 
     async def start_uploads(self, start: Callable[[], Awaitable[object]]) -> None:
-        """Have uploads that are open go on, now or when their disk is there."""
+        """Resume open uploads, now or when their disk is there."""
 
         async def work() -> None:
             await start()
             await self._watch(*self.upload_logs())
 
-        text = f"Some uploads cannot be gone on with. {_GOES_ON}"
+        text = f"Some uploads cannot be resumed. {_RECOVERS}"
         await self.recovery.attempt("open uploads", text, work)
 
     async def _watch(self, disk: OtherDisk, place: Place) -> None:
-        # What is wrong with the disk of the node directory is told already.
+        # What is wrong with the disk of the node directory is reported already.
         if await self._disk.run(disk.is_apart):
             await self.watch.add(place)
 

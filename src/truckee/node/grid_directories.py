@@ -20,7 +20,7 @@ from truckee.node.directory_record import DirectoryRecord, RecordBusy
 from truckee.node.disk_watch import DiskWatch, Look
 from truckee.node.missing_storage import OtherStorage, StorageMissing
 from truckee.node.own_grid import directory_name
-from truckee.node.recovery import GOES_ON, Recovery
+from truckee.node.recovery import RECOVERS, Recovery
 from truckee.node.storage import OpenedStorage, StorageOpener
 from truckee.storage.directory_status import FINE, DirectoryStatus
 from truckee.storage.server import DiskServer
@@ -77,7 +77,7 @@ class GridDirectories:
         for number, path in enumerate(self._config.storage_dirs):
             opened = await self._recovery.attempt(
                 f"{directory_name(number)}: opening",
-                f"Its shares cannot be read, and none are stored there. {GOES_ON}",
+                f"Its shares cannot be read, and none are stored there. {RECOVERS}",
                 partial(self._open, number, path),
             )
             if not opened:

@@ -121,7 +121,7 @@ def build_routes(
 
 
 def helper_seen(connection: HelperConnection | None) -> HelperSeen | None:
-    """Return what people are told of the helper that is used."""
+    """Return what people see of the helper that is used."""
     if connection is None:
         return None
     return HelperSeen(

@@ -24,7 +24,7 @@ log = Logger()
 FIRST = 1.0  # seconds
 LONGEST = 15.0  # seconds
 
-GOES_ON = "It goes on by itself when this is over."  # what users are told of it
+RECOVERS = "The node recovers by itself when the problem is solved."  # ends what users read
 
 
 def log_problem(problem: Problem, begins: bool) -> None:

@@ -46,7 +46,7 @@ class Renewals:
         return cls(trees, clock, _FIRST + _JITTER * random)
 
     def start(self) -> None:
-        """Go on where a process before was, in a while."""
+        """Continue where an earlier process was, in a while."""
         self._work.start(self._load())
 
     async def stop(self) -> None:

@@ -69,7 +69,7 @@ class RenewalStatus:
     alias: str
     every: float  # seconds
     running: bool
-    next_at: float | None  # when it goes on or begins anew; None: it is running
+    next_at: float | None  # when it continues or starts over; None: it is running
     now: Pass | None  # the pass under way
     last: Pass | None  # the last one that came to its end
     failures: int  # one after the other
@@ -98,7 +98,7 @@ class TreeRenewal:
         return self._tools.directory / self.tree.file_name
 
     async def load(self, delay: float) -> None:
-        """Take up what a process before left, to go on with it after so many seconds."""
+        """Take up what a process before left, to continue it after so many seconds."""
         tools = self._tools
         self._began = tools.clock.seconds()
         self._not_before = self._began + delay
@@ -107,7 +107,7 @@ class TreeRenewal:
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
-            log.warn("A renewal of leases begins anew: {error}", error=str(error))
+            log.warn("A renewal of leases starts over: {error}", error=str(error))
         self._report()
 
     def request(self) -> None:
@@ -261,7 +261,7 @@ class TreeRenewal:
         self._not_before = tools.clock.seconds() + wait * (1 + tools.random() / 4)
         # Why it stopped is logged as the end of its task.
         log.info(
-            "The renewal of leases below the alias {alias} goes on in {wait:.0f} s",
+            "The renewal of leases below the alias {alias} continues in {wait:.0f} s",
             alias=self.tree.alias,
             wait=wait,
         )

@@ -43,7 +43,7 @@ def shown_reason(text: str) -> str:
 
 
 def log_failure(task: Task) -> None:
-    """Tell of a *task* that is over, unless it ended well."""
+    """Report a *task* that is over, unless it ended well."""
     if task.state is State.DONE:
         return
     # A client that goes away is no fault of the node: players do so all the time.

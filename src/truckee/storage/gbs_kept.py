@@ -59,7 +59,7 @@ class GbsKept:
     async def answer(
         self, question: Question, storage_index: bytes, way: Sequence[str]
     ) -> None:
-        """Answer a request whose path goes on with *way* behind the storage index."""
+        """Answer a request whose path continues with *way* behind the storage index."""
         kept = self._storage.kept
         if kept is None:
             raise Refusal(404, "There is nothing here.")

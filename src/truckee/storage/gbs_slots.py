@@ -59,7 +59,7 @@ class GbsSlots:
     async def answer(
         self, question: Question, storage_index: bytes, way: Sequence[str]
     ) -> None:
-        """Answer a request whose path goes on with *way* behind the storage index."""
+        """Answer a request whose path continues with *way* behind the storage index."""
         match way:
             case ["read-test-write"]:
                 await self._write(question, storage_index)

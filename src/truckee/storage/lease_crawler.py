@@ -100,7 +100,7 @@ class LeaseCrawler:
             pass
         except (OSError, ValueError) as error:
             # Nothing is removed before the numbers were seen again.
-            log.warn("{name} begins anew: {error}", name=NAME, error=str(error))
+            log.warn("{name} starts over: {error}", name=NAME, error=str(error))
         self._looked = self._clock.seconds()
         self._see_gap()
         self._later(self._pace.first)

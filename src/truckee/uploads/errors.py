@@ -18,7 +18,7 @@ class UnknownHandle(Misuse):
 @define
 class NotOpenYet(Unavailable):
     """
-    What was taken of this upload is on a disk that cannot be written to now. Nothing is
+    What was received of this upload is on a disk that cannot be written to now. Nothing is
     lost: try again later.
     """
 
@@ -36,8 +36,8 @@ class TooManyOpen(Unavailable):
 class NoRoomForOpen(Unavailable):
     """
     The uploads that are open have the {limit} bytes of this gateway's disk that they may
-    have. What was taken is kept: try again when one of them is stored or aborted, or raise
-    [client] upload.spool-limit in tahoe.cfg.
+    have. What was received is stored: try again when one of them is stored or aborted, or
+    raise [client] upload.spool-limit in tahoe.cfg.
     """
 
     limit: int
@@ -111,7 +111,7 @@ class PartUsedUp(Refused):
 
 @define
 class TakenOver(Refused):
-    """Another request goes on with this upload, so this one was given up."""
+    """Another request resumed this upload, so this request was ended."""
 
 
 @define

@@ -60,7 +60,7 @@ class UploadRecord:
         """
         How its file is stored.
 
-        In the same way each time, so that a later run goes on with what an earlier one
+        In the same way each time, so that a later run continues what an earlier one
         left on servers: a size that nobody promised stays unknown.
         """
         return UploadOptions(self.choice, self.size, self.bound, not self.direct)

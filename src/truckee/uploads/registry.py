@@ -78,7 +78,7 @@ class OpenLimits:
 @define(eq=False)
 class OpenUploads:
     """
-    Opens uploads, finds them, and gives up those that nobody goes on with.
+    Opens uploads, finds them, and aborts those that no client resumes.
 
     One that runs takes as much memory as any upload that waits for its client.  So all of
     them together may have half of what there is: the other half is for those who bring a
@@ -113,7 +113,7 @@ class OpenUploads:
 
     async def start(self) -> None:
         """
-        Go on with what an earlier process left.
+        Resume what an earlier process left.
 
         :raises OSError: :raises Unavailable: when the disk refuses, or is not mounted; what
             could not be opened is not lost, and is opened when this is called again.
@@ -168,7 +168,7 @@ class OpenUploads:
             name = f"private/uploads/{path.name}"
             text = (
                 f"The record of an open upload is damaged or of a newer version: {name}. "
-                "It is left alone; remove it if nobody goes on with that upload."
+                "It is left alone; remove it if no client resumes that upload."
             )
             self._problems.report(name, text)
 

@@ -301,7 +301,7 @@ class OpenUpload:
         await self.taken.open()
 
     async def find(self, random: Callable[[int], bytes]) -> None:
-        """Go on with what a process left that is gone."""
+        """Resume what an earlier process left."""
         if self.record.guarded:
             await self._guard.take_up()
         if self.ended:

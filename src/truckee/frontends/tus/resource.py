@@ -203,7 +203,7 @@ class TusUpload(Resource):
         return length
 
     def render_HEAD(self, request: StreamingRequest) -> int:
-        """Tell where to go on."""
+        """Report where to resume."""
         self._tus.responder.run(request, self._head())
         return NOT_DONE_YET
 

@@ -250,7 +250,7 @@ class UriResource(Resource):
             raise BadArgument("output", "it can be json; leave it out to get the cap alone")
 
     def render_OPTIONS(self, request: Request) -> bytes:
-        """Tell that uploads can be gone on with."""
+        """Say that uploads can be resumed."""
         told = {} if self._resumable is None else self._resumable.options()
         for name, value in told.items():
             request.setHeader(name.encode(), value.encode())

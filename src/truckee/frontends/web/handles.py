@@ -179,7 +179,7 @@ class HandleResource(Resource):
         return evolve(answer, headers=told)
 
     def render_HEAD(self, request: Request) -> int:
-        """Tell where to go on."""
+        """Report where to resume."""
         self._responder.run(request, self._partial.look())
         return NOT_DONE_YET
 

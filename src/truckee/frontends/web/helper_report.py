@@ -1,4 +1,4 @@
-"""What a helper tells of its uploads and its disk."""
+"""What a helper reports of its uploads and its disk."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def _disk(report: HelperReport) -> Flattenable:
 def _kept(report: HelperReport) -> Flattenable:
     days = f"{report.limits.expire_after / 86400:g}"
     rule = tags.p(
-        "What nobody is sending now is kept, so that a client can go on where it was. It "
+        "What no client is sending now is stored, so that its upload can be resumed. It "
         f"is deleted {days} day{'' if days == '1' else 's'} after its last byte."
     )
     if not report.kept:

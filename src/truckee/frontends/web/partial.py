@@ -33,7 +33,7 @@ from truckee.uploads.upload import OpenUpload
 
 @define(eq=False)
 class Partial:
-    """One upload, as those see it who go on with it."""
+    """One upload, as clients that resume it see it."""
 
     _resumable: Resumable
     _upload: OpenUpload

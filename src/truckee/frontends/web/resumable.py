@@ -77,7 +77,7 @@ class Resumable:
     max_size: int  # bytes of a file
 
     def takes(self, request: StreamingRequest) -> bool:
-        """Tell whether *request* is to make an upload that can be gone on with."""
+        """Return whether *request* is to make a resumable upload."""
         complete = boolean_item(request.getHeader("upload-complete"))
         kind = (request.getHeader("content-type") or "").strip().lower()
         if complete is None or kind.startswith("multipart/form-data"):

@@ -1,4 +1,4 @@
-"""What a storage server tells of its disk and of the leases of its shares."""
+"""What a storage server reports of its disk and of the leases of its shares."""
 
 from __future__ import annotations
 

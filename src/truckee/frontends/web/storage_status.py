@@ -202,7 +202,7 @@ def _crawler(report: StorageReport) -> Flattenable:
     state = report.state
     lines: list[Flattenable] = []
     if report.error is not None:
-        lines.append(tags.p(f"It does not go on: {report.error}.", class_="error"))
+        lines.append(tags.p(f"It does not continue: {report.error}.", class_="error"))
     if report.policy is not None and not state.removes:
         why = "this is its first look."
         if state.cycles:

@@ -1,4 +1,4 @@
-"""The page /upload, whose script goes on with what broke off, and the script."""
+"""The page /upload, whose script resumes what broke off, and the script."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def uploader(root: str) -> Flattenable:
                 class_="row",
             ),
             tags.p(
-                "Or drop them anywhere on this page. If the line breaks, they go on by "
+                "Or drop them anywhere on this page. If the line breaks, they resume by "
                 "themselves. If the browser is closed, come back and choose the same "
                 "files again: only what is missing is sent.",
                 class_="hint",

@@ -212,7 +212,7 @@ def _servers(servers: Sequence[ServerStatus], what: str) -> Tag:
 
 
 def _state(server: ServerStatus) -> Flattenable:
-    """How people are told of a connection, and of what is not done over it."""
+    """How people see a connection, and what is not done over it."""
     if server.local:
         return _directory_state(server)
     if not server.connected:
@@ -225,7 +225,7 @@ def _state(server: ServerStatus) -> Flattenable:
 
 
 def _directory_state(server: ServerStatus) -> Tag:
-    """How people are told of a storage directory of our own."""
+    """How people see a storage directory of our own."""
     if not server.connected:
         return tags.span(server.refusal or "missing", class_="bad")
     if server.refusal or server.available_space == 0:

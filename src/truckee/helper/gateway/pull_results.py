@@ -14,7 +14,7 @@ from truckee.codec.ueb import ueb_of_fields
 from truckee.helper.gateway.integrity import CiphertextProof
 from truckee.helper.pull_results import UploadResults
 
-_MOST_FIELDS = 100  # of a UEB that somebody tells of, or servers of a share
+_MOST_FIELDS = 100  # of a UEB that a helper sends, or servers of a share
 
 
 def check_results(
@@ -26,7 +26,7 @@ def check_results(
     total: int,
 ) -> ChkVerifyCap:
     """
-    Return the cap that *results* make, if they tell of the file that *proof* knows.
+    Return the cap that *results* make, if they are of the file that *proof* knows.
 
     :raises ValueError: when they do not.
     """
@@ -55,7 +55,7 @@ def _ueb_in(told: Mapping[str, object]) -> bytes:
 
 
 def holders_in(results: object) -> dict[int, list[str]]:
-    """Return the ids of the servers of each share, as far as *results* tell of them."""
+    """Return the ids of the servers of each share, as far as *results* have them."""
     told = vars(results) if isinstance(results, UploadResults) else {}
     sharemap = told.get("sharemap")
     if not isinstance(sharemap, dict):
@@ -66,7 +66,7 @@ def holders_in(results: object) -> dict[int, list[str]]:
             for server in list(servers)[:_MOST_FIELDS]
             if isinstance(server, bytes)
         )
-        # Very old helpers tell of them in sentences.
+        # Very old helpers report them in sentences.
         for share, servers in sharemap.items()
         if isinstance(servers, (set, list)) and share in range(MAX_SHARES)
     }

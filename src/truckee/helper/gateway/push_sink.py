@@ -72,7 +72,9 @@ class HelperSinks:
         try:
             await sink.begin()
         except Exception as error:
-            log.info("The helper was not told to forget: {error}", error=str(error))
+            log.info(
+                "The helper could not be asked to forget it: {error}", error=str(error)
+            )
         else:
             await sink.abort()
 

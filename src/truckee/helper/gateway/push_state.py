@@ -28,7 +28,7 @@ class PushEvent(Enum):
     REFUSED = auto()  # it does not take a message, since bytes before it are missing
     LOST = auto()  # it is gone with its connection, or given up
     STORED = auto()  # the helper said so, when it was asked to open or to finish
-    FAILED = auto()  # it cannot be gone on with
+    FAILED = auto()  # it cannot be resumed
     STOPPED = auto()  # it was closed or aborted
 
 

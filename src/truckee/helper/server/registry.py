@@ -85,7 +85,7 @@ class Uploads:
         self.spool.look()
 
     def start(self) -> None:
-        """Go on with what is complete; see ``look``."""
+        """Process what is complete; see ``look``."""
         self.later(_FIRST_TRY, self._retry)
         self.later(_FIRST_TRY, self._clean)
 

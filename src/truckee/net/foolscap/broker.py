@@ -321,7 +321,7 @@ class BoundedBroker(Broker):
         self.left()
 
     def left(self) -> None:
-        """Go on with what waited until something had left."""
+        """Continue what waited until something had left."""
         if not self.disconnected and not self._answering.waits:
             self._answering.take()
 

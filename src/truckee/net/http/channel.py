@@ -160,7 +160,7 @@ class StreamingChannel(RequestChannel):
             self._reading.stop(Cause.PIPELINE)
 
     def _next_turn(self) -> None:
-        """Go on with what came before, in another turn of the event loop."""
+        """Continue with what came before, in another turn of the event loop."""
         self._reading.go_on(Cause.TURN)
         if self._phase in (Phase.BODY, Phase.SWALLOW):
             data = bytes(self._buffer)

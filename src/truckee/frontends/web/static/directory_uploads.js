@@ -188,7 +188,7 @@
       queue.next();
     } else {
       item.begin();
-      say(`${item.path} goes on.`);
+      say(`${item.path} is resumed.`);
     }
   }
 
@@ -196,7 +196,7 @@
     const running = items.filter((item) => item.goesOn);
     for (const item of running) item.pause();
     if (!running.length) for (const item of [...items]) if (["paused", "failed"].includes(item.state)) item.begin();
-    say(running.length ? "All uploads are paused." : "The uploads go on.");
+    say(running.length ? "All uploads are paused." : "The uploads are resumed.");
     drawNow();
   }
 

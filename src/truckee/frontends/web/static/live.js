@@ -15,7 +15,7 @@ let asking = false;
 let again = false;
 
 function away() {
-  said.textContent = "The gateway does not answer. This page goes on when it does.";
+  said.textContent = "The gateway does not answer. This page updates again when it does.";
 }
 
 async function refresh() {

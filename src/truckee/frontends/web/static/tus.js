@@ -1,7 +1,7 @@
 // Uploads with tus (docs/formats/tus.md), for every page that sends files.
 //
 // What is under way is remembered in this browser by the file's name, size, date and type:
-// after a reload or a crash the same file, chosen again, goes on where it was.
+// after a reload or a crash the same file, chosen again, is resumed.
 "use strict";
 
 self.truckeeTus = (() => {

@@ -66,7 +66,7 @@
     toggle() {
       if (this.state === "paused" || this.state === "failed") {
         this.begin();
-        say(`${this.name} goes on.`);
+        say(`${this.name} is resumed.`);
       } else {
         this.pause();
         say(`${this.name} is paused.`);
@@ -207,7 +207,7 @@
     }
     if (item.state === "absent") {
       item.told.textContent =
-        `${amount(item.offset)} of ${amount(size)} are there. Choose this file again, and it goes on.`;
+        `${amount(item.offset)} of ${amount(size)} are there. Choose this file again to resume it.`;
     }
   }
 
