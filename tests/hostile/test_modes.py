@@ -23,6 +23,7 @@ class ModeTests(SynchronousTestCase):
             curl("-T", "-", f"{grid.url}uri", data=bytes(100_000))
             reply = ask("--request", "POST", f"{grid.url}upload/open")
             self.assertLess(reply.status, 300)
+            ask("-d", "details=x", f"{grid.url}report_incident")
             self.check(grid.directory)
         self.check(grid.directory)
 

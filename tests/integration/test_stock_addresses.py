@@ -102,12 +102,19 @@ class StockTests(SynchronousTestCase):
             self.assertTrue({"message_type", "action_type"} & found.keys(), found)
 
     def test_incident(self) -> None:
-        """A form that says what went wrong is taken, and is found in our log."""
-        for url, _ in self.nodes:
+        """A form that says what went wrong is taken, and leaves a file for each."""
+        for url, directory in self.nodes:
+            place = directory / "logs" / "incidents"
+            before = set(place.glob("*"))
             for form in (("-F", "details=it broke"), ("-d", "details=it+broke")):
                 reply = ask(*form, f"{url}report_incident")
                 self.assertEqual(reply.status, 200, reply.body)
                 self.assertTrue(reply.headers["content-type"].startswith("text/plain"))
+                self.assertIn(b"logs/incidents", reply.body)
+            for file in set(place.glob("*")) - before:
+                self.assertTrue(file.name.startswith("incident-20"), file.name)
+            # Stock goes on writing what is logged afterwards, under other names.
+            self.assertGreaterEqual(len(set(place.glob("*")) - before), 2)
         eventually(lambda: self.ours.log().count("A user reports: it broke") == 2)
 
     def test_numbers(self) -> None:
@@ -206,7 +213,7 @@ class OwnTests(SynchronousTestCase):
     def test_report(self) -> None:
         """A report is one line of the log, short, and without any cap."""
         for form in (
-            ("-F", f"details=line one\nError: {SECRET} \x1b[2J{'x' * 2000}"),
+            ("-F", f"details=line one\nError: {SECRET} \x1b[2J{'x ' * 1000}"),
             ("-F", "other=x"),
             ("-d", ""),
         ):
@@ -218,8 +225,12 @@ class OwnTests(SynchronousTestCase):
         self.assertEqual(large.status, 413)
         eventually(lambda: "A user reports: line one" in self.node.log())
         [line] = [each for each in self.node.log().splitlines() if "line one" in each]
-        self.assertIn("line one Error: (a cap) ?[2Jxxx", line)
+        self.assertIn("line one Error: (a cap) ?[2Jx x x", line)
         self.assertLess(len(line), 700)
+        place = self.node.directory / "logs" / "incidents"
+        [file] = [each for each in place.iterdir() if "  line one" in each.read_text()]
+        self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+        self.assertNotIn("a" * 26, file.read_text())
 
     def test_token(self) -> None:
         """Who has the token is told what there is, and what to speak."""

@@ -225,7 +225,7 @@ class Node:
         parts.events.stop()
         renewals = stop_renewals(parts.renewals, CLEANUP_TIME, self.reactor)
         if self._web is not None:
-            self._web.logs.stop()
+            self._web.stop_telling()
             drained = self._web.site.drain()
             drained.addTimeout(DRAIN_TIME, self.reactor, lambda *_: None)
             await drained

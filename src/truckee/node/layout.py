@@ -116,6 +116,11 @@ class NodeDirectory:
         return self.path / "client.port"
 
     @property
+    def incidents(self) -> Path:
+        """What users reported, with the log before it."""
+        return self.path / "logs" / "incidents"
+
+    @property
     def url(self) -> Path:
         """Where the web API is, for command-line clients."""
         return self.path / "node.url"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from platform import platform, python_version
 
 from attrs import frozen
 
+from truckee import __version__
 from truckee.codec import base32
 from truckee.frontends.tus import protocol as tus_protocol
 from truckee.frontends.tus.resource import Tus, TusResource
@@ -16,6 +18,8 @@ from truckee.frontends.web.error_page import ErrorPages
 from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.handles import UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
+from truckee.frontends.web.incident import IncidentResource
+from truckee.frontends.web.incident_files import IncidentFiles
 from truckee.frontends.web.log_stream import LogStream
 from truckee.frontends.web.metrics import Metrics
 from truckee.frontends.web.private import PrivateResource
@@ -41,6 +45,12 @@ class Web:
 
     site: StreamingSite
     logs: LogStream
+    incidents: IncidentFiles
+
+    def stop_telling(self) -> None:
+        """Say goodbye to who listens to the log, and hear of it no more."""
+        self.logs.stop()
+        self.incidents.stop()
 
 
 def build_site(
@@ -99,13 +109,24 @@ def build_site(
     root.putChild(b"tus", TusResource(tus))
     logs = LogStream(parts.tasks, base.reactor, time.time, os.urandom)
 
-    async def api_token() -> bytes:
+    private = PrivateResource(_api_token(base), logs, responder, parts.renewals)
+    root.putChild(b"private", private)
+    about = f"truckee {__version__}, Python {python_version()}, {platform()}"
+    place, now = base.directory.incidents, time.time
+    incidents = IncidentFiles(place, base.disk, now, os.urandom, about)
+    incidents.start()
+    root.putChild(b"report_incident", IncidentResource(incidents, responder))
+    site = StreamingSite(root, responder, reactor=base.reactor, hosts=config.web_hosts)
+    return Web(site, logs, incidents)
+
+
+def _api_token(base: Foundation) -> Callable[[], Awaitable[bytes]]:
+    """Return what reads the token of the node; empty: there is none."""
+
+    async def read() -> bytes:
         try:
             return (await base.disk.run(base.directory.api_token.read_bytes)).strip()
         except OSError:
             return b""
 
-    private = PrivateResource(api_token, logs, responder, parts.renewals)
-    root.putChild(b"private", private)
-    site = StreamingSite(root, responder, reactor=base.reactor, hosts=config.web_hosts)
-    return Web(site, logs)
+    return read

@@ -1,20 +1,25 @@
-"""/report_incident: what a user has to say of the node, for its log."""
+"""/report_incident: what a user has to say of the node, for its log and a file."""
 
 from __future__ import annotations
 
 from multipart import MultipartError, parse_form_data
 from twisted.logger import Logger
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 
 from truckee.errors import Misuse
 from truckee.frontends.web.arguments import arguments
+from truckee.frontends.web.incident_files import IncidentFiles, nameless
 from truckee.net.http.request import StreamingRequest
-from truckee.net.http.respond import TEXT
+from truckee.net.http.respond import TEXT, Answer, Responder
 from truckee.status.failures import shown_reason
 
 log = Logger()
 
 _FIELD = "details"
+_MOST = 4000  # characters that are looked at for one line
+_IN_LOG = b"Your report is in the log of the node.\n"
+_IN_FILE = b"Your report is in the log of the node, and a file in logs/incidents has it.\n"
 
 
 class BadReport(Misuse):
@@ -26,12 +31,20 @@ class IncidentResource(Resource):
 
     isLeaf = True
 
-    def render_POST(self, request: StreamingRequest) -> bytes:
-        details = shown_reason(_details(request))
-        log.warn("A user reports: {details}", details=details or "(no details)")
-        request.setHeader(b"content-type", TEXT.encode("ascii"))
-        request.setHeader(b"cache-control", b"no-store")
-        return b"Your report is in the log of the node.\n"
+    def __init__(self, files: IncidentFiles, responder: Responder) -> None:
+        super().__init__()
+        self._files = files
+        self._responder = responder
+
+    def render_POST(self, request: StreamingRequest) -> int:
+        self._responder.run(request, self._answer(_details(request)))
+        return NOT_DONE_YET
+
+    async def _answer(self, details: str) -> Answer:
+        shown = shown_reason(nameless(details[:_MOST]))
+        log.warn("A user reports: {details}", details=shown or "(no details)")
+        told = _IN_FILE if await self._files.save(details) else _IN_LOG
+        return Answer(told, 200, {"content-type": TEXT, "cache-control": "no-store"})
 
 
 def _details(request: StreamingRequest) -> str:

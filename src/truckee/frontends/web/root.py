@@ -18,7 +18,6 @@ from truckee.frontends.web.frame import Frames
 from truckee.frontends.web.handles import FormNotTaken, UploadResource
 from truckee.frontends.web.helper_report import HelperReporter
 from truckee.frontends.web.helper_status import HelperStatusResource
-from truckee.frontends.web.incident import IncidentResource
 from truckee.frontends.web.metrics import Metrics, MetricsResource
 from truckee.frontends.web.mutable_files import MutableWeb
 from truckee.frontends.web.new_files import NewFiles
@@ -154,7 +153,6 @@ class RootResource(Resource):
         seen_by_id = OperationsResource(events.tasks, responder, frames, walks)
         self.putChild(b"operations", seen_by_id)
         self.putChild(b"status", StatusResource(events, frames))
-        self.putChild(b"report_incident", IncidentResource())
         counters = StatisticsResource(events.tasks, events.seconds, frames)
         self.putChild(b"statistics", counters)
         if metrics is not None:
