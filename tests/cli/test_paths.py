@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -209,6 +210,14 @@ class GetTests(_Case):
         self.assertIn("no directory", self.refuses("x/"))
         self.assertEqual(self.left(), ["d"])
 
+    def test_socket(self) -> None:
+        """A Unix socket is neither replaced nor written into; it is named."""
+        self.addCleanup(make_socket(self.place / "socket").close)
+        told = self.do("get", "-q", self.cap, "socket", code=1)
+        self.assertIn("socket: No such device or address", told)
+        self.assertTrue(stat.S_ISSOCK((self.place / "socket").stat().st_mode))
+        self.assertEqual(self.left(), ["socket"])
+
     def test_longest_name(self) -> None:
         """A name of the longest length that the file system takes is taken."""
         for name in ("n" * 255, "ö" * 127):
@@ -258,6 +267,17 @@ class GetTests(_Case):
         get.stderr.close()
 
 
+def make_socket(path: Path) -> socket.socket:
+    """Return what listens at a Unix socket; the path itself may be longer than one's."""
+    made = socket.socket(socket.AF_UNIX)
+    place = os.open(path.parent, os.O_RDONLY)
+    try:
+        made.bind(f"/proc/self/fd/{place}/{path.name}")
+    finally:
+        os.close(place)
+    return made
+
+
 def _is_opening(process: int, path: Path) -> bool:
     """Tell whether a process waits in an open(2); Linux only."""
     try:
@@ -292,6 +312,14 @@ class PutTests(_Case):
     def test_proc(self) -> None:
         """A file whose size is said to be 0 is read all the same."""
         self.assertEqual(self.stored("/proc/version"), Path("/proc/version").read_bytes())
+        # This one differs at each look.
+        self.assertEqual(self.stored("/proc/cpuinfo")[:9], b"processor")
+
+    def test_empty(self) -> None:
+        """A file of no bytes is stored, and one that says so of itself, too."""
+        (self.place / "empty").touch()
+        for name in ("empty", "/proc/self/oom_score_adj"):
+            self.assertEqual(len(self.stored(name)), 0 if name == "empty" else 2, name)
 
     def test_devices(self) -> None:
         """A device is read to its end."""
@@ -333,6 +361,8 @@ class PutTests(_Case):
         """What cannot be read is named, with what to do."""
         (self.place / "loop").symlink_to("loop")
         (self.place / "d").mkdir()
+        listening = make_socket(self.place / "socket")
+        self.addCleanup(listening.close)
         for name, words in (
             ("d", "tar c d"),
             (".", "directory"),
@@ -340,6 +370,7 @@ class PutTests(_Case):
             ("n" * 256, "too long"),
             ("loop", "symbolic link"),
             ("d/x/y", "No such file"),
+            ("socket", "No such device or address"),
         ):
             self.assertIn(words, self.refused("put", name), name)
 
@@ -351,13 +382,31 @@ class PutTests(_Case):
         """A file that becomes shorter while it is read is said to have."""
         self._changed(-1, "became shorter")
 
+    def test_vanished(self) -> None:
+        """A file that is removed while it is read is stored as it was."""
+        path, put = self._reading()
+        path.unlink()
+        put.send_signal(signal.SIGCONT)
+        cap, told = put.communicate(timeout=TIME)
+        self.assertEqual((put.returncode, told), (0, b""))
+        self.assertEqual(len(self.read_back(cap.decode().strip())), 48 << 20)
+
     def _changed(self, by: int, words: str) -> None:
+        path, put = self._reading()
+        os.truncate(path, (48 << 20) + 5 if by > 0 else 0)
+        put.send_signal(signal.SIGCONT)
+        told = put.communicate(timeout=TIME)[1].decode()
+        self.assertIn(words, told)
+        self.assertEqual(put.returncode, 1)
+
+    def _reading(self) -> tuple[Path, subprocess.Popen[bytes]]:
+        """Return a file, and what reads it and was stopped before its end."""
         path = self.place / "file"
         size = 48 << 20
         path.write_bytes(bytes(size))
         put = warm.start(
             self.command("put", "-q", str(path)),
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         eventually(lambda: _read_position(put.pid, path), TIME)
@@ -365,11 +414,7 @@ class PutTests(_Case):
         if _read_position(put.pid, path) >= size:
             put.kill()
             raise SkipTest("this machine reads faster than it can be stopped")
-        os.truncate(path, size + 5 if by > 0 else 0)
-        put.send_signal(signal.SIGCONT)
-        told = put.communicate(timeout=TIME)[1].decode()
-        self.assertIn(words, told)
-        self.assertEqual(put.returncode, 1)
+        return path, put
 
 
 class AddressTests(_Case):

@@ -17,9 +17,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import warm
 from tests.cli.making import start_here
 from tests.processes import (
     START_TIME,
@@ -33,6 +35,7 @@ from tests.processes import (
     python_path,
     run,
     running,
+    truckee,
 )
 
 MIB = 1 << 20
@@ -282,7 +285,7 @@ class ServingTests(_Case):
         self.assertIn("any 2 of 3 shares on 3 storage directories", grid.log())
 
     def test_ports(self) -> None:
-        """A bare number is a TCP port, and node.url is an address that works."""
+        """What is in node.url is an address that works."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -295,6 +298,32 @@ class ServingTests(_Case):
             with running(grid):
                 self.assertTrue(grid.url.startswith(url), grid.url)
                 self.assertEqual(ask("--globoff", grid.url).status, 200)
+
+    def test_exposed(self) -> None:
+        """A bare number listens for other machines, and who starts the node is told so."""
+        # In a network of its own nobody else can reach it.
+        alone = ("unshare", "--net")
+        if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+            raise SkipTest("needs unshare(1), and the right to use it")
+        self.create("3490")
+        told = self.room / "told"
+        with told.open("wb") as output:
+            process = warm.start(
+                [*alone, *truckee("run", str(self.node))],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self.addCleanup(process.wait, 60)
+        self.addCleanup(process.terminate)
+        eventually(lambda: "\nWarning: " in told.read_text())
+        for text in ("Warning: The web API", "truckee.node.build#warn] The web API"):
+            self.assertIn(
+                f"{text} listens on port 3490 of all addresses of this machine, so other "
+                "machines may reach it",
+                told.read_text(),
+            )
+        self.assertIn("web.port = tcp:3490:interface=127.0.0.1", told.read_text())
 
     def test_nickname(self) -> None:
         """A name with a percent sign is a name like any other."""

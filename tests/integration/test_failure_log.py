@@ -76,6 +76,43 @@ class LogTests(SynchronousTestCase):
         )
         self.assertNotIn(CHOSEN, self.grid.log())
 
+    def test_ways_to_a_file(self) -> None:
+        """A file that cannot be read has its line by whichever way it is asked for."""
+        directory = ask("-X", "POST", f"{self.url}uri?t=mkdir").text
+        cap = self.spoil(1)
+        ask("-X", "PUT", "-d", cap, f"{self.url}uri/{directory}/lost?t=uri")
+        self.before = len(self.grid.log())
+        failed = r"Download [0-9]+ \(task ID\) failed: NotEnoughSharesError"
+        for way in (
+            ("-r", "100-199", f"{self.url}uri/{cap}"),
+            ("-r", "-10", f"{self.url}cap/{cap}"),
+            ("-r", "0-1,5-6", f"{self.url}uri/{cap}"),
+            (f"{self.url}file/{cap}/@@named=/film.mp4",),
+            (f"{self.url}named/{cap}/film.mp4?save=true",),
+            (f"{self.url}uri/{directory}/lost",),
+            (f"{self.url}dav/{directory}/lost",),
+        ):
+            self.check(ask(*way), 410, failed)
+
+    def test_ways_to_store(self) -> None:
+        """What is too large has its line by whichever way it is stored."""
+        directory = ask("-X", "POST", f"{self.url}uri?t=mkdir").text
+        opened = ask("-X", "POST", f"{self.url}upload/open").text
+        self.before = len(self.grid.log())
+        chunked = ("-H", "Transfer-Encoding: chunked", "-T", "-")
+        for way in (
+            ("-F", "file=@-", f"{self.url}uri?t=upload"),
+            (*chunked, f"{self.url}uri?key=CHK"),
+            (*chunked, f"{self.url}uri/{directory}/large"),
+            ("-F", "file=@-", f"{self.url}uri/{directory}/?t=upload&name=large"),
+            (*chunked, f"{self.url}dav/{directory}/large"),
+            (*chunked, f"{self.url}upload/{opened}"),
+        ):
+            reply = ask(*way, data=bytes(20_000))
+            self.check(reply, 413, r"Upload [0-9]+ \(task ID.*\) failed: .*10000")
+            self.assertNotIn(opened, self.grid.log())
+        ask("-X", "DELETE", f"{self.url}upload/{opened}")
+
     def test_nothing_wrong(self) -> None:
         """What a client has to change leaves no line, nor does what went well."""
         ask("-T", "-", f"{self.url}uri", data=b"x" * 100)

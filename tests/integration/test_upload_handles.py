@@ -6,12 +6,15 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import socket
 import struct
+import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -109,6 +112,27 @@ class DepartureTests(_Case):
             eventually(lambda s=size, w=wanted: state() == (s, w))  # type: ignore[misc]
         cap = self.ask("PUT", f"{path}?offset={size}&close=true", data[size:]).text
         self.assertTrue(ask(f"{self.url}uri/{cap}").body == data)
+
+    def test_ffmpeg(self) -> None:
+        """ffmpeg, which waits for no answer, stores all that it sends."""
+        program = shutil.which("ffmpeg")
+        if program is None:
+            raise SkipTest("ffmpeg is not installed")
+        place = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for size in (1000, MIB, 25 * 10**6):
+            data = content(size)
+            (place / "file").write_bytes(data)
+            path = self.open()
+            copy = ("-f", "data", "-i", str(place / "file"), "-map", "0", "-c", "copy")
+            put = ("-f", "data", "-method", "PUT", f"{self.url}{path}?close=true")
+            done = subprocess.run(
+                [program, "-v", "error", "-nostdin", *copy, *put],
+                capture_output=True,
+                check=False,
+            )
+            self.assertEqual((done.returncode, done.stderr), (0, b""), size)
+            eventually(lambda p=path: self.told(p)["state"] == "stored")  # type: ignore[misc]
+            self.check_file(self.told(path)["cap"], data)
 
 
 class RoundTripTests(_Case):
