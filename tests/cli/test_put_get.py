@@ -366,6 +366,40 @@ class PutGetTests(SynchronousTestCase):
                 self.assertEqual(ask(f"{grid.url}uri/{cap}").body, data)
             grid.stop()
 
+    def test_put_over_cut_line(self) -> None:
+        """So it is when the line is cut, for a moment or for longer; nothing is lost."""
+        port = int(self.grid.url.rstrip("/").rpartition(":")[2])
+        data = content(12 * MIB, 5)
+        for away in (False, True):
+            with Line(port) as line:
+                line.rate = 4 * MIB
+                address = f"http://127.0.0.1:{line.port}"
+                with warm.start(
+                    truckee("put", "-u", address, self.file(data, f"cut-{away}")),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=self.environment(),
+                ) as put:
+                    assert put.stderr is not None and put.stdout is not None
+                    eventually(lambda sender=line: sender.sent > 2 * MIB)  # type: ignore[misc]
+                    if away:
+                        line.target = 1  # where nothing listens
+                    line.reset()
+                    if away:
+                        told = put.stderr.readline().decode()
+                        self.assertRegex(
+                            told, r"^The gateway does not answer \(.*\) since "
+                        )
+                        line.target = port
+                    line.rate = 0
+                    cap = put.stdout.read().decode().strip()
+                    errors = put.stderr.read().decode()
+                    self.assertEqual(put.wait(60), 0, errors)
+                if away:
+                    self.assertRegex(errors, "^The gateway answers again: .*\n$")
+                self.assertNotIn("Error", errors)
+                self.assertEqual(ask(f"{self.grid.url}uri/{cap}").body, data)
+
     def active(self) -> list[dict[str, Any]]:
         """Return what the gateway is doing."""
         active: list[dict[str, Any]] = json.loads(

@@ -287,8 +287,12 @@ class KeptCapsTests(PageCase):
             "await page.reload()",
             "await page.goto(new URL('/status', page.url()).href); await page.goBack()",
             "await page.goto('about:blank'); await page.goto(args[0])",
+            # A stored file itself, as people look whether it is there.
+            "await page.goto(new URL('/uri/' + args[1], page.url()).href);"
+            "await page.goBack()",
         ):
-            self.browser.do(leave, f"http://127.0.0.1:{self.line.port}/upload")
+            address = f"http://127.0.0.1:{self.line.port}/upload"
+            self.browser.do(leave, address, caps[0])
             self.assertEqual(sorted(self.caps(3)), sorted(caps))
         seen = self.browser.do(
             """
