@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from truckee.flow.changes import Changes, ending
@@ -52,6 +53,38 @@ class ChangesTests(SynchronousTestCase):
         self.so.append(1)
         self.changes.wake()
         self.successResultOf(stays)
+
+    def test_cancelled_is_forgotten(self) -> None:
+        """What is cancelled leaves nothing behind, however long no change comes."""
+        waiting = self.wait()
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertFalse(self.changes.waited_for)
+
+    def test_cancelled_by_another(self) -> None:
+        """One that is woken may cancel those that are woken behind it."""
+        waiting = [self.wait() for _ in range(3)]
+        waiting[0].addCallback(lambda _: waiting[1].cancel())
+        self.so.append(1)
+        self.changes.wake()
+        self.successResultOf(waiting[0])
+        self.failureResultOf(waiting[1], CancelledError)
+        self.successResultOf(waiting[2])
+
+    def test_once_within(self) -> None:
+        """A change or the end of the time ends the wait; the timer goes with it."""
+        clock = Clock()
+        for end in (self.changes.wake, lambda: clock.advance(2)):
+            waiting = Deferred.fromCoroutine(self.changes.once_within(clock, 2))
+            clock.advance(1.5)
+            self.assertNoResult(waiting)
+            end()
+            self.successResultOf(waiting)
+            self.assertEqual(clock.getDelayedCalls(), [])
+        waiting = Deferred.fromCoroutine(self.changes.once_within(clock, 2))
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(clock.getDelayedCalls(), [])
 
 
 class EndingTests(SynchronousTestCase):

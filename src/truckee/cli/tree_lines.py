@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -21,6 +20,7 @@ from truckee.cli.gateway import BytesBody, Gateway, read
 from truckee.cli.grid import problem_at
 from truckee.cli.grid_path import GridPath
 from truckee.cli.problems import Problem, Unreachable, printable
+from truckee.flow.changes import Changes
 
 _DONE = Failure(ResponseDone())
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -110,7 +110,7 @@ class _Body(Protocol):
     _size: int = field(default=0, init=False)  # bytes of these
     _rest: bytes = field(default=b"", init=False)
     _ended: BaseException | None = field(default=None, init=False)
-    _waiting: Deferred[None] | None = field(default=None, init=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
 
     async def take(self) -> list[bytes]:
         """Return the lines that came, at least one; none: it has ended, well or not."""
@@ -119,8 +119,7 @@ class _Body(Protocol):
                 if isinstance(self._ended, ResponseDone | PotentialDataLoss):
                     return []
                 raise problem_within(self._ended)
-            self._waiting = Deferred()
-            await self._waiting
+            await self._changes.once()
         lines, self._lines, self._size = self._lines, [], 0
         if self._ended is None:
             self._producer.resumeProducing()
@@ -135,17 +134,12 @@ class _Body(Protocol):
         if len(self._rest) > _LONGEST:
             self._producer.loseConnection()
         if lines:
-            self._wake()
+            self._changes.wake()
 
     def connectionLost(self, reason: Failure = _DONE) -> None:
         self._ended = reason.value
-        self._wake()
+        self._changes.wake()
 
     @property
     def _producer(self) -> Any:
         return self.transport
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.called:
-            waiting.callback(None)

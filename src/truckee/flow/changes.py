@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 
 @contextmanager
@@ -44,15 +45,22 @@ class Changes:
         while not condition():
             if self.error is not None:
                 raise self.error
-            change: Deferred[None] = Deferred()
-            self._waiting.append(change)
-            await change
+            await self.once()
 
-    async def once(self) -> None:
-        """Return at the next change, whatever it is."""
-        change: Deferred[None] = Deferred()
+    def once(self) -> Deferred[None]:
+        """Fire at the next change, whatever it is."""
+        change: Deferred[None] = Deferred(self._leave)
         self._waiting.append(change)
-        await change
+        return change
+
+    async def once_within(self, clock: IReactorTime, seconds: float) -> None:
+        """Return at the next change, or after *seconds*, which then counts as one."""
+        timer = clock.callLater(seconds, self.wake)
+        try:
+            await self.once()
+        finally:
+            if timer.active():
+                timer.cancel()
 
     def wake(self) -> None:
         """Something changed."""
@@ -66,3 +74,8 @@ class Changes:
         if self.error is None:
             self.error = error
             self.wake()
+
+    def _leave(self, change: Deferred[None]) -> None:
+        # While all are woken, one of them can cancel another.
+        if change in self._waiting:
+            self._waiting.remove(change)

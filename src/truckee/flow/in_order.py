@@ -8,8 +8,8 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
 
+from truckee.flow.changes import Changes
 from truckee.flow.limits import Budget
 from truckee.flow.together import Group, Work
 
@@ -37,7 +37,7 @@ class InOrder(Generic[T, R]):
     _results: deque[list[R]] = field(factory=deque, init=False, repr=False)
     _ended: bool = field(default=False, init=False)  # the source
     _failure: Exception | None = field(default=None, init=False)
-    _waiting: Deferred[None] | None = field(default=None, init=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._turns = Budget(self._most)
@@ -64,8 +64,7 @@ class InOrder(Generic[T, R]):
                     continue
                 if self._ended and not self._results:
                     return
-                self._waiting = Deferred()
-                await self._waiting
+                await self._changes.once()
         finally:
             await self._group.stop()
 
@@ -77,7 +76,7 @@ class InOrder(Generic[T, R]):
                 self._failure = self._failure or error
                 raise
             finally:
-                self._wake()
+                self._changes.wake()
 
         self._group.start(run())
 
@@ -92,8 +91,3 @@ class InOrder(Generic[T, R]):
     async def _do(self, each: T, result: list[R]) -> None:
         async with self._turns.hold(1):
             result.append(await self._work(each))
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.called:
-            waiting.callback(None)

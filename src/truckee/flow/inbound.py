@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+
+from truckee.flow.changes import Changes
 
 # Bytes held before the source is paused.  One more read of the transport can follow.
 HIGH_WATER = 256 * 1024
@@ -42,7 +43,7 @@ class Inbound:
     _paused: bool = field(default=True, init=False)
     _ended: bool = field(default=False, init=False)
     _error: Exception | None = field(default=None, init=False)
-    _waiting: Deferred[None] | None = field(default=None, init=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
 
     # From outside
 
@@ -55,12 +56,12 @@ class Inbound:
         if self._size >= self._high_water and not self._paused:
             self._paused = True
             self._source.pauseProducing()
-        self._wake()
+        self._changes.wake()
 
     def finished(self) -> None:
         """No more bytes will come, and all that came are good."""
         self._ended = True
-        self._wake()
+        self._changes.wake()
 
     def failed(self, error: Exception) -> None:
         """No more bytes will come; the iterator raises *error* now, not what is held."""
@@ -69,14 +70,14 @@ class Inbound:
             self._error = error
             self._held.clear()
             self._size = 0
-            self._wake()
+            self._changes.wake()
 
     def broken(self, error: Exception) -> None:
         """No more bytes will come; the iterator raises *error* behind what is held."""
         if not self._ended:
             self._ended = True
             self._error = error
-            self._wake()
+            self._changes.wake()
 
     @property
     def held(self) -> int:
@@ -98,8 +99,7 @@ class Inbound:
                 self._paused = False
                 self._source.resumeProducing()
                 continue
-            self._waiting = Deferred()
-            await self._waiting
+            await self._changes.once()
         chunk = b"".join(self._held) if len(self._held) > 1 else self._held[0]
         self._held.clear()
         self._size = 0
@@ -107,8 +107,3 @@ class Inbound:
             self._paused = False
             self._source.resumeProducing()
         return chunk
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.called:
-            waiting.callback(None)

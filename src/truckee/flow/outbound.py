@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import implementer
+
+from truckee.flow.changes import Changes
 
 
 @implementer(IPushProducer)
@@ -20,7 +21,7 @@ class Outbound:
 
     _consumer: IConsumer
     _paused: bool = field(default=False, init=False)
-    _waiting: Deferred[None] | None = field(default=None, init=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
 
     def __enter__(self) -> Outbound:
         self._consumer.registerProducer(self, True)
@@ -34,8 +35,7 @@ class Outbound:
         self._consumer.write(data)
         del data
         while self._paused:
-            self._waiting = Deferred()
-            await self._waiting
+            await self._changes.once()
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full."""
@@ -44,9 +44,7 @@ class Outbound:
     def resumeProducing(self) -> None:
         """The transport's buffer is empty."""
         self._paused = False
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.called:
-            waiting.callback(None)
+        self._changes.wake()
 
     def stopProducing(self) -> None:
         """The transport is gone; the request's end cancels the writer."""

@@ -12,6 +12,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from truckee.flow.changes import Changes
+
 T = TypeVar("T")
 Work = Coroutine[Deferred[Any], Any, T]
 
@@ -76,7 +78,7 @@ class Group:
 
     failure: Failure | None = field(default=None, init=False)
     _running: dict[_Member, None] = field(factory=dict, init=False, repr=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False)
+    _ends: Changes = field(factory=Changes, init=False, repr=False)
 
     def start(self, work: Work[None]) -> None:
         """Let *work* run; after a failure it is closed unused."""
@@ -98,7 +100,7 @@ class Group:
         """Return when all have ended well; raise the first failure when all have ended."""
         while self._running:
             try:
-                await self._all_ended()
+                await self._ends.once()
             except CancelledError:
                 await self.stop()
                 raise
@@ -110,7 +112,7 @@ class Group:
             self._cancel()
             if self._running:
                 try:
-                    await self._all_ended()
+                    await self._ends.once()
                 except CancelledError:
                     continue
 
@@ -123,18 +125,10 @@ class Group:
         for member in list(self._running):
             member.cancel()
 
-    def _all_ended(self) -> Deferred[None]:
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
-        return waiting
-
     def _end(self, _: object, member: _Member) -> None:
         del self._running[member]
         if not self._running:
-            ended, self._waiting = self._waiting, []
-            for waiting in ended:
-                if not waiting.called:  # by a cancellation
-                    waiting.callback(None)
+            self._ends.wake()
 
 
 def by_itself(work: Work[None], log: Logger, what: str) -> None:

@@ -41,13 +41,5 @@ class Arrivals:
             for name in late:
                 self.settled(name)
             if self._until:
-                await self._next(min(self._until.values()) - now)
-
-    async def _next(self, seconds: float) -> None:
-        """Return after *seconds*, or when all that are expected have come."""
-        timer = self._clock.callLater(seconds, self._changes.wake)
-        try:
-            await self._changes.once()
-        finally:
-            if timer.active():
-                timer.cancel()
+                soon = min(self._until.values()) - now
+                await self._changes.once_within(self._clock, soon)

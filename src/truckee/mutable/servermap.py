@@ -323,12 +323,10 @@ class _Map:
         waiting = self._waiting
         left = [each.next_slow(self._clock.seconds(), timeout) for each in waiting]
         soon = min((seconds for seconds in left if seconds is not None), default=None)
-        timer = None if soon is None else self._clock.callLater(soon, self._changes.wake)
-        try:
+        if soon is None:
             await self._changes.once()
-        finally:
-            if timer is not None and timer.active():
-                timer.cancel()
+        else:
+            await self._changes.once_within(self._clock, soon)
         self._group.check()
         for each in waiting:
             each.mark_slow(self._clock.seconds(), timeout)

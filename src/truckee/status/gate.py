@@ -8,9 +8,9 @@ from twisted.internet.defer import Deferred
 
 @define(eq=False)
 class Gate:
-    """Open at first; whoever comes while it is shut waits."""
+    """Open at first unless *shut*; whoever comes while it is shut waits."""
 
-    _shut: bool = field(default=False, init=False)
+    _shut: bool = False
     _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
 
     def shut(self) -> None:

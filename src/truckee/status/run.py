@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from truckee.errors import Refused, TruckeeError
+from truckee.status.gate import Gate
 from truckee.status.progress import Progress
 from truckee.status.task import BY_REQUEST, CLIENT_GONE, Hooks, State, Task
 from truckee.status.tasks import Tasks
@@ -57,18 +58,16 @@ async def run_task(
 async def _uncut(task: Task, running: Deferred[T]) -> T:
     """Return the result, however often this is cancelled meanwhile."""
     results: list[T | Failure] = []
-    waiting: list[Deferred[None]] = []
+    end = Gate(shut=True)
 
     def ended(result: T | Failure) -> None:
         results.append(result)
-        if waiting and not waiting[-1].called:
-            waiting[-1].callback(None)
+        end.open()
 
     running.addBoth(ended)
     while not results:
-        waiting.append(Deferred())
         try:
-            await waiting[-1]
+            await end.passing()
         except CancelledError:
             task.cancel(CLIENT_GONE)
     [result] = results

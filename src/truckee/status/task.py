@@ -6,10 +6,10 @@ from collections.abc import Callable
 from enum import Enum
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from truckee.errors import Refused
+from truckee.status.gate import Gate
 from truckee.status.pace import Pace
 from truckee.status.progress import Progress
 
@@ -82,7 +82,7 @@ class Task:
     _done: int = field(default=0, init=False)
     _pace: Pace = field(init=False)
     _pause: IDelayedCall | None = field(default=None, init=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    _end: Gate = field(init=False, factory=lambda: Gate(shut=True), repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.began = self._clock.seconds()
@@ -178,10 +178,7 @@ class Task:
 
     async def over(self) -> None:
         """Return when it has ended."""
-        if self.ended is None:
-            ended: Deferred[None] = Deferred()
-            self._waiting.append(ended)
-            await ended
+        await self._end.passing()
 
     # From whoever began it
 
@@ -202,10 +199,7 @@ class Task:
         else:
             self.state, self.error = State.FAILED, error
         self._told(self)
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.called:  # by a cancellation
-                each.callback(None)
+        self._end.open()
 
     def _unpause(self) -> None:
         if self._pause is not None and self._pause.active():

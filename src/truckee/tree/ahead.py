@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from truckee.codec.caps import DirectoryCap, LiteralCap
 from truckee.errors import TruckeeError, Unavailable
+from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
 from truckee.flow.together import Group
 from truckee.tree.directories import Directory
@@ -73,7 +73,7 @@ class _Fetch:
 
     found: Read | None = None
     failure: Exception | None = None  # a fault of ours
-    waiting: Deferred[None] | None = None
+    changes: Changes = field(factory=Changes)
 
     @property
     def is_over(self) -> bool:
@@ -117,9 +117,7 @@ class Ahead:
         fetch = self._fetches.get(cap) or self._start(cap)
         # It is nobody's to drop any more.
         del self._fetches[cap]
-        if not fetch.is_over:
-            fetch.waiting = Deferred()
-            await fetch.waiting
+        await fetch.changes.until(lambda: fetch.is_over)
         if fetch.failure is not None:
             raise fetch.failure
         assert fetch.found is not None
@@ -143,9 +141,7 @@ class Ahead:
             fetch.failure = error
         finally:
             self._running -= 1
-        waiting = fetch.waiting
-        if waiting is not None and not waiting.called:
-            waiting.callback(None)
+        fetch.changes.wake()
 
     async def _read(self, cap: DirectoryCap) -> Read:
         while True:

@@ -8,6 +8,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from truckee.flow.changes import Changes
 from truckee.flow.together import Work
 
 log = Logger()
@@ -21,7 +22,7 @@ class Removal:
     _done: Callable[[], None]
     # Whether the upload had bytes and no run, so that a helper may have some of them.
     at_rest: bool = False
-    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
     _over: bool = field(default=False, init=False)
 
     def begin(self) -> None:
@@ -30,10 +31,7 @@ class Removal:
 
     async def end(self) -> None:
         """Return when it is done."""
-        if not self._over:
-            waiting: Deferred[None] = Deferred()
-            self._waiting.append(waiting)
-            await waiting
+        await self._changes.until(lambda: self._over)
 
     async def _run(self) -> None:
         for step in self._steps:
@@ -47,6 +45,4 @@ class Removal:
         # Not in a finally: of work that is collected while it waits nobody is to be woken.
         self._over = True
         self._done()
-        for waiting in self._waiting:
-            if not waiting.called:
-                waiting.callback(None)
+        self._changes.wake()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
 
 from truckee.codec.hashes import Buffer
+from truckee.flow.changes import Changes
 from truckee.uploads.append_log import UploadLog
 
 # Bytes that are read at once: they are on their way when whoever added them is told.
@@ -25,8 +25,8 @@ class Replay:
     _log: UploadLog
     _ended: bool = False  # whether nothing more will be added
     position: int = field(default=0, init=False)  # bytes that were given
-    _consumer: Deferred[None] | None = field(default=None, init=False, repr=False)
-    _givers: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    _additions: Changes = field(factory=Changes, init=False, repr=False)
+    _reads: Changes = field(factory=Changes, init=False, repr=False)
     stopped: bool = field(default=False, init=False)
 
     @property
@@ -38,51 +38,35 @@ class Replay:
 
     def added(self) -> None:
         """There is more in the log."""
-        self._wake_consumer()
+        self._additions.wake()
 
     def end(self) -> None:
         """Nothing more will be added."""
         self._ended = True
-        self._wake_consumer()
+        self._additions.wake()
 
     async def keep_up(self, behind: int) -> None:
         """Return when the consumer is at most *behind* bytes behind, or has stopped."""
-        while self.behind > behind and not self.stopped:
-            giver: Deferred[None] = Deferred()
-            self._givers.append(giver)
-            await giver
+        await self._reads.until(lambda: self.behind <= behind or self.stopped)
 
     # From the consumer
 
     def stop(self) -> None:
         """The consumer takes no more."""
         self.stopped = True
-        self._wake_givers()
+        self._reads.wake()
 
     def __aiter__(self) -> Replay:
         return self
 
     async def __anext__(self) -> bytes:
-        while not self.behind:
-            if self._ended:
-                raise StopAsyncIteration
-            self._consumer = Deferred()
-            await self._consumer
+        await self._additions.until(lambda: self.behind or self._ended)
+        if not self.behind:
+            raise StopAsyncIteration
         data = await self._log.read(self.position, _PIECE)
         self.position += len(data)
-        self._wake_givers()
+        self._reads.wake()
         return data
-
-    def _wake_consumer(self) -> None:
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None and not consumer.called:
-            consumer.callback(None)
-
-    def _wake_givers(self) -> None:
-        givers, self._givers = self._givers, []
-        for giver in givers:
-            if not giver.called:
-                giver.callback(None)
 
 
 @define(eq=False)

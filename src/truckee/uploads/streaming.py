@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
 from truckee.immutable.upload.options import UploadOptions
 from truckee.immutable.upload.status import UploadStatus
@@ -30,7 +31,7 @@ class _Chunks:
     offset: int = field(default=0, init=False)  # bytes that were given
     _source: AsyncIterator[bytes] | None = field(default=None, init=False, repr=False)
     _appending: Deferred[None] | None = field(default=None, init=False, repr=False)
-    _asking: Deferred[None] | None = field(default=None, init=False, repr=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
     _ended: bool = field(default=False, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -38,13 +39,13 @@ class _Chunks:
         """Give *chunks* next; fires when all of them were asked for."""
         appending: Deferred[None] = Deferred()
         self._source, self._appending = chunks, appending
-        self._wake()
+        self._changes.wake()
         return appending
 
     def end(self) -> None:
         """Give no more."""
         self._ended = True
-        self._wake()
+        self._changes.wake()
 
     def stop(self) -> None:
         """Cancel whoever asks next; it may be running now, and then nothing cancels it."""
@@ -56,11 +57,6 @@ class _Chunks:
         appending, self._appending = self._appending, None
         if appending is not None and not appending.called:
             appending.errback(reason)
-
-    def _wake(self) -> None:
-        asking, self._asking = self._asking, None
-        if asking is not None and not asking.called:
-            asking.callback(None)
 
     def __aiter__(self) -> _Chunks:
         return self
@@ -83,8 +79,7 @@ class _Chunks:
             elif self._ended:
                 raise StopAsyncIteration
             else:
-                self._asking = Deferred()
-                await self._asking
+                await self._changes.once()
 
 
 @implementer(IUpload)
@@ -107,7 +102,7 @@ class StreamingUpload:
     _closed: bool = field(default=False, init=False)
     _cap: Cap | None = field(default=None, init=False, repr=False)
     _error: Failure | None = field(default=None, init=False, repr=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
 
     @property
     def offset(self) -> int:
@@ -188,17 +183,11 @@ class StreamingUpload:
             self._chunks.fail(outcome)
         else:
             self._cap = outcome
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.called:
-                each.callback(None)
+        self._changes.wake()
 
     async def _over(self) -> None:
         """Return when the work has ended."""
-        if self._cap is None and self._error is None:
-            over: Deferred[None] = Deferred()
-            self._waiting.append(over)
-            await over
+        await self._changes.until(lambda: self._cap is not None or self._error is not None)
 
     def _check(self) -> None:
         """:raises TruckeeError: what ended the upload, unless that is its good end."""

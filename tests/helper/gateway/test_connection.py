@@ -110,7 +110,7 @@ class ConnectionTests(TestCase):
         for each in waiting:
             self.assertIs(await each, connection.remote)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(connection._waiting, [])
+        self.assertFalse(connection._changes.waited_for)
 
     async def test_wait_in_vain(self) -> None:
         """Who waited long enough is told so; nothing is left of those who wait no more."""
@@ -121,7 +121,7 @@ class ConnectionTests(TestCase):
             await connection.get(0.0)
         with self.assertRaises(NoHelper):
             await connection.get(-5.0)
-        self.assertEqual(connection._waiting, [])
+        self.assertFalse(connection._changes.waited_for)
         waiting, other = begin(connection.get(60.0)), begin(connection.get(60.0))
         other.cancel()
         with self.assertRaises(CancelledError):
@@ -133,7 +133,7 @@ class ConnectionTests(TestCase):
             await waiting
         self.assertEqual(caught.exception.seconds, 60.0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual(connection._waiting, [])
+        self.assertFalse(connection._changes.waited_for)
 
     async def test_nonsense(self) -> None:
         """One that does not say what it is, is not there."""

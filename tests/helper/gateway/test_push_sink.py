@@ -633,7 +633,7 @@ class PatienceTests(_Case):
         await self.helped.stop()
         await self.fails(NoHelper, self.rest(sink))
         await sink.abort()
-        self.assertEqual(self.gateway.connection._waiting, [])
+        self.assertFalse(self.gateway.connection._changes.waited_for)
 
     async def rest(self, sink: HelperSink) -> None:
         await sink.write(self.content.ciphertext[100:])

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from truckee.errors import Unavailable
+from truckee.flow.changes import Changes
 from truckee.grid.addresses import tcp_ports
 from truckee.helper.protocol import RIHelper
 from truckee.helper.wire import Version
@@ -64,7 +65,7 @@ class HelperConnection:
     version: str | None = field(default=None, init=False)
     last_received: float | None = field(default=None, init=False)  # Unix seconds
     _reconnector: Any = field(default=None, init=False, repr=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
 
     @property
     def connected(self) -> bool:
@@ -91,16 +92,7 @@ class HelperConnection:
             left = deadline - self._clock.seconds()
             if left <= 0:
                 raise NoHelper(seconds)
-            change: Deferred[None] = Deferred()
-            self._waiting.append(change)
-            late = self._clock.callLater(left, _fire, change)
-            try:
-                await change
-            finally:
-                if late.active():
-                    late.cancel()
-                if change in self._waiting:
-                    self._waiting.remove(change)
+            await self._changes.once_within(self._clock, left)
         return self.remote
 
     def _got_remote(self, remote: Any) -> None:
@@ -115,9 +107,7 @@ class HelperConnection:
         remote.notifyOnDisconnect(self._lost, remote)
         self.remote = remote
         self._look_for_channels(told, remote.getPeer())
-        waiting, self._waiting = self._waiting, []
-        for change in waiting:
-            _fire(change)
+        self._changes.wake()
 
     def _lost(self, remote: Any) -> None:
         if self.remote is remote:
@@ -137,8 +127,3 @@ class HelperConnection:
     def _failed(self, failure: Failure) -> None:
         reason = failure.getErrorMessage()[:_LONGEST]
         log.warn("The helper does not answer as it should: {error}", error=reason)
-
-
-def _fire(change: Deferred[None]) -> None:
-    if not change.called:
-        change.callback(None)

@@ -9,7 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from truckee.flow.changes import ending
+from truckee.flow.changes import Changes, ending
 from truckee.flow.together import Work
 from truckee.immutable.download.speed import Speed
 
@@ -96,7 +96,7 @@ class Race(Generic[S, T]):
     )
     _slow: set[S] = field(factory=set, init=False)
     _error: Exception | None = field(default=None, init=False)
-    _change: Deferred[None] | None = field(default=None, init=False, repr=False)
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
 
     async def run(self, found: MutableMapping[S, T]) -> None:
         """
@@ -142,7 +142,7 @@ class Race(Generic[S, T]):
     async def _one(self, source: S, found: MutableMapping[S, T]) -> None:
         began = self._clock.seconds()
         source.speed.busy += 1
-        with ending(self._wake):
+        with ending(self._changes.wake):
             try:
                 answer = await self._question(source)
             except CancelledError:
@@ -166,35 +166,27 @@ class Race(Generic[S, T]):
             for source, (began, _) in self._running.items()
             if source not in self._slow
         ]
-        self._change = Deferred()
         timer = None
         if quick:
             left, source = min(quick, key=lambda each: each[0])
             timer = self._clock.callLater(max(0.0, left), self._is_slow, source)
         try:
-            await self._change
+            await self._changes.once()
         finally:
-            self._change = None
             if timer is not None and timer.active():
                 timer.cancel()
 
     def _is_slow(self, source: S) -> None:
         self._slow.add(source)
         source.speed.demote()
-        self._wake()
-
-    def _wake(self) -> None:
-        change = self._change
-        if change is not None and not change.called:
-            change.callback(None)
+        self._changes.wake()
 
     async def _stop(self) -> None:
         """Cancel all, and return when they have ended."""
         for _, running in list(self._running.values()):
             running.cancel()
         while self._running:
-            self._change = Deferred()
             try:
-                await self._change
+                await self._changes.once()
             except CancelledError:
                 continue

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 
+from truckee.flow.changes import Changes
 from truckee.flow.fair import Yielding
 from truckee.flow.turns import Turns
 from truckee.net.http.channel import StreamingChannel
@@ -41,7 +42,7 @@ class ChannelFactory(Factory):
         self.draining = False
         self._channels: set[StreamingChannel] = set()
         self._yielding: Yielding[StreamingChannel] = Yielding()
-        self._drained: list[Deferred[None]] = []
+        self._ends = Changes()
 
     @property
     def connections(self) -> int:
@@ -64,10 +65,7 @@ class ChannelFactory(Factory):
         for channel in list(self._channels):
             if channel.idle or channel.answered:
                 channel.close_idle()
-        done: Deferred[None] = Deferred()
-        self._drained.append(done)
-        self._tell_if_drained()
-        return done
+        return Deferred.fromCoroutine(self._ends.until(lambda: not self._channels))
 
     def abort(self) -> None:
         """Drop all connections; the requests in progress are cancelled."""
@@ -83,13 +81,7 @@ class ChannelFactory(Factory):
     def closed(self, channel: StreamingChannel) -> None:
         """Count *channel* out."""
         self._channels.discard(channel)
-        self._tell_if_drained()
-
-    def _tell_if_drained(self) -> None:
-        if not self._channels:
-            waiting, self._drained = self._drained, []
-            for done in waiting:
-                done.callback(None)
+        self._ends.wake()
 
     def _has_room(self) -> bool:
         """Tell whether there is room for a connection, made by dropping the slowest."""
