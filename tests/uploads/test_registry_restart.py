@@ -184,7 +184,7 @@ class RestartTests(OpenCase):
             uploads = await self.again(uploads)
             for jump in (2 * 86400, -2 * 86400, 1000 * 86400):
                 self.ahead = ahead + jump
-                assert uploads._sweep is not None
+                assert uploads._sweep.running
                 uploads._sweep.cancel()
                 uploads._look()
                 self.assertEqual(uploads.find(made.handle).offset, 600)

@@ -7,10 +7,11 @@ from typing import Any, Generic, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from truckee.flow.descriptors import TooManyOpenFiles, ended
+from truckee.flow.timer import Timer
 from truckee.storage.limited import TooSlow
 
 log = Logger()
@@ -44,7 +45,7 @@ class Round(Generic[S]):
     failures: list[Exception] = field(factory=list, init=False)  # of those that failed
     _running: dict[S, Deferred[None]] = field(factory=dict, init=False, repr=False)
     _over: bool = field(default=False, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
+    _timer: Timer = field(factory=Timer, init=False)
     _waiting: Deferred[None] = field(factory=Deferred, init=False)
 
     async def ask(
@@ -69,8 +70,7 @@ class Round(Generic[S]):
             raise
         finally:
             self._over = True
-            if self._timer is not None and self._timer.active():
-                self._timer.cancel()
+            self._timer.cancel()
         for server, running in list(self._running.items()):
             if server not in self._silent:
                 log.warn("{server} was not waited for", server=_name(server))
@@ -105,9 +105,9 @@ class Round(Generic[S]):
         enough = self._enough(self.answers)
         if not self._running or (enough and self._running.keys() <= self._silent):
             self._waiting.callback(None)
-        elif self._timer is None and enough and self._grace:
+        elif not self._timer.running and enough and self._grace:
             grace = max(GRACE, self._clock.seconds() - began)
-            self._timer = self._clock.callLater(grace, self._be_over)
+            self._timer.start(self._clock.callLater, grace, self._be_over)
 
     def look_again(self) -> None:
         """Somebody else has found a server silent."""

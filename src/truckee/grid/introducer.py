@@ -10,11 +10,12 @@ from typing import Any
 from attrs import define, field
 from foolscap.api import Referenceable
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from truckee import __version__
+from truckee.flow.timer import Timer
 from truckee.grid.announced import Announced
 from truckee.grid.announcements import MAX_MESSAGE, Announcement, Envelope, verify
 from truckee.grid.introducer_schema import (
@@ -64,7 +65,7 @@ class IntroducerClient(Referenceable):
     # Sequence numbers count for one introducer.
     _announced: Announced = field(factory=Announced, init=False, repr=False)
     _queue: deque[object] = field(factory=deque, init=False, repr=False)  # envelopes
-    _timer: IDelayedCall | None = field(default=None, init=False, repr=False)
+    _timer: Timer = field(factory=Timer, init=False, repr=False)
     _stopped: bool = field(default=False, init=False)
     _reconnector: Any = field(default=None, init=False, repr=False)
     _remote: Any = field(default=None, init=False, repr=False)
@@ -79,9 +80,7 @@ class IntroducerClient(Referenceable):
         """Connect no more, and hear nothing more."""
         self._stopped = True
         self._queue.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
         if self._reconnector is not None:
             self._reconnector.stopConnecting()
 
@@ -112,13 +111,10 @@ class IntroducerClient(Referenceable):
         """Look at what is there after so long."""
         if self._stopped:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._clock.callLater(seconds, self._work)
+        self._timer.start(self._clock.callLater, seconds, self._work)
 
     def _work(self) -> None:
         """Look at announcements for a moment."""
-        self._timer = None
         end = self._clock.seconds() + _SLICE
         for announcement in self._announced.due(self._clock.seconds()):
             self._heard(announcement)

@@ -13,7 +13,6 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IListeningPort,
     IProtocolFactory,
     IReactorTime,
@@ -23,6 +22,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from truckee.flow.timer import Timer
 from truckee.flow.turns import Turn, Turns
 from truckee.net.connection_admission import Admission
 
@@ -104,8 +104,6 @@ class _Sharing(Factory):
 class _Undecided(Protocol):
     """A connection of which we do not know yet what it speaks."""
 
-    _timer: IDelayedCall | None = None
-
     def __init__(
         self,
         sharing: _Sharing,
@@ -115,6 +113,7 @@ class _Undecided(Protocol):
         self._starts, self._rest = sharing.starts, sharing.rest
         self._address = address
         self._held = b""
+        self._timer = Timer()
         self._chosen: IProtocolFactory | None = None
         self._turn = Turn(sharing.turns, self._become)
 
@@ -124,13 +123,13 @@ class _Undecided(Protocol):
         if not self._sharing.admission.opened(transport):
             transport.abortConnection()
             return
-        self._timer = self._sharing.clock.callLater(_UNDECIDED, self._hang_up)
+        self._timer.start(self._sharing.clock.callLater, _UNDECIDED, self._hang_up)
         if set(self._starts.values()) == {self._rest}:
             self._choose(self._rest)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See ``IProtocol``."""
-        self._cancel()
+        self._timer.cancel()
         self._turn.cancel()
 
     def dataReceived(self, data: bytes) -> None:
@@ -147,7 +146,7 @@ class _Undecided(Protocol):
 
     def _choose(self, factory: IProtocolFactory) -> None:
         """Have a protocol of *factory* go on, when the event loop has time for it."""
-        self._cancel()
+        self._timer.cancel()
         self._chosen = factory
         self._turn.take()
         if self._turn.waits:
@@ -170,10 +169,4 @@ class _Undecided(Protocol):
             protocol.dataReceived(held)
 
     def _hang_up(self) -> None:
-        self._timer = None
         cast(Any, self.transport).abortConnection()
-
-    def _cancel(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()

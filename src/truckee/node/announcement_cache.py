@@ -7,11 +7,12 @@ from pathlib import Path
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import DiskFault, fault_of
+from truckee.flow.timer import Timer
 from truckee.grid.announcements import Announcement
 from truckee.node.peers import save_cache
 from truckee.status.problems import Problems
@@ -34,7 +35,7 @@ class AnnouncementCache:
     _clock: IReactorTime
     _problems: Problems | None = None
     _changed: bool = field(default=False, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
+    _timer: Timer = field(factory=Timer, init=False)
     _writing: Deferred[None] | None = field(default=None, init=False)
     _refused: bool = field(default=False, init=False)  # the last write
     _stopped: bool = field(default=False, init=False)
@@ -43,23 +44,20 @@ class AnnouncementCache:
     def changed(self) -> None:
         """Something is to be written."""
         self._changed = True
-        if self._timer is None and self._writing is None and not self._stopped:
+        if not self._timer.running and self._writing is None and not self._stopped:
             delay = max(_DELAY, self._next - self._clock.seconds())
-            self._timer = self._clock.callLater(delay, self._begin)
+            self._timer.start(self._clock.callLater, delay, self._begin)
 
     async def stop(self) -> None:
         """Write what is not written yet, and nothing later."""
         self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
         if self._writing is not None:
             await self._writing
         if self._changed:
             await self._write()
 
     def _begin(self) -> None:
-        self._timer = None
         self._writing = Deferred.fromCoroutine(self._write())
         self._writing.addCallback(self._written)
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from truckee.flow.cpu import Workers
 from truckee.flow.durable import DiskFault, fault_of
+from truckee.flow.timer import Timer
 from truckee.status.problems import Problems
 
 log = Logger()
@@ -86,7 +87,7 @@ class DiskWatch:
     _clock: IReactorTime
     _places: list[Place] = field(factory=list, init=False)
     _looks: dict[str, Look] = field(factory=dict, init=False)
-    _next: IDelayedCall | None = field(default=None, init=False)
+    _next: Timer = field(factory=Timer, init=False)
     _stopped: bool = field(default=False, init=False)
 
     async def add(self, place: Place) -> None:
@@ -102,13 +103,12 @@ class DiskWatch:
     def start(self) -> None:
         """Look again from time to time."""
         if not self._stopped:
-            self._next = self._clock.callLater(EVERY, self._look)
+            self._next.start(self._clock.callLater, EVERY, self._look)
 
     def stop(self) -> None:
         """Look no more."""
         self._stopped = True
-        if self._next is not None and self._next.active():
-            self._next.cancel()
+        self._next.cancel()
 
     def _look(self) -> None:
         async def look() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from truckee.errors import Misuse
+from truckee.flow.timer import Timer
 from truckee.flow.together import Group
 from truckee.renewal.tree_renewal import RenewalStatus, TreeRenewal
 from truckee.status.task import BY_REQUEST
@@ -33,7 +34,7 @@ class Renewals:
     trees: Sequence[TreeRenewal]
     _clock: IReactorTime
     _first: float  # seconds until the first pass
-    _call: IDelayedCall | None = field(default=None, init=False)
+    _call: Timer = field(factory=Timer, init=False)
     _work: Group = field(factory=Group, init=False, repr=False)
     _busy: bool = field(default=True, init=False)  # loading, or running passes
     _soon: bool = field(default=False, init=False)
@@ -96,12 +97,11 @@ class Renewals:
         self._later(0.0 if self._soon else max(_SHORTEST, min(_LONGEST, *waits)))
 
     def _wait_no_more(self) -> None:
-        if self._call is not None and self._call.active():
-            self._call.cancel()
+        self._call.cancel()
 
     def _later(self, seconds: float) -> None:
         self._wait_no_more()
-        self._call = self._clock.callLater(seconds, self._begin)
+        self._call.start(self._clock.callLater, seconds, self._begin)
 
     def _begin(self) -> None:
         self._busy = True

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 from attrs import define, field
 from foolscap.api import Referenceable
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from truckee.flow.timer import Timer
 from truckee.storage.interfaces import IShareWriter
 from truckee.storage.quotas import IDLE_LIMIT, Claim
 
@@ -37,25 +38,23 @@ class RemoteWriter(Referenceable):  # type: ignore[misc]  # foolscap has no type
     _canary: Any
     _claim: Claim
     _turn: DeferredLock = field(factory=DeferredLock, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
+    _timer: Timer = field(factory=Timer, init=False)
     _marker: Any = field(default=None, init=False)
 
     def begin(self) -> None:
         """Watch the client."""
         self._marker = self._canary.notifyOnDisconnect(self._gone)
-        self._timer = self._reactor.callLater(IDLE_LIMIT, self._gone)
+        self._timer.start(self._reactor.callLater, IDLE_LIMIT, self._gone)
 
     def remote_write(self, offset: int, data: bytes) -> Deferred[None]:
         if offset < 0 or not data:
             raise ValueError("a write has an offset of at least 0 and some bytes")
-        if self._timer is not None:
-            self._timer.reset(IDLE_LIMIT)
+        self._timer.extend(IDLE_LIMIT)
         return run(self.in_turn(self._write(offset, data)))
 
     def note(self, count: int) -> None:
         """Count bytes that a thread has written."""
-        if self._timer is not None:
-            self._timer.reset(IDLE_LIMIT)
+        self._timer.extend(IDLE_LIMIT)
         self._claim.wrote(count)
 
     async def _write(self, offset: int, data: bytes) -> None:
@@ -90,9 +89,7 @@ class RemoteWriter(Referenceable):  # type: ignore[misc]  # foolscap has no type
 
     def forget(self) -> None:
         """Watch the client no more; may be called twice."""
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        self._timer.cancel()
         marker, self._marker = self._marker, None
         if marker is not None:
             self._canary.dontNotifyOnDisconnect(marker)

@@ -12,11 +12,11 @@ from typing import Any
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from truckee.errors import Refused
 from truckee.flow.limits import Exclusive
+from truckee.flow.timer import Timer
 from truckee.storage import gbs_kept_schema, gbs_schema
 from truckee.storage.gbs_bodies import write_range
 from truckee.storage.gbs_http import Question, Refusal, parse_body
@@ -203,16 +203,15 @@ class OpenShare:
     _claim: Claim
     _reactor: Any
     _forget: Callable[[], None]  # takes it out of those that are open
-    _timer: IDelayedCall | None = field(default=None, init=False)
+    _timer: Timer = field(factory=Timer, init=False)
 
     def begin(self) -> None:
         """Watch the client."""
-        self._timer = self._reactor.callLater(IDLE_LIMIT, self.give_up)
+        self._timer.start(self._reactor.callLater, IDLE_LIMIT, self.give_up)
 
     async def write(self, offset: int, parts: list[bytes]) -> None:
         """Store *parts* at *offset*."""
-        if self._timer is not None:
-            self._timer.reset(IDLE_LIMIT)
+        self._timer.extend(IDLE_LIMIT)
         await self._writer.write(offset, parts)
         self._claim.wrote(sum(map(len, parts)))
 
@@ -247,9 +246,7 @@ class OpenShare:
         """It is open no more; may be called twice."""
         self._forget()
         self._claim.end()
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        self._timer.cancel()
 
 
 async def _list(kept: IKeptShares, question: Question, storage_index: bytes) -> None:

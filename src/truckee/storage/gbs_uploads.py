@@ -14,11 +14,11 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from truckee.errors import Misuse, Refused, TruckeeError
+from truckee.flow.timer import Timer
 from truckee.storage.interfaces import IShareWriter
 from truckee.storage.quotas import IDLE_LIMIT, Claim
 from truckee.storage.ranges import RangeSet
@@ -112,11 +112,11 @@ class GbsShare:
     _written: RangeSet = field(factory=RangeSet, init=False)
     _finishing: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
+    _timer: Timer = field(factory=Timer, init=False)
 
     def begin(self) -> None:
         """Watch the client."""
-        self._timer = self._reactor.callLater(IDLE_LIMIT, self.give_up)
+        self._timer.start(self._reactor.callLater, IDLE_LIMIT, self.give_up)
 
     @property
     def missing(self) -> list[tuple[int, int]]:
@@ -125,8 +125,7 @@ class GbsShare:
 
     async def write(self, offset: int, parts: list[bytes]) -> None:
         """Store *parts* at *offset*.  :raises TooManyGaps:"""
-        if self._timer is not None:
-            self._timer.reset(IDLE_LIMIT)
+        self._timer.extend(IDLE_LIMIT)
         if self._written.count > _MAX_GAPS:
             raise TooManyGaps
         await self._writer.write(offset, parts)
@@ -166,9 +165,7 @@ class GbsShare:
         if not self._ended:
             self._ended = True
             self._forget()
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
+        self._timer.cancel()
 
 
 async def to_the_end(work: Coroutine[Deferred[Any], Any, None]) -> None:

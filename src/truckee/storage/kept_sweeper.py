@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from truckee.flow.timer import Timer
 from truckee.flow.together import Group
 from truckee.storage.kept_shares import KeptShares, KeptTotals
 
@@ -25,7 +26,7 @@ class KeptSweeper:
     first: float = 300.0  # seconds after the start
     every: float = 3600.0  # seconds from the end of a sweep to the next one
     _all: list[KeptShares] = field(factory=list, init=False)
-    _call: IDelayedCall | None = field(default=None, init=False)
+    _call: Timer = field(factory=Timer, init=False)
     _work: Group = field(factory=Group, init=False, repr=False)
 
     def add(self, kept: KeptShares) -> None:
@@ -50,13 +51,11 @@ class KeptSweeper:
 
     async def stop(self) -> None:
         """Return when nothing is running any more; may be called twice."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
+        self._call.cancel()
         await self._work.stop()
 
     def _later(self, seconds: float) -> None:
-        self._call = self._clock.callLater(seconds, self._begin)
+        self._call.start(self._clock.callLater, seconds, self._begin)
 
     def _begin(self) -> None:
         self._work.start(self._turn())

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from truckee.flow.timer import Timer
 from truckee.immutable.upload.status import UploadStatus
 from truckee.status.gate import Gate
 from truckee.uploads.run import UploadRun
@@ -29,7 +30,7 @@ class Attempts:
     run: UploadRun | None = field(default=None, init=False, repr=False)
     gate: Gate = field(factory=Gate, init=False, repr=False)  # shut while it is paused
     _last_status: UploadStatus = field(factory=UploadStatus, init=False)
-    _retry: IDelayedCall | None = field(default=None, init=False, repr=False)
+    _retry: Timer = field(factory=Timer, init=False, repr=False)
     _delay: float = field(default=_FIRST_RETRY, init=False)
     _left: bool = field(default=False, init=False)  # nothing more is to be begun
 
@@ -49,20 +50,14 @@ class Attempts:
 
     def later(self, work: Callable[[], None], *, failed: bool = False) -> None:
         """Call *work* after a while, which doubles with each run that *failed*."""
-        if self._retry is None and not self._left:
-            self._retry = self._clock.callLater(self._delay, self._again, work)
+        if not self._retry.running and not self._left:
+            self._retry.start(self._clock.callLater, self._delay, work)
         if failed:
             self._delay = min(2 * self._delay, _LAST_RETRY)
 
-    def _again(self, work: Callable[[], None]) -> None:
-        self._retry = None
-        work()
-
     def calm(self) -> None:
         """Call nothing later."""
-        retry, self._retry = self._retry, None
-        if retry is not None and retry.active():
-            retry.cancel()
+        self._retry.cancel()
 
     def over(self, run: UploadRun) -> bool:
         """Note that *run* has ended by itself; False if it is none of ours any more."""

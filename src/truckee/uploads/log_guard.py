@@ -14,11 +14,12 @@ from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from truckee.codec.caps import LiteralCap
+from truckee.flow.timer import Timer
 from truckee.flow.together import Work
 from truckee.immutable.upload.status import UploadStatus
 from truckee.immutable.upload.uploader import Cap
@@ -50,7 +51,7 @@ class LogGuard:
     _attempts: Attempts
     _clock: IReactorTime
     _seconds: float
-    _call: IDelayedCall | None = field(default=None, init=False)
+    _call: Timer = field(factory=Timer, init=False)
 
     def needed(self, status: UploadStatus, cap: Cap) -> bool:
         """Tell whether what was stored as *cap* may be lost."""
@@ -59,13 +60,11 @@ class LogGuard:
     def begin(self) -> None:
         """Keep them from now on."""
         self.stop()
-        self._call = self._clock.callLater(self._seconds, self._over)
+        self._call.start(self._clock.callLater, self._seconds, self._over)
 
     def stop(self) -> None:
         """Leave it as it is; may be called twice."""
-        call, self._call = self._call, None
-        if call is not None and call.active():
-            call.cancel()
+        self._call.cancel()
 
     async def take_up(self) -> None:
         """Look whether all that an earlier process stored is there."""
@@ -92,7 +91,6 @@ class LogGuard:
             run.start()
 
     def _over(self) -> None:
-        self._call = None
         releasing = Deferred.fromCoroutine(self._upload.release())
         releasing.addErrback(_failed)
 

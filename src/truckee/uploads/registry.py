@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from truckee.codec.secrets import KEY_SIZE
 from truckee.errors import Unavailable
 from truckee.flow.cpu import Workers
 from truckee.flow.spool import SpoolDiskFull
+from truckee.flow.timer import Timer
 from truckee.flow.together import by_itself, together
 from truckee.immutable.upload.keys import GivenKey, RandomKey
 from truckee.immutable.upload.options import UploadOptions
@@ -102,7 +103,7 @@ class OpenUploads:
     # Of partial uploads, how many files they are in.
     _uses: Counter[OpenUpload] = field(factory=Counter, init=False, repr=False)
     _watched: dict[OpenUpload, Task] = field(factory=dict, init=False, repr=False)
-    _sweep: IDelayedCall | None = field(default=None, init=False)
+    _sweep: Timer = field(factory=Timer, init=False)
     _stopped: bool = field(default=False, init=False)
 
     def __len__(self) -> int:
@@ -305,9 +306,7 @@ class OpenUploads:
     async def stop(self) -> None:
         """Return when all of them rest where they are."""
         self._stopped = True
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
+        self._sweep.cancel()
         await together(each.shelve() for each in self)
 
     # For the uploads
@@ -397,15 +396,14 @@ class OpenUploads:
 
     def _watch(self) -> None:
         """Look again when the next one may be due."""
-        if self._sweep is None and self._uploads and not self._stopped:
+        if not self._sweep.running and self._uploads and not self._stopped:
             limits = self.limits
             soon = max(1.0, min(self.time_left(each) for each in self))
             # Others may be opened or end meanwhile.
             wait = min(soon, limits.keep, limits.expire_after, limits.park_after)
-            self._sweep = self._clock.callLater(wait, self._look)
+            self._sweep.start(self._clock.callLater, wait, self._look)
 
     def _look(self) -> None:
-        self._sweep = None
         now = self._clock.seconds()
         for each in self:
             if self.time_left(each) <= 0:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from truckee.flow.cpu import Workers
 from truckee.flow.limits import Budget
 from truckee.flow.scratch_file import ScratchFile
+from truckee.flow.timer import Timer
 from truckee.flow.together import by_itself, together
 from truckee.immutable.upload.keys import KeyChoice
 from truckee.immutable.upload.options import UploadOptions
@@ -50,7 +51,7 @@ class WrittenFiles:
     _sizes: Counter[WrittenFile] = field(factory=Counter, init=False, repr=False)
     _size: int = field(default=0, init=False)  # the sum of these, in bytes
     _places: Budget = field(init=False)
-    _look: IDelayedCall | None = field(default=None, init=False, repr=False)
+    _look: Timer = field(factory=Timer, init=False, repr=False)
     _stopped: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -74,24 +75,21 @@ class WrittenFiles:
         content = WrittenContent(scratch, base)
         file = WrittenFile(self, content, self._clock, streams)
         self._files[file], self._owners[file] = None, owner
-        if self._look is None:
-            self._look = self._clock.callLater(_LOOK, self._park_idle)
+        if not self._look.running:
+            self._look.start(self._clock.callLater, _LOOK, self._park_idle)
         return file
 
     async def stop(self) -> None:
         """Give all of them up."""
         self._stopped = True
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+        self._look.cancel()
         await together(each.close() for each in list(self._files))
 
     def _park_idle(self) -> None:
-        self._look = None
         for each in self._files:
             each.park(self._clock.seconds() - IDLE)
         if self._files:
-            self._look = self._clock.callLater(_LOOK, self._park_idle)
+            self._look.start(self._clock.callLater, _LOOK, self._park_idle)
 
     # See ``Host``
 

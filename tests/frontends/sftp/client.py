@@ -274,7 +274,7 @@ class Place:
         self.case.assertEqual(self.tasks.active(), [])
         for each in self.clients:
             self.case.assertEqual(each.session._handles._open, {})
-            self.case.assertEqual(each.session._signs._next, None)
+            self.case.assertFalse(each.session._signs._next.running)
             self.case.assertEqual(each.session._reading.used, 0)
 
 

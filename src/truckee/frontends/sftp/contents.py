@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.caps import ChkReadCap, LiteralCap, MutableReadCap, MutableWriteCap
 from truckee.codec.children import Child
 from truckee.flow.limits import Exclusive
+from truckee.flow.timer import Timer
 from truckee.frontends.sftp.errors import NotDone
 from truckee.immutable.download.downloader import Downloader
 from truckee.immutable.download.read_ahead import Download
@@ -69,7 +70,7 @@ class Downloaded:
     _limit: int = field(default=-1, init=False)
     _began: int = field(default=0, init=False)  # where one who reads on began to
     _open_ended: bool = field(default=False, init=False)
-    _idle: IDelayedCall | None = field(default=None, init=False, repr=False)
+    _idle: Timer = field(factory=Timer, init=False, repr=False)
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes at *offset*, fewer at the end.  :raises TruckeeError:"""
@@ -86,7 +87,7 @@ class Downloaded:
                     parts.append(part)
                     offset += len(part)
             finally:
-                self._idle = self._clock.callLater(_IDLE, self._rest)
+                self._idle.start(self._clock.callLater, _IDLE, self._rest)
         return parts[0].tobytes() if len(parts) == 1 else b"".join(parts)
 
     async def _fetch(self, offset: int, end: int) -> None:
@@ -119,12 +120,9 @@ class Downloaded:
             self._download.stop()
 
     def _busy(self) -> None:
-        if self._idle is not None and self._idle.active():
-            self._idle.cancel()
-        self._idle = None
+        self._idle.cancel()
 
     def _rest(self) -> None:
-        self._idle = None
         self._piece = memoryview(b"")
         self._download.let_go()
 

@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.directory_children import Link
 from truckee.flow.limits import Exclusive
+from truckee.flow.timer import Timer
 from truckee.flow.together import Work
 from truckee.frontends.sftp.attributes import Attributes, entry
 from truckee.frontends.sftp.errors import ListingExpired
@@ -41,7 +42,7 @@ class Listing:
     _batches: Iterator[list[tuple[str, Link]]] | None = field(default=None, init=False)
     _ready: list[bytes] = field(factory=list, init=False, repr=False)
     _expired: bool = field(default=False, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False, repr=False)
+    _timer: Timer = field(factory=Timer, init=False, repr=False)
     _turns: Exclusive = field(factory=Exclusive, init=False)
 
     @classmethod
@@ -58,15 +59,14 @@ class Listing:
         self._batches = self._view.links(self._directory)
         names = [(name, self.attributes) for name in (".", "..")]
         self._add([*names, *new])
-        self._timer = self._clock.callLater(_EXPIRE, self._expire)
+        self._timer.start(self._clock.callLater, _EXPIRE, self._expire)
 
     async def next(self) -> list[bytes]:
         """Return some entries as they are sent; none: that was all."""
         async with self._turns.hold(None):
             if self._expired:
                 raise ListingExpired
-            if self._timer is not None and self._timer.active():
-                self._timer.reset(_EXPIRE)
+            self._timer.extend(_EXPIRE)
             while not self._ready and self._batches is not None:
                 batch = next(self._batches, None)
                 if batch is None:
@@ -103,6 +103,5 @@ class Listing:
 
     def close(self) -> Work[None]:
         """Free what it has."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._timer.cancel()
         return self._free()

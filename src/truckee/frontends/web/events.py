@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Sequence
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from truckee.flow.timer import Timer
 from truckee.frontends.web.problems import problems_json
 from truckee.frontends.web.renewal_report import renewals_json
 from truckee.frontends.web.task_document import listing
@@ -73,7 +74,7 @@ class Events:
     problems: Problems | None = None
     renewals: Callable[[], Sequence[RenewalStatus]] = list  # of leases
     _listeners: list[_Listener] = field(factory=list, init=False)
-    _due: IDelayedCall | None = field(default=None, init=False)
+    _due: Timer = field(factory=Timer, init=False)
     _event: bytes = field(default=b"", init=False)
     _changes: int = field(default=-1, init=False)  # that are in the event
 
@@ -122,7 +123,7 @@ class Events:
         request.registerProducer(listener, True)
         # Should the connection break, a browser comes back after so many milliseconds.
         listener.send(b"retry: 2000\n\n")
-        if self._due is None:
+        if not self._due.running:
             self._tell()
         else:
             self._refresh()
@@ -141,12 +142,10 @@ class Events:
             self._rest()
 
     def _rest(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+        self._due.cancel()
 
     def _tell(self) -> None:
-        self._due = self._clock.callLater(SHORTEST, self._tell)
+        self._due.start(self._clock.callLater, SHORTEST, self._tell)
         self._refresh()
         for listener in list(self._listeners):
             self._send_to(listener)

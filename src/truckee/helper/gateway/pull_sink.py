@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,6 +22,7 @@ from truckee.codec.hashes import Buffer
 from truckee.codec.segments import Segmenter
 from truckee.flow.changes import Changes
 from truckee.flow.cpu import Workers
+from truckee.flow.timer import Timer
 from truckee.grid.placement import happiness
 from truckee.helper.errors import HelperFailed, HelperLied, HelperSilent
 from truckee.helper.gateway.connection import HelperConnection, NoHelper
@@ -97,7 +98,7 @@ class StockHelperSink:
     _working: Deferred[None] | None = field(default=None, init=False)
     _changes: Changes = field(factory=Changes, init=False, repr=False)
     _last_sign: float = field(init=False)  # when the helper showed that it works
-    _look: IDelayedCall | None = field(default=None, init=False)
+    _look: Timer = field(factory=Timer, init=False)
     _over: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -294,7 +295,7 @@ class StockHelperSink:
     def _watch(self) -> None:
         """Give a helper up that is there and does nothing."""
         patience = self._sinks.patience.silent
-        self._look = self._sinks.clock.callLater(patience / 10, self._watch)
+        self._look.start(self._sinks.clock.callLater, patience / 10, self._watch)
         if self._reader is None or self._reader.waits:
             # It is our move, or there is nobody.
             self._last_sign = self._sinks.clock.seconds()
@@ -306,9 +307,7 @@ class StockHelperSink:
 
     def _stop(self) -> None:
         self._over = True
-        look, self._look = self._look, None
-        if look is not None and look.active():
-            look.cancel()
+        self._look.cancel()
 
 
 def _fire(change: Deferred[None]) -> None:

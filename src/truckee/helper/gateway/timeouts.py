@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import define, field, frozen
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from truckee.flow.timer import Timer
 from truckee.helper.errors import HelperSilent
 from truckee.helper.gateway.connection import NoHelper
 
@@ -37,7 +38,7 @@ class Watch:
     _absent: float = field(default=0.0, init=False)
     _silent: float = field(default=0.0, init=False)
     _looked_at: float = field(default=0.0, init=False)  # seconds
-    _next: IDelayedCall | None = field(default=None, init=False)
+    _next: Timer = field(factory=Timer, init=False)
 
     def start(self) -> None:
         """Begin to look."""
@@ -50,13 +51,11 @@ class Watch:
 
     def stop(self) -> None:
         """Look no more; may be called at any time."""
-        following, self._next = self._next, None
-        if following is not None and following.active():
-            following.cancel()
+        self._next.cancel()
 
     def _look(self) -> None:
         patience, now = self._patience, self._clock.seconds()
-        self._next = self._clock.callLater(patience.silent / 10, self._look)
+        self._next.start(self._clock.callLater, patience.silent / 10, self._look)
         passed, self._looked_at = now - self._looked_at, now
         if self._is_absent():
             self._absent += passed

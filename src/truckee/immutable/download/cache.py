@@ -14,12 +14,13 @@ from contextlib import suppress
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from truckee.codec.cached import entry_name
 from truckee.codec.caps import ChkVerifyCap
 from truckee.flow.cpu import Workers
+from truckee.flow.timer import Timer
 from truckee.immutable.download.cache_files import CacheFiles, FoundEntry, space_of
 from truckee.status.ages import LastUse
 
@@ -87,7 +88,7 @@ class Cache:
     _stopped: bool = field(default=False, init=False)
     _writing: bool = field(default=False, init=False)
     _resting_until: float = field(default=0.0, init=False)
-    _check: IDelayedCall | None = field(default=None, init=False)
+    _check: Timer = field(factory=Timer, init=False)
     _counts: dict[str, int] = field(
         factory=lambda: dict.fromkeys(("hits", "misses", "dropped", "damaged"), 0),
         init=False,
@@ -110,9 +111,7 @@ class Cache:
         """Write nothing more; what is being written ends with the workers."""
         self._stopped, self._ready = True, False
         self._queue.clear()
-        if self._check is not None:
-            self._check.cancel()
-            self._check = None
+        self._check.cancel()
 
     @property
     def status(self) -> CacheStatus:
@@ -231,7 +230,7 @@ class Cache:
             await self._disk.run(self._files.remove, gone)
 
     def _check_later(self) -> None:
-        self._check = self._clock.callLater(self.limits.check_interval, self._expire)
+        self._check.start(self._clock.callLater, self.limits.check_interval, self._expire)
 
     def _expire(self) -> None:
         self._forget_stale()

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from truckee.codec.caps import ChkVerifyCap
+from truckee.flow.timer import Timer
 from truckee.immutable.download.shared_file import SharedFile
 
 # A file that nobody reads is kept so long.
@@ -30,7 +31,7 @@ class OpenFiles:
     )
     # The one that was asked for last comes last.
     _kept: OrderedDict[ChkVerifyCap, SharedFile] = field(factory=OrderedDict, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
+    _timer: Timer = field(factory=Timer, init=False)
 
     def get(self, cap: ChkVerifyCap) -> SharedFile:
         """Return the file of *cap*; whoever has it has the same one."""
@@ -41,26 +42,23 @@ class OpenFiles:
         self._kept[cap] = file
         self._kept.move_to_end(cap)
         self._forget(file)
-        if self._timer is None:
-            self._timer = self._clock.callLater(_KEEP, self._tick)
+        if not self._timer.running:
+            self._timer.start(self._clock.callLater, _KEEP, self._tick)
         return file
 
     def stop(self) -> None:
         """Keep nothing any more."""
         self._kept.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
 
     def __len__(self) -> int:
         """How many are kept."""
         return len(self._kept)
 
     def _tick(self) -> None:
-        self._timer = None
         self._forget()
         if self._kept:
-            self._timer = self._clock.callLater(_KEEP / 4, self._tick)
+            self._timer.start(self._clock.callLater, _KEEP / 4, self._tick)
 
     def _forget(self, latest: SharedFile | None = None) -> None:
         """Let go of what is too old or too much, but of *latest*."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from truckee.codec.caps import ChkVerifyCap
 from truckee.flow.recently_used import RecentlyUsed
+from truckee.flow.timer import Timer
 from truckee.immutable.download.memory_budget import Holdings
 
 # Of all files together; less where all readers have little.
@@ -37,7 +38,7 @@ class RecentSegments:
     _segments: RecentlyUsed[Key, bytes] = field(init=False, repr=False)
     # Those whose readers have gone.
     _finishing: set[Deferred[bytes]] = field(factory=set, init=False, repr=False)
-    _timer: IDelayedCall | None = field(default=None, init=False, repr=False)
+    _timer: Timer = field(factory=Timer, init=False, repr=False)
     _stopped: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -92,9 +93,7 @@ class RecentSegments:
     def let_go(self) -> None:
         """Forget all of them."""
         self._holdings.is_busy(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
         for each in list(self._finishing):
             each.cancel()
         used = self.used
@@ -102,11 +101,4 @@ class RecentSegments:
         self._holdings.budget.release(used)
 
     def _forget_later(self) -> None:
-        if self._timer is None:
-            self._timer = self._clock.callLater(_KEEP, self._forget)
-        else:
-            self._timer.reset(_KEEP)
-
-    def _forget(self) -> None:
-        self._timer = None
-        self.let_go()
+        self._timer.start(self._clock.callLater, _KEEP, self.let_go)

@@ -8,13 +8,14 @@ from functools import partial
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from truckee.codec.encoder import EncodedFile
 from truckee.codec.hashes import Buffer
 from truckee.codec.share import ShareLayout
 from truckee.errors import Corrupt, Unavailable
+from truckee.flow.timer import Timer
 from truckee.flow.together import Group, Work, together
 from truckee.grid.placement import happiness
 from truckee.grid.selection import NotEnoughServers, Placement
@@ -90,7 +91,7 @@ class OutgoingShares:
     # Of shares that were begun again: they have to take what has not passed yet.
     _again: list[Deferred[None]] = field(factory=list, init=False, repr=False)
     _passed: bool = field(default=False, init=False)
-    _look: IDelayedCall | None = field(default=None, init=False)
+    _look: Timer = field(factory=Timer, init=False)
 
     def __attrs_post_init__(self) -> None:
         for share, writer in self._placement.writers.items():
@@ -162,7 +163,7 @@ class OutgoingShares:
 
     def watch(self) -> None:
         """Keep idle shares alive; leave behind a server that all the others wait for."""
-        self._look = self._clock.callLater(LOOK, self.watch)
+        self._look.start(self._clock.callLater, LOOK, self.watch)
         live = self.live
         for stream in live:
             stream.keep_alive()
@@ -172,9 +173,7 @@ class OutgoingShares:
 
     def stop_watching(self) -> None:
         """May be called twice."""
-        look, self._look = self._look, None
-        if look is not None and look.active():
-            look.cancel()
+        self._look.cancel()
 
     def _begin(
         self, share: int, server: IStorageServer, writer: IShareWriter

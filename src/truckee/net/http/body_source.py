@@ -9,11 +9,11 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from truckee.flow.fair import Debt
+from truckee.flow.timer import Timer
 from truckee.net.http import peer
 from truckee.net.http.limits import HttpLimits
 from truckee.net.http.minimum_rate import RateWatch
 from truckee.net.http.reading import Cause, Reading
-from truckee.net.http.timer import Timer
 
 # Of a TLS record that is not complete yet, beyond what the system still holds for us.
 _RECORD = 17 * 1024
@@ -38,12 +38,11 @@ class BodySource:
     _too_slow: Callable[[], None]
     _gone: Callable[[], None]
     _rate: RateWatch = field(init=False)
-    _peer_timer: Timer = field(init=False)
+    _peer_timer: Timer = field(factory=Timer, init=False)
     _paused_at: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
         limits, clock = self._limits, self._clock
-        self._peer_timer = Timer(clock.callLater)
         self._rate = RateWatch(
             clock.callLater,
             clock.seconds,
@@ -69,7 +68,7 @@ class BodySource:
         self._reading.stop(Cause.BODY)
         self._paused_at = self._clock.seconds()
         if not self._peer_timer.running:
-            self._peer_timer.start(self._limits.peer_look, self._look_at_peer)
+            self._look_later()
 
     def go_on(self) -> None:
         """Let them come."""
@@ -89,6 +88,10 @@ class BodySource:
         self._rate.stop()
         self._peer_timer.cancel()
 
+    def _look_later(self) -> None:
+        call_later, wait = self._clock.callLater, self._limits.peer_look
+        self._peer_timer.start(call_later, wait, self._look_at_peer)
+
     def _look_at_peer(self) -> None:
         # Goes on while the body stops and flows, which can be thousands of times each
         # second, and ends with a look that finds it flowing.
@@ -103,4 +106,4 @@ class BodySource:
         if gone:
             self._gone()
         else:
-            self._peer_timer.start(self._limits.peer_look, self._look_at_peer)
+            self._look_later()

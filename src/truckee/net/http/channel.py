@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from truckee.errors import Misuse, TruckeeError
 from truckee.flow.fair import Debt
+from truckee.flow.timer import Timer
 from truckee.flow.turns import Turn
 from truckee.net.http.body import Decoder, decoder
 from truckee.net.http.body_source import BodySource
@@ -24,7 +25,6 @@ from truckee.net.http.output import Output
 from truckee.net.http.reading import Cause, Reading
 from truckee.net.http.refusals import BodyAborted, HeadTooLarge, TooSlow, refusal
 from truckee.net.http.request_channel import RequestChannel
-from truckee.net.http.timer import Timer
 from truckee.net.http.unsent import drop_unsent
 
 
@@ -68,16 +68,15 @@ class StreamingChannel(RequestChannel):
 
     def connectionMade(self) -> None:
         self.client = str(getattr(self.transport.getPeer(), "host", ""))
-        limits, call_later = self.site.limits, self.site.reactor.callLater
+        limits, later = self.site.limits, self.site.later
         self._buffer = bytearray()  # what came and was not taken apart yet
-        self._deadline = Timer(call_later)
-        self._quiet = Timer(call_later)
+        self._timer, self._quiet = Timer(), Timer()
         self._turn = Turn(self.site.turns, self._next_turn)
-        self._closing = Closing(self.transport, call_later, limits)
+        self._closing = Closing(self.transport, later, limits)
         self._reading = Reading(self.transport)
         self._debt = Debt(self.site.reactor.seconds)
         self._output = Output(
-            call_later, limits.stalled_output, self.abort, self._flushed, self._debt
+            later, limits.stalled_output, self.abort, self._flushed, self._debt
         )
         self._wire: Any = innermost(self.transport)
         self._source = BodySource(
@@ -97,13 +96,13 @@ class StreamingChannel(RequestChannel):
             self._wire.setTcpNoDelay(True)
         self._read_little()
         self.transport.registerProducer(self._output, True)
-        self._deadline.start(limits.header_deadline, self._too_slow)
+        self._timer.start(self.site.later, limits.header_deadline, self._too_slow)
         self._debt.wait()
         self.site.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._phase = Phase.CLOSING
-        self._deadline.cancel()
+        self._timer.cancel()
         self._quiet.cancel()
         self._turn.cancel()
         self._output.end()
@@ -181,7 +180,7 @@ class StreamingChannel(RequestChannel):
                 del buffer[:2]
             self._phase, self._searched = Phase.HEAD, 0
             if not self._fresh:
-                self._deadline.start(limits.header_deadline, self._too_slow)
+                self._timer.start(self.site.later, limits.header_deadline, self._too_slow)
         try:
             end = find_end(buffer, self._searched)
             if (end if end >= 0 else len(buffer)) > limits.max_head:
@@ -198,7 +197,7 @@ class StreamingChannel(RequestChannel):
             self._reading.go_on(Cause.PIPELINE)
 
     def _begin(self, head: Head) -> None:
-        self._deadline.cancel()
+        self._timer.cancel()
         self._debt.clear()
         self._fresh = False
         self.persistent = head.persistent
@@ -247,7 +246,7 @@ class StreamingChannel(RequestChannel):
         self._source.stop()
         self._read_little()
         if answered:
-            self._deadline.cancel()
+            self._timer.cancel()
             self._quiet.cancel()
             self._exchange_over()
         elif self._request is not None:
@@ -358,7 +357,7 @@ class StreamingChannel(RequestChannel):
             return
         self._phase = Phase.IDLE
         self._debt.wait()
-        self._deadline.start(self.site.limits.idle_timeout, self.close_idle)
+        self._timer.start(self.site.later, self.site.limits.idle_timeout, self.close_idle)
         if self._buffer:
             self._turn.wait()
         else:
@@ -379,8 +378,8 @@ class StreamingChannel(RequestChannel):
         limits = self.site.limits
         self._source.stop()
         self._phase = Phase.SWALLOW
-        self._deadline.start(limits.linger, self._give_up_swallowing)
-        self._quiet.start(limits.linger_quiet, self._give_up_swallowing)
+        self._timer.start(self.site.later, limits.linger, self._give_up_swallowing)
+        self._quiet.start(self.site.later, limits.linger_quiet, self._give_up_swallowing)
 
     def _give_up_swallowing(self) -> None:
         self._close(half_sent=True)
@@ -470,7 +469,7 @@ class StreamingChannel(RequestChannel):
         self._debt.wait()
         # What still comes is dropped, soon, for the client to come to our last answer.
         self._wire.bufferSize = self.site.read_size
-        self._deadline.cancel()
+        self._timer.cancel()
         self._quiet.cancel()
         self._turn.cancel()
         self._source.forget()

@@ -11,6 +11,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from truckee.flow.changes import Changes
 from truckee.flow.fair import Yielding
+from truckee.flow.timer import CallLater
 from truckee.flow.turns import Turns
 from truckee.net.http.channel import StreamingChannel
 from truckee.net.http.limits import HttpLimits
@@ -38,6 +39,7 @@ class ChannelFactory(Factory):
     def __init__(self, limits: HttpLimits, reactor: IReactorTime) -> None:
         self.limits = limits
         self.reactor = reactor
+        self.later: CallLater = reactor.callLater
         self.turns = Turns(reactor)
         self.draining = False
         self._channels: set[StreamingChannel] = set()

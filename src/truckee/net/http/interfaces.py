@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
 from truckee.errors import TruckeeError
+from truckee.flow.timer import CallLater
 from truckee.flow.turns import Turns
 from truckee.net.http.head import Head
 from truckee.net.http.limits import HttpLimits
@@ -84,6 +85,7 @@ class ChannelSite(Protocol):
     headers: Any
     turns: Turns
     reactor: IReactorTime
+    later: CallLater  # of the reactor
     draining: bool
     requestFactory: Any
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import define, field
 
+from truckee.flow.timer import CallLater, Timer
 from truckee.net.http.limits import HttpLimits
-from truckee.net.http.timer import CallLater, Timer
 
 
 def innermost(transport: Any) -> Any:
@@ -29,13 +29,9 @@ class Closing:
     _transport: Any
     _call_later: CallLater
     _limits: HttpLimits
-    _quiet: Timer = field(init=False)
-    _end: Timer = field(init=False)
+    _quiet: Timer = field(factory=Timer, init=False)
+    _end: Timer = field(factory=Timer, init=False)
     _dropped: int = field(default=0, init=False)  # bytes
-
-    def __attrs_post_init__(self) -> None:
-        self._quiet = Timer(self._call_later)
-        self._end = Timer(self._call_later)
 
     def linger(self, half_sent: bool) -> None:
         """
@@ -48,8 +44,8 @@ class Closing:
             self._transport.loseWriteConnection()
         elif not half_sent:
             self._transport.loseConnection()
-        self._quiet.start(self._limits.linger_quiet, self.close)
-        self._end.start(self._limits.linger, self.close)
+        self._quiet.start(self._call_later, self._limits.linger_quiet, self.close)
+        self._end.start(self._call_later, self._limits.linger, self.close)
 
     def heard(self, count: int) -> None:
         """Note that *count* bytes came and were dropped."""
@@ -63,7 +59,7 @@ class Closing:
     def close(self) -> None:
         """Flush what is written and close, without waiting for the client."""
         self.forget()
-        self._end.start(self._limits.close_deadline, self.abort)
+        self._end.start(self._call_later, self._limits.close_deadline, self.abort)
         wire = innermost(self._transport)
         self._transport.loseConnection()
         if wire is not self._transport:

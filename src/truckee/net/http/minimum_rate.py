@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from truckee.net.http.timer import CallLater, Timer
+from truckee.flow.timer import CallLater, Timer
 
 
 @define(eq=False)
@@ -23,17 +23,14 @@ class RateWatch:
     _window: float
     _minimum: int
     _too_slow: Callable[[], None]
-    _timer: Timer = field(init=False)
+    _timer: Timer = field(factory=Timer, init=False)
     _since: float | None = field(default=None, init=False)  # None while paused
     _got: int = field(default=0, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._timer = Timer(self._call_later)
 
     def start(self) -> None:
         """Watch from now on."""
         self.resume()
-        self._timer.start(self._window, self._look)
+        self._timer.start(self._call_later, self._window, self._look)
 
     def got(self, count: int) -> None:
         """Count *count* bytes that came."""
@@ -63,4 +60,4 @@ class RateWatch:
                 return
             else:
                 self.resume()
-        self._timer.start(wait, self._look)
+        self._timer.start(self._call_later, wait, self._look)

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from truckee.flow.fair import Debt
-from truckee.net.http.timer import CallLater, Timer
+from truckee.flow.timer import CallLater, Timer
 
 
 @implementer(IPushProducer)
@@ -29,10 +29,7 @@ class Output:
     _debt: Debt
     blocked: bool = field(default=False, init=False)
     _producer: Any = field(default=None, init=False)
-    _timer: Timer = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._timer = Timer(self._call_later)
+    _timer: Timer = field(factory=Timer, init=False)
 
     def set_producer(self, producer: Any) -> None:
         """Let *producer*, a push producer or None, hear when to stop and go."""
@@ -51,7 +48,7 @@ class Output:
         """What is written stays in memory for now."""
         self.blocked = True
         self._debt.wait()
-        self._timer.start(self._stalled, self._give_up)
+        self._timer.start(self._call_later, self._stalled, self._give_up)
         if self._producer is not None:
             self._producer.pauseProducing()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, Protocol
 
 from attrs import define, field
@@ -20,11 +21,11 @@ from twisted.cred.credentials import ISSHPrivateKey, IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred, fail, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from truckee.errors import TruckeeError
+from truckee.flow.timer import Timer
 from truckee.net.ssh.quiet import QUIET
 from truckee.net.ssh.transport import GRACE
 
@@ -110,7 +111,7 @@ class UserAuth(SSHUserAuthServer):
         self._requests = 0
         self._waiting: deque[bytes] = deque()
         self._busy = self._over = False
-        self._delay: IDelayedCall | None = None
+        self._delay = Timer()
 
     def serviceStarted(self) -> None:
         """Ask, until it takes too long."""
@@ -125,8 +126,7 @@ class UserAuth(SSHUserAuthServer):
         """Ask no more."""
         self._over = True
         self._waiting.clear()
-        if self._delay is not None and self._delay.active():
-            self._delay.cancel()
+        self._delay.cancel()
         super().serviceStopped()
 
     def ssh_USERAUTH_REQUEST(self, packet: bytes) -> None:
@@ -170,7 +170,8 @@ class UserAuth(SSHUserAuthServer):
 
     def _ebPassword(self, failure: Failure) -> Deferred[Any]:
         waiting: Deferred[Any] = Deferred()
-        self._delay = self.clock.callLater(self.passwordDelay, waiting.callback, failure)
+        answer = partial(waiting.callback, failure)
+        self._delay.start(self.clock.callLater, self.passwordDelay, answer)
         return waiting
 
     def _cbFinishedAuth(self, result: Any) -> None:

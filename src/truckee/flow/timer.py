@@ -14,10 +14,11 @@ CallLater = Callable[[float, Callable[[], None]], IDelayedCall]
 class Timer:
     """At most one pending call; all three verbs may be repeated at any time."""
 
-    _call_later: CallLater
     _call: IDelayedCall | None = field(default=None, init=False)
 
-    def start(self, seconds: float, function: Callable[[], None]) -> None:
+    def start(
+        self, call_later: CallLater, seconds: float, function: Callable[[], object]
+    ) -> None:
         """Call *function* in *seconds*, instead of whatever was pending."""
         self.cancel()
 
@@ -25,7 +26,7 @@ class Timer:
             self._call = None
             function()
 
-        self._call = self._call_later(seconds, fire)
+        self._call = call_later(seconds, fire)
 
     def extend(self, seconds: float) -> None:
         """Move what is pending, if anything is, to *seconds* from now."""
