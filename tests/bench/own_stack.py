@@ -25,7 +25,7 @@ from typing import get_args
 from attrs import define, field, frozen
 
 from tests.bench.layers import merge, recording, rows
-from tests.bench.throughput import _digest, _make
+from tests.bench.throughput import _digest, _make, get, hash_of
 from tests.integration.stock_grid import Grid, NodeProcess, Program, grid, reaches
 from tests.processes import curl
 from tests.report import report
@@ -160,6 +160,7 @@ def _measure(
 ) -> dict[tuple[str, str], Measured]:
     """Return what uploads and downloads took, by direction and program."""
     measured: dict[tuple[str, str], Measured] = {}
+    back = source.with_name("back")
     for _ in range(runs):
         for stack in stacks:
             digest = _make(source, size)
@@ -167,7 +168,8 @@ def _measure(
             cap = up.run(stack, lambda: put(stack, source))  # noqa: B023
             down = measured.setdefault((_DOWN, stack.kind), Measured())
             url = stack.gateway.file_url(cap)
-            if down.run(stack, lambda: _digest(url)) != digest:  # noqa: B023
+            down.run(stack, lambda: get(url, back))  # noqa: B023
+            if hash_of(back) != digest:
                 raise AssertionError("the file did not come back")
             stack.nodes.clear()
     return measured

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench.own_stack import Measured, Stack, put
-from tests.bench.throughput import _digest, _make
+from tests.bench.throughput import _make, get, hash_of
 from tests.integration.stock_grid import grid
 from tests.report import report
 
@@ -75,6 +75,7 @@ def _measure(
     stacks: dict[str, Stack], source: Path, options: argparse.Namespace
 ) -> dict[tuple[str, str], Measured]:
     measured: dict[tuple[str, str], Measured] = {}
+    back = source.with_name("back")
     for _ in range(options.runs):
         for way, stack in stacks.items():
             digest = _make(source, options.mib << 20)
@@ -82,7 +83,8 @@ def _measure(
             cap = up.run(stack, lambda: put(stack, source))  # noqa: B023
             down = measured.setdefault(("download", way), Measured())
             url = stack.gateway.file_url(cap)
-            if down.run(stack, lambda: _digest(url)) != digest:  # noqa: B023
+            down.run(stack, lambda: get(url, back))  # noqa: B023
+            if hash_of(back) != digest:
                 raise AssertionError("the file did not come back")
             stack.nodes.clear()
     return measured

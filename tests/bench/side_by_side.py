@@ -20,7 +20,7 @@ from statistics import median
 
 from attrs import define, field
 
-from tests.bench.throughput import _digest, _make
+from tests.bench.throughput import _make, get, hash_of
 from tests.integration.stock_grid import Grid, NodeProcess, grid, reaches, write_node
 from tests.processes import curl
 from tests.report import report
@@ -81,6 +81,7 @@ def _measure(
         "truckee": servers.ours,
     }
     measured: dict[tuple[str, str], Measured] = {}
+    back = source.with_name("back")
     for _ in range(options.runs):
         for name, gateway in gateways.items():
             digest = _make(source, size)
@@ -89,7 +90,8 @@ def _measure(
             cap = up.run(gateway, lambda: curl(*upload).decode())  # noqa: B023
             down = measured.setdefault(("download", name), Measured())
             url = gateway.file_url(cap)
-            if down.run(gateway, lambda: _digest(url)) != digest:  # noqa: B023
+            down.run(gateway, lambda: get(url, back))  # noqa: B023
+            if hash_of(back) != digest:
                 raise AssertionError("the file did not come back")
             servers.clear()
     ours = {what: each for (what, name), each in measured.items() if name == "truckee"}

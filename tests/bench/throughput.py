@@ -96,5 +96,16 @@ def _digest(url: str) -> str:
     return state.hexdigest()
 
 
+def get(url: str, place: Path) -> str:
+    """Write a file of a gateway to *place*; what is in it is looked at later."""
+    return curl("-o", str(place), url).decode()
+
+
+def hash_of(place: Path) -> str:
+    """Return the hash of a file, as ``_make`` does."""
+    with place.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 if __name__ == "__main__":
     main()
