@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.grids import until
+from tests.grids import pause, until
 from tests.helper.helped import INDEX, Content, Gateway, Helped, cut
 from truckee.codec.geometry import Encoding
+from truckee.codec.hashes import Buffer
 from truckee.helper.errors import HelperFull
 from truckee.helper.server.ciphertext_file import CiphertextFile
 from truckee.helper.server.push_service import PushUpload
@@ -130,6 +132,28 @@ class CutTests(_Case):
         cut(self.gateway.tub)
         await self.finish(sink, sent)
         self.assertIsNot(sink._link._way, first)
+
+    async def test_goodbye_does_not_overtake(self) -> None:
+        """What is on its way when a client goes is kept, and not sent again."""
+        sink = await self.gateway.open(CONTENT.size, resumable=True)
+        sent = await self.push_until_beside(sink)
+        await until(lambda: sink.session.done)
+        append, go = CiphertextFile.append, Deferred[None]()
+
+        async def late(file: CiphertextFile, data: Buffer) -> None:
+            if not go.called:
+                await go
+            await append(file, data)
+
+        self.patch(CiphertextFile, "append", late)
+        await sink.write(CONTENT.ciphertext[sent : sent + CHUNK])
+        self.assertGreater(sink.session.in_flight, 0)
+        ending = Deferred.fromCoroutine(sink.abort())
+        await pause(0.1)  # as much as a call takes that overtakes
+        go.callback(None)
+        await ending
+        await until(lambda: not self.helped.uploads.active)
+        self.assertEqual(sum(self.helped.kept.values()), sent + CHUNK)
 
     async def test_helper_restarts(self) -> None:
         """A helper that comes back gets the rest."""

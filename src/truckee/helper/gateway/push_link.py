@@ -214,6 +214,11 @@ class PushLink:
             self._go(PushEvent.STORED)
             self._observer.report(finished.shares)
 
+    async def landed(self) -> None:
+        """Return when no byte is on its way that a call now would overtake."""
+        if self._way is not None:
+            await self._way.landed()
+
     def fail(self, error: Exception) -> None:
         """Send no more, and tell whoever waits why; the first reason counts."""
         self._go(PushEvent.FAILED)

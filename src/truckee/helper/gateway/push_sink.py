@@ -6,7 +6,10 @@ Source: ``docs/formats/helper-push.md``.
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define, evolve, field
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -194,13 +197,19 @@ class HelperSink:
         upload = self._link.let_go()
         if upload is None:
             return
-        parting = call(upload, RIPushUpload, "abort", forget)
+        parting = Deferred.fromCoroutine(self._abort(upload, forget))
         seconds = min(_FAREWELL, self._sinks.patience.silent)
         parting.addTimeout(seconds, self._sinks.clock)
         try:
             await parting
         except Exception as error:
             log.info("The helper was not told: {error}", error=reason_of(error))
+
+    async def _abort(self, upload: Any, forget: bool) -> None:
+        if not forget:
+            # What is on its way need not be sent again.
+            await self._link.landed()
+        await call(upload, RIPushUpload, "abort", forget)
 
     async def _take(self, piece: Buffer) -> None:
         """Take some bytes; wait while too many have not left yet."""

@@ -12,6 +12,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from truckee.flow.changes import Changes
 from truckee.helper.gateway.push_session import LARGEST, Line, Message
 from truckee.helper.protocol import RIPushUpload
 from truckee.helper.wire import LARGEST_PUSH, OK, Pushed
@@ -41,6 +42,8 @@ class PushWay:
     _handle: bytes = field(default=b"", init=False, repr=False)  # of the upload
     _asked: bool = field(default=False, init=False)  # for the handle
     _beside: bool = field(default=False, init=False)  # messages go over a channel
+    _under_way: int = field(default=0, init=False)  # messages on a channel
+    _changes: Changes = field(factory=Changes, init=False, repr=False)
 
     @property
     def largest(self) -> int:
@@ -81,8 +84,13 @@ class PushWay:
         )
         return Pushed.from_wire(answer)
 
+    async def landed(self) -> None:
+        """Return when nothing is on its way over a channel, which calls would overtake."""
+        await self._changes.until(lambda: not self._under_way)
+
     async def _push_beside(self, message: Message) -> bool:
         """Tell whether the helper has *message* now."""
+        self._under_way += 1
         try:
             return await self._channels.write(
                 self._storage_index, 0, self._handle, message.offset, [message.data]
@@ -90,3 +98,6 @@ class PushWay:
         except CallFailed:
             # Over foolscap the helper says what is wrong.
             return False
+        finally:
+            self._under_way -= 1
+            self._changes.wake()
