@@ -28,19 +28,24 @@ Job = Callable[[], None]
 
 @define(eq=False)
 class _Outcome:
-    """What became of some work, once it is *ended*."""
+    """What becomes of some work, once it is *ended*."""
 
+    work: Callable[[], object] | None
     ended: bool = False
     result: Any = None
     error: BaseException | None = None
     waiting: Deferred[None] = field(factory=Deferred)
 
-    def take(self, work: Callable[[], object]) -> None:
-        """Do *work*; in a thread."""
+    def take(self) -> None:
+        """Do the work; in a thread."""
+        work, self.work = self.work, None
+        assert work is not None
         try:
             self.result = work()
         except BaseException as error:
             self.error = error
+        finally:
+            del work
 
     def tell(self) -> None:
         """Wake who waits for it; where the reactor runs."""
@@ -92,9 +97,9 @@ class Workers:
         Cancelling this waits until the thread has ended, so that nothing is closed or
         changed under it; then ``CancelledError`` is raised.
         """
-        outcome = _Outcome()
+        outcome = _Outcome(partial(work, *args, **kwargs))
         # Nothing here keeps what the work was given: the queue has it, then the thread.
-        self._jobs.put(partial(self._do, outcome, partial(work, *args, **kwargs)))
+        self._jobs.put(partial(self._do, outcome))
         del args, kwargs
         cancelled: CancelledError | None = None
         while not outcome.ended:
@@ -106,6 +111,8 @@ class Workers:
         # An error has this frame in its traceback, and the frame has the error: until a
         # garbage collection both would stay, and what the frame has with them.
         raised, result = cancelled or outcome.error, outcome.result
+        # The thread may still have it, for as long as it waits for the interpreter.
+        outcome.error = outcome.result = None
         del outcome, cancelled
         if raised is None:
             return result  # type: ignore[no-any-return]
@@ -124,7 +131,6 @@ class Workers:
             # The next one may be long in coming: nothing of this one is kept.
             del job
 
-    def _do(self, outcome: _Outcome, work: Callable[[], object]) -> None:
-        outcome.take(work)
-        del work
+    def _do(self, outcome: _Outcome) -> None:
+        outcome.take()
         self._handover.give(outcome.tell)
