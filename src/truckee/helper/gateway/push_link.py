@@ -85,7 +85,6 @@ class PushLink:
             way, upload = self._way, self._upload
             if way is None or not way.choose(bool(self._flying)):
                 return
-            self.session.line.largest = way.largest
             message = self.session.next(self._clock.seconds())
             if message is None:
                 return

@@ -43,7 +43,6 @@ class HelperForgot(Unavailable):
 class Line:
     """What is known of the line to the helper: how much of it may be filled."""
 
-    largest: int = LARGEST  # bytes of a message
     _round_trip: float | None = field(default=None, init=False)  # seconds, the shortest
     _rates: deque[tuple[float, float]] = field(factory=deque, init=False)
     _delivered: int = field(default=0, init=False)  # bytes, on this connection
@@ -57,7 +56,7 @@ class Line:
     @property
     def message(self) -> int:
         """Bytes of the next message."""
-        return min(self.largest, max(SMALLEST, int(self._rate * MOMENT)))
+        return min(LARGEST, max(SMALLEST, int(self._rate * MOMENT)))
 
     @property
     def piece(self) -> int:

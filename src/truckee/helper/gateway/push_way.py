@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from truckee.flow.changes import Changes
 from truckee.helper.gateway.push_session import LARGEST, Line, Message
 from truckee.helper.protocol import RIPushUpload
-from truckee.helper.wire import LARGEST_PUSH, OK, Pushed
+from truckee.helper.wire import OK, Pushed
 from truckee.net.foolscap.checked_calls import call
 from truckee.storage.channel_frames import Kind
 from truckee.storage.interfaces import CallFailed
@@ -44,11 +44,6 @@ class PushWay:
     _beside: bool = field(default=False, init=False)  # messages go over a channel
     _under_way: int = field(default=0, init=False)  # messages on a channel
     _changes: Changes = field(factory=Changes, init=False, repr=False)
-
-    @property
-    def largest(self) -> int:
-        """Bytes of a message: behind those on a channel no small call waits."""
-        return LARGEST_PUSH if self._beside else LARGEST
 
     def choose(self, on_their_way: bool) -> bool:
         """Choose for the next message; return whether it may go now."""

@@ -169,6 +169,7 @@ class PushUpload(Referenceable):
     _handles: PushHandles
     _handle: bytes = field(default=b"", init=False, repr=False)  # on share channels
     _open: bool = field(default=True, init=False)
+    _lingers: bool = field(default=False, init=False)  # its gateway was lost just now
     _telling: LoopingCall = field(init=False)
     _told: tuple[int, int] = field(default=(-1, -1), init=False)
     _marker: Any = field(default=None, init=False)
@@ -189,19 +190,24 @@ class PushUpload(Referenceable):
     def _stop(self) -> bool:
         """Hear and tell nothing more; return whether this is new."""
         was, self._open = self._open, False
+        self._handles.forget(self._handle)
         if was:
             self._telling.stop()
-            self._handles.forget(self._handle)
             self._observer.dontNotifyOnDisconnect(self._marker)
         return was
 
     def _lost(self) -> None:
         """The gateway may come back."""
+        handle, self._handle = self._handle, b""
         if self._stop():
+            # Of what is on a channel the last bytes may come later than this.
+            self._handle, self._lingers = handle, True
             self._upload.lingering += 1
             self._later(self._linger, self._gone)
 
     def _gone(self) -> None:
+        self._lingers = False
+        self._handles.forget(self._handle)
         self._upload.lingering -= 1
         self._upload.leave()
 
@@ -260,7 +266,7 @@ class PushUpload(Referenceable):
             self.end()
 
     def _check(self, number: int) -> None:
-        if not self._open:
+        if not (self._open or self._lingers):
             raise UploadOver
         if number < 0:
             raise Gap(self._upload.held)
