@@ -135,16 +135,11 @@ class FoolscapTransport:
             greeting.direct_shares,
         )
         self.server.remote = remote
-        self._look_for_channels(greeting, remote.getPeer())
+        if greeting.has_channels:
+            ports = tcp_ports(self._furl)
+            channels = self.server.channels
+            channels.reached(remote.getPeer(), ports, self._reactor, self._seats)
         self._came(greeting)
-
-    def _look_for_channels(self, greeting: Greeting, peer: Any) -> None:
-        """Note where share channels lead, if there are some, and no proxy between."""
-        if not greeting.has_channels or self._seats is None:
-            return
-        # A proxy for Tor has another port.
-        if getattr(peer, "port", None) in tcp_ports(self._furl):
-            self.server.channels.found(peer.host, peer.port, self._reactor, self._seats)
 
     def _lost(self, remote: Any) -> None:
         if self.server.remote is remote:

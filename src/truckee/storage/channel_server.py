@@ -86,9 +86,8 @@ class ShareChannels:
     _random: Callable[[int], bytes]
     # Called with the transport of each client that had a ticket.
     _proved: Callable[[Any], None]
-    storage: IStorageServer | None = field(
-        default=None, init=False
-    )  # whose shares are read
+    # Whose shares are read; None: there are none.
+    storage: IStorageServer | None = field(default=None, init=False)
     # What is open under a handle, if that is one of theirs.
     sinks: list[Callable[[bytes], Sink | None]] = field(factory=list, init=False)
     _tickets: dict[bytes, _Ticket] = field(factory=dict, init=False, repr=False)

@@ -6,7 +6,7 @@ Source: ``docs/formats/share-channel.md``.  What no channel takes goes another w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -47,6 +47,17 @@ class ServerChannels:
     _channels: dict[Kind, Channel] = field(factory=dict, init=False)
     _opening: set[Kind] = field(factory=set, init=False)
     _not_before: float = field(default=0.0, init=False)  # seconds of the reactor's time
+
+    def reached(
+        self, peer: Any, ports: Container[int], reactor: Any, seats: Seats | None
+    ) -> None:
+        """
+        The server, which has channels, was reached at *peer*, by one of its own *ports*.
+
+        A proxy, such as one for Tor, has another port, and there is no way beside it.
+        """
+        if seats is not None and getattr(peer, "port", None) in ports:
+            self.found(peer.host, peer.port, reactor, seats)
 
     def found(self, host: str, port: int, reactor: Any, seats: Seats) -> None:
         """The server, which is there, has channels."""

@@ -106,20 +106,15 @@ class HelperConnection:
         self.last_received = self._now()
         remote.notifyOnDisconnect(self._lost, remote)
         self.remote = remote
-        self._look_for_channels(told, remote.getPeer())
+        if told.has_channels:
+            ports = tcp_ports(self._furl)
+            self.channels.reached(remote.getPeer(), ports, self._clock, self._seats)
         self._changes.wake()
 
     def _lost(self, remote: Any) -> None:
         if self.remote is remote:
             self.remote = None
             self.channels.lost()
-
-    def _look_for_channels(self, told: Version, peer: Any) -> None:
-        """Note where share channels lead, if there are some, and no proxy between."""
-        # A proxy for Tor has another port.
-        is_direct = getattr(peer, "port", None) in tcp_ports(self._furl)
-        if told.has_channels and is_direct and self._seats is not None:
-            self.channels.found(peer.host, peer.port, self._clock, self._seats)
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
         return await call(self.remote, RIHelper, method, *arguments)
