@@ -13,6 +13,7 @@ from truckee.codec.geometry import Encoding
 from truckee.codec.hashes import Buffer
 from truckee.helper.errors import HelperFull
 from truckee.helper.server.ciphertext_file import CiphertextFile
+from truckee.helper.server.push_handles import PushRefused
 from truckee.helper.server.push_service import PushUpload
 from truckee.storage.channel_client import Seats
 from truckee.storage.channel_frames import Kind
@@ -155,6 +156,26 @@ class CutTests(_Case):
         await ending
         await until(lambda: not self.helped.uploads.active)
         self.assertEqual(sum(self.helped.kept.values()), sent + CHUNK)
+
+    async def test_tail_of_a_lost_gateway(self) -> None:
+        """While a gateway that was lost is waited for, its bytes on a channel count."""
+        self.patch(self.helped.helper, "_linger", 60.0)
+        sink = await self.gateway.open(CONTENT.size, resumable=True)
+        sent = await self.push_until_beside(sink)
+        await until(lambda: sink.session.done)
+        handles = self.helped.helper.handles
+        [(handle, push)] = handles._pushes.items()
+        assert isinstance(push, PushUpload)
+        self.gateway.connection.stop()
+        cut(self.gateway.tub)
+        await until(lambda: not push._open)
+        await handles.push(handle, sent, CONTENT.ciphertext[sent : sent + CHUNK])
+        self.assertEqual(self.helped.upload().held, sent + CHUNK)
+        push.end()
+        with self.assertRaises(PushRefused):
+            await handles.push(handle, sent + CHUNK, b"more")
+        await sink.abort()
+        await self.helped.upload().give_up()
 
     async def test_helper_restarts(self) -> None:
         """A helper that comes back gets the rest."""

@@ -184,13 +184,13 @@ class PushUpload(Referenceable):
 
     def end(self, forget: bool = False) -> None:
         """Take no part any more; may be called twice."""
+        self._handles.forget(self._handle)
         if self._stop():
             self._upload.leave(forget)
 
     def _stop(self) -> bool:
         """Hear and tell nothing more; return whether this is new."""
         was, self._open = self._open, False
-        self._handles.forget(self._handle)
         if was:
             self._telling.stop()
             self._observer.dontNotifyOnDisconnect(self._marker)
@@ -198,10 +198,9 @@ class PushUpload(Referenceable):
 
     def _lost(self) -> None:
         """The gateway may come back."""
-        handle, self._handle = self._handle, b""
         if self._stop():
             # Of what is on a channel the last bytes may come later than this.
-            self._handle, self._lingers = handle, True
+            self._lingers = True
             self._upload.lingering += 1
             self._later(self._linger, self._gone)
 
