@@ -41,7 +41,7 @@ from truckee.immutable.upload.uploader import Uploader, UploadLimits
 from truckee.node.downloads import Downloads, build_downloads
 from truckee.node.layout import NodeDirectory
 from truckee.status.tasks import Tasks
-from truckee.storage.gbs_client import NeedsKnownSize
+from truckee.storage.gbs_writer import NeedsKnownSize
 from truckee.storage.interfaces import Allocation, IShareReader, IShareWriter
 from truckee.storage.journal import Journal
 from truckee.storage.server import DiskServer

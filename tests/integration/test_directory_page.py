@@ -113,7 +113,7 @@ class DirectoryCase(BrowserCase):
         self.browser.do("for (const key of args) await page.keyboard.press(key)", *keys)
 
     def focus_on(self, text: str) -> None:
-        """Wait until what is called *text* has the focus: closing a dialog gives it late."""
+        """Wait until what is called *text* has the focus; a dialog gives it back late."""
         focused = (
             "return page.evaluate(() => document.activeElement.ariaLabel"
             " || document.activeElement.textContent)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -238,3 +239,32 @@ class UnknownLengthTests(SynchronousTestCase):
         self.assertEqual(states(client), {"connected"})
         data = content(3, UNKNOWN)
         self.assertTrue(self.nodes.stock.get(client.put(data, chunked=True)) == data)
+
+
+class KilledTests(SynchronousTestCase):
+    def test_begun_again(self) -> None:
+        """
+        What a gateway that was killed left in progress is in nobody's way: the same file,
+        stored again at once, has its shares on stock servers, too.
+        """
+        nodes = _Shared.nodes
+        nodes.restart_gateways(Shape(3, 5, 6))
+        nodes.clear()
+        theirs = [
+            server
+            for server, kind in zip(nodes.servers, SERVERS, strict=True)
+            if kind == "stock"
+        ]
+        data = content(7, 48 * MIB)
+        path = nodes.ours.directory.parent / "killed"
+        path.write_bytes(data)
+        url = f"{nodes.ours.url}uri?key=CHK"
+        with subprocess.Popen(["curl", "-s", "-T", str(path), url]) as sending:
+            eventually(lambda: all(server.incoming() for server in theirs))
+            nodes.ours.kill()
+        self.assertNotEqual(sending.returncode, 0)
+        self.assertEqual([server.shares() for server in theirs], [[], [], []])
+        nodes.start_gateways(["ours"])
+        cap = nodes.ours.put(data, arguments="?key=CHK")
+        self.assertEqual([len(server.shares()) for server in theirs], [1, 1, 1])
+        self.assertTrue(nodes.stock.get(cap) == data)

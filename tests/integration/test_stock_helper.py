@@ -152,10 +152,7 @@ def setUpModule() -> None:
         for helper in (mine, theirs):
             stack.callback(_end, helper)
         config = mine.directory / "tahoe.cfg"
-        text = config.read_text() + f"max-size = {LIMIT}\n"
-        # Over HTTPS stock servers keep for half an hour what a killed helper began.
-        foolscap = "[client]\nstorage.transport = foolscap\n"
-        config.write_text(text.replace("[client]\n", foolscap))
+        config.write_text(config.read_text() + f"max-size = {LIMIT}\n")
         near, far = (stack.enter_context(Line(helper.port)) for helper in (mine, theirs))
         _Shared.grid = made
         _Shared.from_stock = _Way(made.stock, "stock", mine, near, made.ours)

@@ -25,7 +25,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.contracts import storage_server
 from tests.contracts.storage_server import INDEX, OTHER
-from tests.grids import REACTOR, SECRETS, pause, until
+from tests.grids import OTHER_SECRETS, REACTOR, SECRETS, pause, until
 from tests.integration.stock import TAHOE, StockNode, stock_node
 from tests.storage.gbs_liars import OK, Liar, Lie, Lies, beginning, body, lying, saying
 from tests.storage.gbs_served import Ends, certificate, close, listen, new_client, tub_id
@@ -34,10 +34,11 @@ from truckee.codec.secrets import LeaseSecrets
 from truckee.errors import Unavailable
 from truckee.grid.announcements import tubid_of
 from truckee.storage import gbs_schema
-from truckee.storage.gbs_client import GbsServer, GbsWriter
+from truckee.storage.gbs_client import GbsServer
 from truckee.storage.gbs_connection import WrongKey
 from truckee.storage.gbs_schema import Nurl
 from truckee.storage.gbs_server import certificate_hash, tls_options
+from truckee.storage.gbs_writer import GbsWriter, WriteRequest
 from truckee.storage.interfaces import (
     Allocation,
     BadAnswer,
@@ -132,6 +133,29 @@ class StockContractTests(storage_server.StorageServerContract):
         for index in (INDEX, OTHER):
             name = base32.encode(index)
             shutil.rmtree(shares / name[:2] / name, ignore_errors=True)
+
+    async def test_left_in_progress(self) -> None:
+        """What a client left in progress when it died is begun again by its successor."""
+        answer = await self.server.allocate(INDEX, SECRETS, {1, 2}, 10)
+        await answer.writers[1].write(0, [b"other"])
+        successor = await self.new_server()
+        answer = await successor.allocate(INDEX, SECRETS, {1, 2, 3}, 10)
+        self.assertEqual(answer.writers.keys(), {1, 2, 3})
+        await answer.writers[1].write(0, [b"0123456789"])
+        await answer.writers[1].close(10)
+        (reader,) = (await self.server.buckets(INDEX)).values()
+        self.assertEqual(await reader.read(0, 20), b"0123456789")
+
+    async def test_left_by_another(self) -> None:
+        """What others have in progress, or another upload of ours, is left alone."""
+        mine = await self.server.allocate(INDEX, SECRETS, {1}, 10)
+        self.assertEqual((await self.server.allocate(INDEX, SECRETS, {1}, 10)).writers, {})
+        other = await self.new_server()
+        answer = await other.allocate(INDEX, OTHER_SECRETS, {1, 2}, 10)
+        self.assertEqual(answer.writers.keys(), {2})
+        await mine.writers[1].write(0, [b"0123456789"])
+        await mine.writers[1].close(10)
+        self.assertEqual((await self.server.buckets(INDEX)).keys(), {1})
 
     async def test_space(self) -> None:
         """A stock server tells of its disk."""
@@ -421,7 +445,8 @@ class CollectedTests(TestCase):
         def begin() -> None:
             nurl = Nurl(bytes(32), "127.0.0.1", 1, "x")
             server = Deaf("deaf", b"p" * 20, b"l" * 20, nurl, REACTOR, os.urandom)
-            writer = GbsWriter(server, "path", 0, 10, b"secret")
+            request = WriteRequest("home", SECRETS, b"secret", 10, set())
+            writer = GbsWriter("deaf", server.ask, Patience(), "path", 0, request)
             Deferred.fromCoroutine(writer.write(0, [b"123"]))
             Deferred.fromCoroutine(writer.abort())
 

@@ -32,9 +32,10 @@ from tests.storage.gbs_served import (
 )
 from truckee.codec import base32
 from truckee.storage import gbs_schema
-from truckee.storage.gbs_client import GbsServer, NeedsKnownSize, ShareIncomplete
+from truckee.storage.gbs_client import GbsServer
 from truckee.storage.gbs_connection import Reply, _AnyCertificate
 from truckee.storage.gbs_schema import Nurl
+from truckee.storage.gbs_writer import NeedsKnownSize, ShareIncomplete
 from truckee.storage.interfaces import CallFailed, IStorageServer, ShareTooLarge
 
 ANY = range(1000)

@@ -8,7 +8,8 @@ from twisted.trial.unittest import TestCase
 from tests.contracts.storage_server import INDEX
 from tests.grids import SECRETS, until
 from tests.storage.gbs_served import Served, new_client
-from truckee.storage.gbs_client import GbsServer, GbsWriter
+from truckee.storage.gbs_client import GbsServer
+from truckee.storage.gbs_writer import GbsWriter
 from truckee.storage.interfaces import CallFailed
 
 

@@ -56,6 +56,15 @@ def upload_secret(secrets: LeaseSecrets) -> bytes:
     return tagged_hash(b"truckee_upload_secret_v1", secrets.renew)
 
 
+def progress_secret(secrets: LeaseSecrets) -> bytes:
+    """
+    Return the 32 bytes that show one server which shares in progress are a client's own.
+
+    Source: ``docs/formats/storage-https.md``, "Writing".
+    """
+    return tagged_hash(b"truckee_progress_secret_v1", secrets.renew)
+
+
 def _lease_secret(use: bytes, secret: bytes, storage_index: bytes, seed: bytes) -> bytes:
     # In the first step the secret is the tag and the constant is the value.
     client = tagged_hash(secret, b"allmydata_client_%b_secret_v1" % use)

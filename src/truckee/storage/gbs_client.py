@@ -11,63 +11,34 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, ClassVar
 
 from attrs import Factory, define, evolve, field
-from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from truckee.codec import base32
-from truckee.codec.hashes import Buffer
 from truckee.codec.secrets import LeaseSecrets
-from truckee.errors import Corrupt, Misuse, Unavailable
 from truckee.flow.limits import Budget
-from truckee.flow.under_way import UnderWay
 from truckee.storage import gbs_schema
 from truckee.storage.gbs_answers import understood
 from truckee.storage.gbs_connection import Connect, Connections, Reply
 from truckee.storage.gbs_kept_client import KEPT_SECRET, GbsKeptClient
 from truckee.storage.gbs_schema import Nurl, Version
 from truckee.storage.gbs_slot_client import GbsSlotClient
+from truckee.storage.gbs_writer import GbsShares, NeedsKnownSize
 from truckee.storage.interfaces import (
     Allocation,
-    BadAnswer,
     CallFailed,
     IKeptShares,
     IShareReader,
-    IShareWriter,
     ISlotServer,
     IStorageServer,
-    ShareClosed,
-    ShareTooLarge,
 )
 from truckee.storage.limited import Patience, in_time
-from truckee.storage.ranges import RangeSet
 
 log = Logger()
 
 # What stock clients use, too.
 _CONNECTIONS = 10
-_UPLOAD_SECRET = 20  # bytes
-
-
-@define
-class NeedsKnownSize(Misuse):
-    """
-    {server} is reached over HTTPS: it takes shares of one byte or more whose size is known
-    beforehand, and no shorter ones later.
-    """
-
-    server: str
-
-
-@define
-class ShareIncomplete(Misuse):
-    """Share {share} cannot be closed: {missing} of its {size} bytes were not written."""
-
-    share: int
-    missing: int
-    size: int
 
 
 @implementer(IStorageServer)
@@ -99,6 +70,11 @@ class GbsServer:
 
     _keeper: GbsKeptClient = Factory(
         lambda self: GbsKeptClient(self.name, self.ask, self._random, self.patience),
+        takes_self=True,
+    )
+
+    _shares: GbsShares = Factory(
+        lambda self: GbsShares(self.name, self.ask, self._random, self.patience),
         takes_self=True,
     )
 
@@ -167,42 +143,7 @@ class GbsServer:
             )
         if shares and (open_ended or size < 1):
             raise NeedsKnownSize(self.name)
-        return await self._allocate(storage_index, secrets, shares, size)
-
-    async def _allocate(
-        self, storage_index: bytes, secrets: LeaseSecrets, shares: Set[int], size: int
-    ) -> Allocation:
-        upload_secret = self._random(_UPLOAD_SECRET)
-        home = f"/immutable/{base32.encode(storage_index)}"
-        try:
-            reply = await self.ask(
-                "allocate",
-                b"POST",
-                home,
-                secrets=[
-                    *gbs_schema.lease_headers(secrets),
-                    (gbs_schema.UPLOAD, upload_secret),
-                ],
-                body=gbs_schema.encode_allocate(shares, size),
-            )
-            already, allocated = understood(
-                self.name, "allocate", gbs_schema.parse_allocated, reply.body
-            )
-        except CallFailed:
-            raise
-        except Exception:
-            # It may have heard us; nobody else can give back what it keeps for us then.
-            for share in shares:
-                writer = GbsWriter(self, f"{home}/{share}", share, size, upload_secret)
-                Deferred.fromCoroutine(writer.abort()).addErrback(_unheard)
-            raise
-        return Allocation(
-            already,
-            {
-                share: GbsWriter(self, f"{home}/{share}", share, size, upload_secret)
-                for share in allocated & shares
-            },
-        )
+        return await self._shares.allocate(storage_index, secrets, shares, size)
 
     async def buckets(self, storage_index: bytes) -> Mapping[int, IShareReader]:
         """See ``IStorageServer``."""
@@ -267,107 +208,6 @@ class GbsServer:
         if reply.status not in good:
             raise CallFailed(self.name, call, f"HTTP status {reply.status}")
         return reply
-
-
-def _unheard(failure: Failure) -> None:
-    log.failure("A share in progress could not be given back", failure)
-
-
-@implementer(IShareWriter)
-@define(eq=False)
-class GbsWriter:
-    """
-    A share in progress over there.
-
-    The protocol has no "close": a share is finished, and shown to readers, when its last
-    missing byte arrives.  So the byte at its very end is kept here until ``close``.
-    Writes go side by side; ``close`` and ``abort`` wait for those that are under way.
-    """
-
-    _server: GbsServer = field(repr=False)
-    _path: str = field(repr=False)
-    _share: int
-    _size: int
-    _secret: bytes = field(repr=False)
-    _written: RangeSet = field(factory=RangeSet, init=False, repr=False)
-    _last: bytes = field(default=b"", init=False, repr=False)  # the byte at the end
-    _open: bool = field(default=True, init=False)
-    _writes: UnderWay = field(factory=UnderWay, init=False, repr=False)
-    _turn: DeferredLock = field(factory=DeferredLock, init=False, repr=False)
-
-    async def write(self, offset: int, parts: Sequence[Buffer]) -> None:
-        """See ``IShareWriter``."""
-        data = b"".join(parts)
-        end = offset + len(data)
-        if not self._open:
-            raise ShareClosed(self._share)
-        if end > self._size:
-            raise ShareTooLarge(self._share, end, self._size)
-        if data and end == self._size:
-            data, self._last = data[:-1], data[-1:]
-        with self._writes.one():
-            await self._send(offset, data)
-
-    async def close(self, size: int) -> None:
-        """
-        See ``IShareWriter``.
-
-        :raises NeedsKnownSize: when *size* is not what was allocated.
-        :raises ShareIncomplete: when not all of it was written; it stays open then.
-        """
-        if size > self._size:
-            raise ShareTooLarge(self._share, size, self._size)
-        if size != self._size:
-            raise NeedsKnownSize(self._server.name)
-        async with self._turn:
-            await self._writes.none()
-            if not self._open:
-                raise ShareClosed(self._share)
-            missing = size - self._written.size - len(self._last)
-            if missing:
-                raise ShareIncomplete(self._share, missing, size)
-            await self._send(size - 1, self._last, finished=True)
-            self._open = False
-
-    async def abort(self) -> None:
-        """See ``IShareWriter``; a server out of reach forgets it in half an hour."""
-        async with self._turn:
-            await self._writes.none()
-            if not self._open:
-                return
-            self._open = False
-            try:
-                await self._server.ask(
-                    "abort",
-                    b"PUT",
-                    f"{self._path}/abort",
-                    secrets=[(gbs_schema.UPLOAD, self._secret)],
-                )
-            except (Unavailable, Corrupt):
-                return
-
-    async def _send(self, offset: int, data: bytes, finished: bool = False) -> None:
-        """Send *data*; *finished* is what the server must say of the share then."""
-        if not data:
-            return
-        end = offset + len(data)
-        call = "close" if finished else "write"
-        reply = await self._server.ask(
-            call,
-            b"PATCH",
-            self._path,
-            secrets=[(gbs_schema.UPLOAD, self._secret)],
-            headers={
-                b"Content-Type": gbs_schema.OCTETS,
-                b"Content-Range": gbs_schema.content_range(offset, end),
-            },
-            body=data,
-            good=(200, 201),
-            seconds=self._server.patience.write,
-        )
-        if (reply.status == 201) != finished:
-            raise BadAnswer(self._server.name, call)
-        self._written.add(offset, end)
 
 
 @implementer(IShareReader)
